@@ -1,0 +1,1 @@
+//! A tamper-evident log over opaque leaves

@@ -1,0 +1,1 @@
+//! The operator's and user's tool of Quorate

@@ -1,0 +1,1 @@
+//! A Quorate coordinator: gathers quorums, holds no share

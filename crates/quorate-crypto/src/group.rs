@@ -1,0 +1,89 @@
+//! ristretto255: strict decoding and the second generator.
+
+use crate::hash::Label;
+use curve25519_dalek::{
+    constants::RISTRETTO_BASEPOINT_POINT,
+    ristretto::{CompressedRistretto, RistrettoBasepointTable, RistrettoPoint},
+    scalar::Scalar,
+    traits::IsIdentity,
+};
+use sha2::Sha512;
+use std::sync::LazyLock;
+
+/// A group element as it travels: canonical ristretto255 encoding.
+pub type PointBytes = [u8; 32];
+
+/// A scalar as it travels: canonical little-endian encoding, below ℓ.
+pub type ScalarBytes = [u8; 32];
+
+/// Why bytes are no group element or scalar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Not the canonical encoding of a point.
+    #[error("not a canonical ristretto255 point")]
+    Point,
+    /// The identity, which no public value may be.
+    #[error("the identity point, which no public value may be")]
+    Identity,
+    /// Not reduced mod ℓ.
+    #[error("not a canonical scalar (must be below the group order)")]
+    Scalar,
+}
+
+/// The generator `B`.
+pub const B: RistrettoPoint = RISTRETTO_BASEPOINT_POINT;
+
+/// The second generator `B2`, hashed to the group: nobody knows `log_B B2`.
+pub static B2: LazyLock<RistrettoPoint> = LazyLock::new(|| {
+    RistrettoPoint::hash_from_bytes::<Sha512>(Label::SECOND_GENERATOR.as_bytes())
+});
+
+/// Multiples of `B2` for constant-time multiplication.
+pub static B2_TABLE: LazyLock<RistrettoBasepointTable> =
+    LazyLock::new(|| RistrettoBasepointTable::create(&B2));
+
+/// Decodes a point; refuses what is not canonical, and the identity.
+///
+/// # Errors
+/// [`DecodeError::Point`], [`DecodeError::Identity`].
+pub fn decode_point(bytes: &PointBytes) -> Result<RistrettoPoint, DecodeError> {
+    let point = CompressedRistretto(*bytes).decompress().ok_or(DecodeError::Point)?;
+    if point.is_identity() { Err(DecodeError::Identity) } else { Ok(point) }
+}
+
+/// Decodes a public scalar; refuses what is not reduced mod ℓ.
+///
+/// # Errors
+/// [`DecodeError::Scalar`].
+pub fn decode_scalar(bytes: &ScalarBytes) -> Result<Scalar, DecodeError> {
+    Option::from(Scalar::from_canonical_bytes(*bytes)).ok_or(DecodeError::Scalar)
+}
+
+/// Encodes a point.
+#[must_use]
+pub fn encode_point(point: &RistrettoPoint) -> PointBytes {
+    point.compress().0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_identity_and_non_canonical_bytes_are_refused() {
+        assert_eq!(decode_point(&[0; 32]), Err(DecodeError::Identity));
+        assert_eq!(decode_point(&[0xff; 32]), Err(DecodeError::Point));
+        let mut negative = encode_point(&B);
+        negative[0] ^= 1; // odd s is the negative, non-canonical root
+        assert_eq!(decode_point(&negative), Err(DecodeError::Point));
+        assert_eq!(decode_point(&encode_point(&B)), Ok(B));
+    }
+
+    #[test]
+    fn the_group_order_is_no_scalar() {
+        let order = hex::decode("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010")
+            .unwrap();
+        assert_eq!(decode_scalar(&order.try_into().unwrap()), Err(DecodeError::Scalar));
+        assert_eq!(decode_scalar(&[0; 32]), Ok(Scalar::ZERO));
+    }
+}

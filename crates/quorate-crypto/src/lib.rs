@@ -1,0 +1,17 @@
+//! Threshold cryptography of Quorate.
+//!
+//! Pure: no clock, no I/O, no async; randomness is an argument. This crate knows
+//! no node, key name or network: callers hand it byte strings to bind to.
+//!
+//! Groups: ristretto255 (RFC 9496). `B` is the generator, `B2` a second generator
+//! hashed to the group. Every hash of our own goes through [`hash`].
+
+pub mod group;
+pub mod hash;
+pub mod index;
+pub mod secret;
+pub mod sign;
+
+pub use index::{IndexError, MAX_COMMITTEE, ShareIndex, Threshold};
+pub use secret::{SecretBytes, SecretScalar};
+pub use sign::{IdentityKey, PublicKey, Signature, SignatureError};

@@ -1,0 +1,1 @@
+//! A Quorate node: holds one share of each key

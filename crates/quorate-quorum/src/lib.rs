@@ -1,0 +1,1 @@
+//! Asks a set of nodes, hedges, collects

@@ -1,0 +1,1 @@
+//! Quorate's network: generated code, TLS identity, limits, status codes

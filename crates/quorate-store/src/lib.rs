@@ -1,0 +1,1 @@
+//! Quorate's disk: sled behind a barrier, sealed records, a manifest, the audit file

@@ -1,0 +1,1 @@
+//! The words of Quorate's domain, valid by construction, with their canonical bytes

@@ -1,0 +1,1 @@
+//! Harness: whole clusters of real processes, built in one line.
