@@ -34,9 +34,8 @@ pub enum DecodeError {
 pub const B: RistrettoPoint = RISTRETTO_BASEPOINT_POINT;
 
 /// The second generator `B2`, hashed to the group: nobody knows `log_B B2`.
-pub static B2: LazyLock<RistrettoPoint> = LazyLock::new(|| {
-    RistrettoPoint::hash_from_bytes::<Sha512>(Label::SECOND_GENERATOR.as_bytes())
-});
+pub static B2: LazyLock<RistrettoPoint> =
+    LazyLock::new(|| RistrettoPoint::hash_from_bytes::<Sha512>(Label::SECOND_GENERATOR.as_bytes()));
 
 /// Multiples of `B2` for constant-time multiplication.
 pub static B2_TABLE: LazyLock<RistrettoBasepointTable> =

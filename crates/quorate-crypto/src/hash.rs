@@ -87,6 +87,8 @@ labels! {
     /// Context that a partial's proof binds.
     PARTIAL_CONTEXT = "partial/context.";
 
+    /// Signature: a party's public part for a roster, by that party.
+    SIG_CARD = "sig/card.";
     /// Signature: a roster, by operators.
     SIG_ROSTER = "sig/roster.";
     /// Signature: an order, by operators.

@@ -1,1 +1,42 @@
-//! The words of Quorate's domain, valid by construction, with their canonical bytes
+//! The words of Quorate's domain, valid by construction, and their canonical bytes.
+//!
+//! Pure: no clock, no I/O, no async. What comes from the network or the disk is parsed
+//! here into types that cannot be wrong; what is signed, hashed or stored is written
+//! here, in one codec. Certificates, orders and rosters carry their verification.
+
+pub mod answer;
+pub mod armor;
+pub mod audit_entry;
+pub mod certificate;
+pub mod ciphertext;
+pub mod coalition;
+pub mod codec;
+pub mod committee;
+pub mod context;
+pub mod ids;
+pub mod order;
+pub mod request;
+pub mod roster;
+pub mod signed;
+pub mod suite;
+
+pub use answer::{Answer, AnswerKeyCard, Refusal, RefusalReason, SealedAnswer, SignedRefusal};
+pub use audit_entry::{AuditEntry, CeremonyStep, Decision, Event};
+pub use certificate::{Certificate, CertificateError, EpochPublic, KeyRecord, VerifiedKey};
+pub use ciphertext::{CiphertextHead, CiphertextHeader};
+pub use coalition::{Holder, Holding, Ownership};
+pub use codec::{CodecError, Format, Part, Reader, Writer};
+pub use committee::{Committee, CommitteeError, Member};
+pub use context::{CeremonyContext, Parent, PartialContext};
+pub use ids::{
+    Endpoint, EpochName, Fingerprint, Hash, Jurisdiction, KeyName, KeyVersion, Millis, NameError,
+    NodeIndex, PartyName, ProviderName,
+};
+pub use order::{Action, ChainId, CreateKey, Grant, Order, OrderError, SignedOrder, VerifiedOrder};
+pub use request::{EncryptionContext, RequestHead, RequestId};
+pub use roster::{
+    Cluster, CoordinatorCard, CoordinatorEntry, NodeCard, NodeEntry, OperatorEntry, Roster,
+    RosterError, SignedRoster,
+};
+pub use signed::{NodeSignature, Signed, Signer};
+pub use suite::{Operation, Purpose, Suite};

@@ -1,0 +1,106 @@
+//! Ciphertexts describe themselves: header, key encapsulation, then chunks of payload.
+
+use crate::{
+    codec::{CodecError, Format, Part, Reader, Writer},
+    ids::{Fingerprint, KeyName, KeyVersion},
+    suite::Suite,
+};
+
+/// Bytes of a TDH2 key encapsulation.
+pub const KEM_BYTES: usize = 240;
+/// The largest head: header and key encapsulation.
+pub const MAX_HEAD: usize = 6 + 1 + 8 + 4 + 128 + 4 + KEM_BYTES;
+
+/// What a ciphertext says of itself. Bound by the key encapsulation's proof.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CiphertextHeader {
+    /// The scheme.
+    pub suite: Suite,
+    /// The first 8 bytes of the cluster's fingerprint: tells a foreign ciphertext.
+    pub cluster: [u8; 8],
+    /// The key.
+    pub key: KeyName,
+    /// Its version.
+    pub version: KeyVersion,
+}
+
+impl CiphertextHeader {
+    /// The header of a ciphertext for a key of a cluster.
+    #[must_use]
+    pub fn new(suite: Suite, fingerprint: &Fingerprint, key: KeyName, version: KeyVersion) -> Self {
+        let mut cluster = [0; 8];
+        cluster.copy_from_slice(&fingerprint.0[..8]);
+        Self { suite, cluster, key, version }
+    }
+
+    /// Whether the ciphertext claims to be of this cluster.
+    #[must_use]
+    pub fn is_of(&self, fingerprint: &Fingerprint) -> bool {
+        fingerprint.0[..8] == self.cluster
+    }
+}
+
+impl Part for CiphertextHeader {
+    fn write(&self, w: &mut Writer) {
+        self.suite.write(w);
+        w.raw(&self.cluster);
+        self.key.write(w);
+        self.version.write(w);
+    }
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self {
+            suite: Part::read(r)?,
+            cluster: r.array("cluster prefix")?,
+            key: Part::read(r)?,
+            version: Part::read(r)?,
+        })
+    }
+}
+
+impl Format for CiphertextHeader {
+    const KIND: &'static str = "QRT1";
+}
+
+/// Header and key encapsulation: the part of a ciphertext that nodes see, and one item
+/// of a decrypt request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CiphertextHead {
+    /// What the ciphertext says of itself.
+    pub header: CiphertextHeader,
+    /// TDH2's fixed-size part.
+    pub kem: [u8; KEM_BYTES],
+}
+
+impl CiphertextHead {
+    /// Header bytes, then the encapsulation.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.header.to_bytes();
+        bytes.extend_from_slice(&self.kem);
+        bytes
+    }
+
+    /// Parses a head with nothing after it.
+    ///
+    /// # Errors
+    /// [`CodecError`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodecError> {
+        let (head, used) = Self::split(bytes)?;
+        match bytes.len() - used {
+            0 => Ok(head),
+            count => Err(CodecError::Trailing { count }),
+        }
+    }
+
+    /// Parses the head at the front of a ciphertext; also how many bytes it takes.
+    ///
+    /// # Errors
+    /// [`CodecError`]; [`CodecError::Truncated`] when more bytes are needed, which is
+    /// never so with [`MAX_HEAD`] at hand.
+    pub fn split(bytes: &[u8]) -> Result<(Self, usize), CodecError> {
+        let mut r = Reader::new(bytes);
+        let header = CiphertextHeader::read_from(&mut r)?;
+        let kem = r.array("key encapsulation")?;
+        Ok((Self { header, kem }, bytes.len() - r.remaining()))
+    }
+}

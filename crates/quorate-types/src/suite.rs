@@ -1,0 +1,107 @@
+//! What a key does. One key, one suite, one purpose.
+
+use crate::codec::{CodecError, Part, Reader, Writer};
+use std::{fmt, str::FromStr};
+
+macro_rules! word {
+    ($(#[$doc:meta])* $name:ident, $what:literal { $($(#[$vdoc:meta])* $variant:ident = $code:literal, $text:literal;)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum $name { $($(#[$vdoc])* $variant = $code),* }
+
+        impl $name {
+            /// Every one that there is.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The word for people and protocols.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
+
+            /// The byte in encodings.
+            #[must_use]
+            pub const fn code(self) -> u8 {
+                self as u8
+            }
+
+            /// The one with this byte.
+            #[must_use]
+            pub const fn from_code(code: u8) -> Option<Self> {
+                match code { $($code => Some(Self::$variant),)* _ => None }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+            fn from_str(s: &str) -> Result<Self, String> {
+                Self::ALL.iter().copied().find(|v| v.as_str() == s).ok_or_else(|| {
+                    let known: Vec<_> = Self::ALL.iter().map(|v| v.as_str()).collect();
+                    format!(concat!($what, " must be one of: {}"), known.join(", "))
+                })
+            }
+        }
+
+        impl Part for $name {
+            fn write(&self, w: &mut Writer) {
+                w.u8(self.code());
+            }
+            fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+                let code = r.u8($what)?;
+                Self::from_code(code)
+                    .ok_or_else(|| CodecError::invalid($what, format!("{code} is not known here")))
+            }
+        }
+    };
+}
+
+word! {
+    /// The scheme of a key.
+    Suite, "suite" {
+        /// Threshold decryption (TDH2 over ristretto255).
+        Tdh2Ristretto255 = 1, "tdh2-ristretto255";
+    }
+}
+
+word! {
+    /// What a key may be used for; part of every transcript.
+    Purpose, "purpose" {
+        /// Encrypt locally, decrypt by quorum.
+        Decrypt = 1, "decrypt";
+    }
+}
+
+word! {
+    /// What a request asks for.
+    Operation, "operation" {
+        /// Partial decryptions of ciphertext headers.
+        Decrypt = 1, "decrypt";
+    }
+}
+
+impl Suite {
+    /// Whether a key of this suite may have this purpose.
+    #[must_use]
+    pub const fn allows(self, purpose: Purpose) -> bool {
+        match (self, purpose) {
+            (Self::Tdh2Ristretto255, Purpose::Decrypt) => true,
+        }
+    }
+}
+
+impl Purpose {
+    /// Whether a key of this purpose may do this operation.
+    #[must_use]
+    pub const fn allows(self, operation: Operation) -> bool {
+        match (self, operation) {
+            (Self::Decrypt, Operation::Decrypt) => true,
+        }
+    }
+}
