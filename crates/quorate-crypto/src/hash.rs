@@ -48,6 +48,8 @@ labels! {
     TDH2_WEIGHTS = "tdh2/weights.";
     /// DLEQ: challenge of a partial's proof.
     DLEQ_CHALLENGE = "dleq/challenge.";
+    /// DLEQ: the prover's nonce.
+    DLEQ_NONCE = "dleq/nonce.";
     /// DLEQ: seed of the weights of a batch.
     DLEQ_SEED = "dleq/seed.";
     /// DLEQ: one weight of a batch.
@@ -56,6 +58,10 @@ labels! {
     DEALING_POK = "dealing/pok.";
     /// Dealing: proof of knowledge of the ephemeral secret.
     DEALING_EPHEMERAL = "dealing/ephemeral.";
+    /// Schnorr: the prover's nonce.
+    SCHNORR_NONCE = "schnorr/nonce.";
+    /// Dealing: the ephemeral secret.
+    DEALING_EPHEMERAL_SECRET = "dealing/ephemeral-secret.";
     /// Dealing: salt of the key that seals one value to one receiver.
     DEALING_SEAL = "dealing/seal.";
     /// Dealing: hash that commits a dealer to its commitments.

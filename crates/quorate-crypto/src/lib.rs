@@ -6,12 +6,14 @@
 //! Groups: ristretto255 (RFC 9496). `B` is the generator, `B2` a second generator
 //! hashed to the group. Every hash of our own goes through [`hash`].
 
+pub mod dleq;
 pub mod group;
 pub mod hash;
 pub mod index;
 pub mod secret;
 pub mod sign;
 
+pub use group::EncodedPoint;
 pub use index::{IndexError, MAX_COMMITTEE, ShareIndex, Threshold};
 pub use secret::{SecretBytes, SecretScalar};
 pub use sign::{IdentityKey, PublicKey, Signature, SignatureError};
