@@ -1,0 +1,28 @@
+# `just` alone lists the recipes.
+_default:
+    @just --list --unsorted
+
+# Tell the whole story on five embedded nodes: `just demo --file PATH` takes another file.
+demo *ARGS:
+    cargo run --release --locked -- demo {{ARGS}}
+
+# Run every test of the workspace; arguments go to cargo test.
+test *ARGS:
+    cargo test --workspace --locked {{ARGS}}
+
+# Check the formatting and refuse every warning, as CI does.
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Build the API documentation; a broken link is an error.
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+# Check advisories, licences, bans and sources (needs `cargo install cargo-deny --locked`).
+deny:
+    cargo deny --locked check
+
+# Do all that CI does, in its order.
+ci:
+    .ci/run
