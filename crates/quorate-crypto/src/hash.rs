@@ -54,6 +54,8 @@ labels! {
     DLEQ_SEED = "dleq/seed.";
     /// DLEQ: one weight of a batch.
     DLEQ_WEIGHT = "dleq/weight.";
+    /// Dealing: what every proof and sealed value of one dealing is bound to.
+    DEALING_STATEMENT = "dealing/statement.";
     /// Dealing: proof of knowledge of the constant term.
     DEALING_POK = "dealing/pok.";
     /// Dealing: proof of knowledge of the ephemeral secret.
@@ -62,13 +64,13 @@ labels! {
     SCHNORR_NONCE = "schnorr/nonce.";
     /// Dealing: the ephemeral secret.
     DEALING_EPHEMERAL_SECRET = "dealing/ephemeral-secret.";
-    /// Dealing: salt of the key that seals one value to one receiver.
+    /// Dealing: binding and key of one value sealed to one receiver.
     DEALING_SEAL = "dealing/seal.";
     /// Dealing: hash that commits a dealer to its commitments.
     DEALING_COMMIT = "dealing/commit.";
     /// Dealing: hash that names a dealing.
     DEALING_HASH = "dealing/hash.";
-    /// Dealing: challenge of a complaint's proof.
+    /// Dealing: context of a complaint's proof.
     DEALING_COMPLAINT = "dealing/complaint.";
     /// Key files and sealed blobs under a passphrase.
     ENVELOPE = "envelope/key.";

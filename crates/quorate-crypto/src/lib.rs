@@ -6,11 +6,15 @@
 //! Groups: ristretto255 (RFC 9496). `B` is the generator, `B2` a second generator
 //! hashed to the group. Every hash of our own goes through [`hash`].
 
+pub mod complaint;
+pub mod dealing;
 pub mod dleq;
 pub mod group;
 pub mod hash;
 pub mod index;
+pub mod schnorr;
 pub mod secret;
+pub mod sharing;
 pub mod sign;
 
 pub use group::EncodedPoint;
