@@ -17,6 +17,7 @@ pub mod ids;
 pub mod order;
 pub mod request;
 pub mod roster;
+pub mod roster_chain;
 pub mod signed;
 pub mod suite;
 
@@ -38,5 +39,6 @@ pub use roster::{
     Cluster, CoordinatorCard, CoordinatorEntry, NodeCard, NodeEntry, OperatorEntry, Roster,
     RosterError, SignedRoster,
 };
+pub use roster_chain::RosterChain;
 pub use signed::{NodeSignature, Signed, Signer};
 pub use suite::{Operation, Purpose, Suite};
