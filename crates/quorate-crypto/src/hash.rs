@@ -46,6 +46,8 @@ labels! {
     TDH2_PROOF = "tdh2/proof.";
     /// TDH2: weights of the batch check of ciphertexts.
     TDH2_WEIGHTS = "tdh2/weights.";
+    /// TDH2: the hedged randomness of an encapsulation.
+    TDH2_NONCE = "tdh2/nonce.";
     /// DLEQ: challenge of a partial's proof.
     DLEQ_CHALLENGE = "dleq/challenge.";
     /// DLEQ: the prover's nonce.

@@ -6,16 +6,21 @@
 //! Groups: ristretto255 (RFC 9496). `B` is the generator, `B2` a second generator
 //! hashed to the group. Every hash of our own goes through [`hash`].
 
+pub mod answer;
 pub mod complaint;
 pub mod dealing;
 pub mod dleq;
+pub mod envelope;
 pub mod group;
 pub mod hash;
 pub mod index;
+pub mod merkle;
 pub mod schnorr;
 pub mod secret;
 pub mod sharing;
 pub mod sign;
+pub mod stream;
+pub mod tdh2;
 
 pub use group::EncodedPoint;
 pub use index::{IndexError, MAX_COMMITTEE, ShareIndex, Threshold};
