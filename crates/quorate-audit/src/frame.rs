@@ -42,13 +42,15 @@ pub enum FrameError {
     Chain(&'static str),
 }
 
-/// A verified frame: it continues the log that it was verified against.
+/// A frame that has been read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     /// Index of the first leaf.
     pub first: u64,
     /// The leaves.
     pub leaves: Vec<Vec<u8>>,
+    /// The log's head after these leaves, as stored.
+    pub head: [u8; 32],
     /// Bytes that the frame takes.
     pub len: usize,
 }
@@ -83,27 +85,38 @@ impl Frame {
     /// # Errors
     /// [`FrameError`]; the chain is then untouched.
     pub fn verify(chain: &mut Chain, bytes: &[u8]) -> Result<Self, FrameError> {
-        let header = Header::read(bytes)?;
-        let len = header.frame_len();
-        let whole = bytes.get(..len).ok_or(FrameError::Short { needed: len, got: bytes.len() })?;
-        let (body, check) = whole.split_at(len - 8);
-        if check_of(body) != check {
-            return Err(FrameError::Broken("its check does not match its bytes"));
-        }
-        let (body, head) = body.split_at(body.len() - 32);
-        let leaves = leaves_of(&body[HEADER_LEN..], header.count)?;
-        if header.first != chain.length() {
+        let frame = Self::read(bytes)?;
+        if frame.first != chain.length() {
             return Err(FrameError::Chain("its first index is not the log's length"));
         }
         let mut next = chain.clone();
-        for leaf in &leaves {
+        for leaf in &frame.leaves {
             next.append(leaf);
         }
-        if next.head() != head {
+        if *next.head() != frame.head {
             return Err(FrameError::Chain("its head is not the log's head after its entries"));
         }
         *chain = next;
-        Ok(Self { first: header.first, leaves, len })
+        Ok(frame)
+    }
+
+    /// Reads the frame at the start of `bytes` by its check alone: for a log whose chain has been
+    /// verified before.
+    ///
+    /// # Errors
+    /// [`FrameError`], but never [`FrameError::Chain`].
+    pub fn read(bytes: &[u8]) -> Result<Self, FrameError> {
+        let header = Header::read(bytes)?;
+        let len = header.frame_len();
+        let whole = bytes.get(..len).ok_or(FrameError::Short { needed: len, got: bytes.len() })?;
+        let broken = FrameError::Broken("its check does not match its bytes");
+        let (body, check) = whole.split_last_chunk::<8>().ok_or(broken)?;
+        if check_of(body) != *check {
+            return Err(broken);
+        }
+        let (body, head) = body.split_last_chunk::<32>().ok_or(broken)?;
+        let leaves = leaves_of(&body[HEADER_LEN..], header.count)?;
+        Ok(Self { first: header.first, leaves, head: *head, len })
     }
 }
 

@@ -98,7 +98,27 @@ labels! {
     PARTIAL_CONTEXT = "partial/context.";
 
     /// Signature: a party's public part for a roster, by that party.
-    SIG_CARD = "sig/card.";
+    SIG_CARD = "sig/card.";    /// Store: a physical record, as a leaf of the manifest's tree.
+    STORE_LEAF = "store/leaf.";
+    /// Store: a physical record's key, which chooses its bucket.
+    STORE_PLACE = "store/place.";
+    /// Store: a bucket of leaves.
+    STORE_BUCKET = "store/bucket.";
+    /// Store: an inner node of the manifest's tree.
+    STORE_INNER = "store/inner.";
+    /// Store: hash of a manifest.
+    STORE_MANIFEST = "store/manifest.";
+    /// Store: check of a small file or header against chance, not against anybody.
+    STORE_CHECK = "store/check.";
+    /// Store: key that wraps the root key, from the KEK.
+    STORE_WRAP = "store/wrap.";
+    /// Store: associated data of the wrapped root key.
+    STORE_ROOT_KEY = "store/root-key.";
+    /// Store: associated data of an epoch's key.
+    STORE_EPOCH_KEY = "store/epoch-key.";
+    /// Store: associated data of a sealed record.
+    STORE_SEALED = "store/sealed.";
+
     /// Signature: a roster, by operators.
     SIG_ROSTER = "sig/roster.";
     /// Signature: an order, by operators.

@@ -5,8 +5,8 @@ use zeroize::Zeroizing;
 
 use crate::StoreError;
 
-/// The longest record key, in bytes: bounds a sled leaf together with [`crate::record`]'s pieces.
-pub const MAX_KEY: usize = 512;
+/// The longest record key, in bytes: 256 of them fit one index page of sled without a blob file.
+pub const MAX_KEY: usize = 256;
 
 /// The longest record, in bytes: a bundle of 64 dealings to 64 receivers stays below it.
 pub const MAX_VALUE: usize = 4 << 20;
@@ -38,7 +38,6 @@ impl Tree {
     /// Every tree, by number.
     pub const ALL: [Self; 4] = [Self::Secrets, Self::Records, Self::Orders, Self::Meta];
 
-    #[expect(dead_code, reason = "the engine comes next")]
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|t| *t as u8 == byte)
     }
@@ -175,12 +174,10 @@ impl Batch {
         &self.changes
     }
 
-    #[expect(dead_code, reason = "the engine comes next")]
     pub(crate) fn erases(&self, wanted: &EpochId) -> bool {
         self.changes.iter().any(|c| matches!(c, Change::Erase { epoch } if epoch == wanted))
     }
 
-    #[expect(dead_code, reason = "the engine comes next")]
     pub(crate) fn seals_under(&self) -> impl Iterator<Item = &EpochId> {
         self.changes.iter().filter_map(|c| match c {
             Change::Seal { epoch, .. } => Some(epoch),

@@ -215,7 +215,6 @@ impl StoreError {
         matches!(self, Self::Full { .. })
     }
 
-    #[expect(dead_code, reason = "the engine comes next")]
     pub(crate) fn corrupt(path: impl Into<PathBuf>, what: impl Into<String>) -> Self {
         Self::Corrupt { path: path.into(), what: what.into() }
     }

@@ -1,0 +1,40 @@
+//! Tests of the store: what a disk can do to it, and what it must do then.
+
+mod basic;
+#[expect(dead_code)]
+mod faults;
+
+pub(crate) use faults::Faults;
+
+use quorate_crypto::{IdentityKey, SecretBytes, ShareIndex};
+use std::{path::Path, sync::Arc};
+
+use crate::{EpochId, Kek, Limits, Opening, SledStore, StoreError, disk::Disk, open};
+
+/// sled's configuration, as a test may want it.
+pub(crate) fn tune(config: sled::Config) -> sled::Config {
+    config
+}
+
+/// Node 1 of the test cluster.
+pub(crate) fn opening() -> Opening {
+    Opening {
+        node: ShareIndex::new(1).unwrap(),
+        cluster: [0xc1; 32],
+        identity: IdentityKey::from_seed(&[0x1d; 32]),
+        kek: Kek::from_bytes(SecretBytes::new([0x5e; 32])),
+        limits: Limits { hard_bytes: 0, hard_percent: 0, reserve_bytes: 0 },
+        on_poison: None,
+    }
+}
+
+pub(crate) fn epoch(name: &str) -> EpochId {
+    EpochId::new(name.as_bytes()).unwrap()
+}
+
+/// Opens a store and gives its disk, to make it fail.
+pub(crate) fn open_faulty(dir: &Path) -> Result<(SledStore, Arc<Disk>), StoreError> {
+    let disk = Arc::new(Disk::new(None));
+    let store = SledStore::from_parts(open::open(Arc::clone(&disk), dir, opening())?);
+    Ok((store, disk))
+}
