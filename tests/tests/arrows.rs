@@ -46,7 +46,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         crate_name: "quorate-quorum",
-        may: &["quorate-rpc", "quorate-types"],
+        may: &["quorate-rpc", "quorate-types", "quorate-crypto"],
         never: &["quorate-store"],
     },
     Row {

@@ -1,0 +1,140 @@
+use super::*;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+fn index(i: u16) -> NodeIndex {
+    NodeIndex::new(i).unwrap()
+}
+
+fn pool(n: u16) -> (Pool, Vec<NodeIndex>) {
+    let key = IdentityKey::from_seed(&[1; 32]);
+    let pool = Pool::new(&key, DialOptions::default()).unwrap();
+    let peer = |i: u16| Peer {
+        index: index(i),
+        endpoint: Endpoint::new(format!("127.0.0.1:{}", 10_000 + i)).unwrap(),
+        key: key.public(),
+    };
+    pool.set_peers((1..=n).map(peer)).unwrap();
+    let all = pool.indices();
+    (pool, all)
+}
+
+fn millis(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// Node `i` answers after `script[i - 1]` ms; 0 fails at once.
+async fn ask(pool: &Pool, want: usize, script: &'static [u64]) -> (Outcome<u16>, usize) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&calls);
+    let outcome = pool
+        .ask(&pool.indices(), want, Deadline::after(millis(2000)), move |i, _| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            let delay = script[usize::from(i.get()) - 1];
+            async move {
+                if delay == 0 {
+                    return Err(Fault::unavailable("down"));
+                }
+                tokio::time::sleep(millis(delay)).await;
+                Ok(i.get())
+            }
+        })
+        .await;
+    (outcome, calls.load(Ordering::Relaxed))
+}
+
+#[tokio::test(start_paused = true)]
+async fn asks_exactly_as_many_as_wanted_when_all_is_well() {
+    let (pool, _) = pool(5);
+    let (outcome, calls) = ask(&pool, 3, &[5, 5, 5, 5, 5]).await;
+    assert_eq!((outcome.answers.len(), calls), (3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_replaced_at_once() {
+    let (pool, _) = pool(5);
+    let begun = Instant::now();
+    let (outcome, calls) = ask(&pool, 3, &[0, 5, 5, 5, 5]).await;
+    assert_eq!((outcome.answers.len(), calls), (3, 4));
+    assert!(begun.elapsed() < millis(20));
+    assert_eq!(outcome.failures[0].0, index(1));
+    // The failed one is asked last from now on.
+    let (outcome, calls) = ask(&pool, 3, &[0, 5, 5, 5, 5]).await;
+    assert_eq!((outcome.failures.len(), calls), (0, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_node_is_hedged_and_not_waited_for() {
+    let (pool, _) = pool(5);
+    for _ in 0..20 {
+        ask(&pool, 5, &[5, 5, 5, 5, 5]).await;
+    }
+    let begun = Instant::now();
+    let (outcome, calls) = ask(&pool, 3, &[1000, 5, 5, 5, 5]).await;
+    assert_eq!(outcome.answers.len(), 3);
+    assert!(calls <= 4);
+    assert!(begun.elapsed() < millis(50), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn fewer_than_wanted_end_before_the_deadline_with_every_failure() {
+    let (pool, _) = pool(5);
+    let begun = Instant::now();
+    let (outcome, _) = ask(&pool, 3, &[0, 0, 0, 5, 5]).await;
+    assert_eq!((outcome.answers.len(), outcome.failures.len()), (2, 3));
+    assert!(begun.elapsed() < millis(300));
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_nodes_are_failures_at_the_deadline() {
+    let (pool, all) = pool(3);
+    let begun = Instant::now();
+    let outcome: Outcome<()> = pool
+        .ask_all(&all, Deadline::after(millis(100)), |i, _| async move {
+            if i.get() == 2 {
+                std::future::pending::<()>().await;
+            }
+            Ok(())
+        })
+        .await;
+    assert_eq!(outcome.answers.len(), 2);
+    assert_eq!(outcome.failures[0].0, index(2));
+    assert_eq!(begun.elapsed(), millis(100));
+    assert!(!pool.health(index(2)).unwrap().reachable());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_question_drops_its_calls() {
+    let (pool, all) = pool(3);
+    let alive = Arc::new(());
+    let held = Arc::clone(&alive);
+    let question = pool.ask::<(), _, _>(&all, 3, Deadline::after(millis(9000)), move |_, _| {
+        let held = Arc::clone(&held);
+        async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+            Ok(())
+        }
+    });
+    assert!(timeout_at(Instant::now() + millis(50), question).await.is_err());
+    tokio::task::yield_now().await;
+    assert_eq!(Arc::strong_count(&alive), 1);
+}
+
+#[tokio::test]
+async fn peers_that_stay_keep_their_history() {
+    let (pool, _) = pool(3);
+    pool.link(index(1)).unwrap().note(millis(7), true);
+    let key = IdentityKey::from_seed(&[1; 32]).public();
+    let peer = |i: u16, port: u16| Peer {
+        index: index(i),
+        endpoint: Endpoint::new(format!("127.0.0.1:{port}")).unwrap(),
+        key,
+    };
+    pool.set_peers([peer(1, 10_001), peer(2, 20_002)]).unwrap();
+    assert_eq!(pool.indices(), [index(1), index(2)]);
+    assert_eq!(pool.health(index(1)).unwrap().latency(), Some(millis(7)));
+    assert_eq!(pool.health(index(2)).unwrap().latency(), None);
+}
