@@ -32,7 +32,13 @@ mod partial;
 mod seal;
 
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
 
 pub use check::{BatchFault, Verified, verify, verify_batch};
 pub use ciphertext::{CIPHERTEXT_LEN, Ciphertext, CiphertextFault};

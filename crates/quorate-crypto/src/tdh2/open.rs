@@ -4,6 +4,7 @@ use super::{Binding, Ciphertext, seal::wrapping_cipher};
 use crate::{
     SecretBytes, ShareIndex, Threshold,
     group::{PointBytes, decode_point},
+    sharing::lagrange_at_zero,
 };
 use aes_gcm::aead::AeadInOut;
 use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar, traits::VartimeMultiscalarMul};
@@ -53,14 +54,16 @@ impl Combiner {
     /// # Errors
     /// [`OpenError::Count`].
     pub fn new(threshold: Threshold, nodes: &[ShareIndex]) -> Result<Self, OpenError> {
-        let expected = threshold.get();
         let mut distinct = nodes.to_vec();
         distinct.sort_unstable();
         distinct.dedup();
+        let count = OpenError::Count { expected: threshold.get(), got: distinct.len() };
         if distinct.len() != threshold.as_usize() || nodes.len() != distinct.len() {
-            return Err(OpenError::Count { expected, got: distinct.len() });
+            return Err(count);
         }
-        Ok(Self { nodes: nodes.to_vec(), half_lambdas: half_lagrange(nodes) })
+        let lambdas = lagrange_at_zero(nodes).map_err(|_| count)?;
+        let half_lambdas = lambdas.iter().map(Scalar::div_by_2).collect();
+        Ok(Self { nodes: nodes.to_vec(), half_lambdas })
     }
 
     /// Opens one ciphertext. `partials` stand in the order of the combiner's nodes.
@@ -164,18 +167,4 @@ fn unwrap(
         .decrypt_inout_detached(&[0; 12].into(), header, key.as_mut_slice().into(), &tag.into())
         .map_err(|_| OpenError::Wrapped)?;
     Ok(SecretBytes::new(*key))
-}
-
-/// `λ_i / 2` at 0 over distinct non-zero indices: `λ_i = Π_{j≠i} j / (j − i)`.
-fn half_lagrange(nodes: &[ShareIndex]) -> Vec<Scalar> {
-    let at = |i: ShareIndex| Scalar::from(i.get());
-    let mut denominators = Vec::with_capacity(nodes.len());
-    let mut numerators = Vec::with_capacity(nodes.len());
-    for &i in nodes {
-        let others = || nodes.iter().copied().filter(move |j| *j != i);
-        numerators.push(others().map(at).product::<Scalar>());
-        denominators.push(others().map(|j| at(j) - at(i)).product::<Scalar>());
-    }
-    Scalar::invert_batch_alloc(&mut denominators);
-    numerators.iter().zip(&denominators).map(|(n, d)| (n * d).div_by_2()).collect()
 }
