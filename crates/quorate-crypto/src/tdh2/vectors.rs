@@ -122,7 +122,7 @@ fn the_file_is_what_the_model_says() {
 
 #[test]
 fn the_code_says_what_the_model_says() {
-    for n in 0..CASES.len() {
+    for (n, (.., nodes)) in CASES.iter().enumerate() {
         let (i, toy) = (inputs(n), Toy::of(coefficients(n)));
         let sealed = model::seal(&i);
         let (label, header) = (i.label.as_bytes(), i.header.as_bytes());
@@ -133,7 +133,8 @@ fn the_code_says_what_the_model_says() {
         assert_eq!(ciphertext.to_bytes()[..], sealed.ciphertext());
 
         let v = verify(&binding, label, header, &ciphertext).unwrap();
-        let points: Vec<(u16, _)> = (CASES[n].5.iter())
+        let points: Vec<(u16, _)> = nodes
+            .iter()
             .map(|x| (*x, model::times(&model::share(&toy.coefficients, *x), *v.u.point())))
             .collect();
         let partials: Vec<(ShareIndex, PointBytes)> = points
