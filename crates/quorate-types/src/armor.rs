@@ -2,6 +2,7 @@
 
 use crate::codec::{CodecError, Format};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use zeroize::Zeroizing;
 
 /// The largest text that is looked at.
 pub const MAX_TEXT: usize = 4 * 1024 * 1024;
@@ -25,11 +26,13 @@ impl Title {
     pub const SEALED_IDENTITY: Self = Self("QUORATE SEALED IDENTITY");
 }
 
-/// Wraps bytes.
+/// Wraps bytes. They may be a secret: no copy of them is left behind but the text.
 #[must_use]
 pub fn encode(title: Title, bytes: &[u8]) -> String {
-    let mut text = format!("-----BEGIN {}-----\n", title.0);
-    let body = STANDARD.encode(bytes);
+    let body = Zeroizing::new(STANDARD.encode(bytes));
+    let frame = 2 * (title.0.len() + "-----BEGIN -----\n".len());
+    let mut text = String::with_capacity(frame + body.len() + body.len().div_ceil(64));
+    text.extend(["-----BEGIN ", title.0, "-----\n"]);
     let mut rest = body.as_str();
     while !rest.is_empty() {
         let (line, after) = rest.split_at(rest.len().min(64));
@@ -37,7 +40,7 @@ pub fn encode(title: Title, bytes: &[u8]) -> String {
         text.push('\n');
         rest = after;
     }
-    text.push_str(&format!("-----END {}-----\n", title.0));
+    text.extend(["-----END ", title.0, "-----\n"]);
     text
 }
 
@@ -56,8 +59,9 @@ pub fn decode(title: Title, text: &str) -> Result<Vec<u8>, CodecError> {
         .strip_prefix(&format!("-----BEGIN {}-----", title.0))
         .and_then(|t| t.strip_suffix(&format!("-----END {}-----", title.0)))
         .ok_or_else(|| bad(format!("expected a text that begins -----BEGIN {}-----", title.0)))?;
-    let body: String = body.split_ascii_whitespace().collect();
-    STANDARD.decode(body).map_err(|_| bad("the base64 between the lines is damaged".into()))
+    let mut packed = Zeroizing::new(String::with_capacity(body.len()));
+    packed.extend(body.split_ascii_whitespace());
+    STANDARD.decode(&*packed).map_err(|_| bad("the base64 between the lines is damaged".into()))
 }
 
 /// Wraps a value.

@@ -14,6 +14,7 @@ pub mod codec;
 pub mod committee;
 pub mod context;
 pub mod ids;
+pub mod keyfile;
 pub mod order;
 pub mod request;
 pub mod roster;
@@ -33,6 +34,7 @@ pub use ids::{
     Endpoint, EpochName, Fingerprint, Hash, Jurisdiction, KeyName, KeyVersion, Millis, NameError,
     NodeIndex, PartyName, ProviderName,
 };
+pub use keyfile::KeyFileError;
 pub use order::{Action, ChainId, CreateKey, Grant, Order, OrderError, SignedOrder, VerifiedOrder};
 pub use request::{EncryptionContext, RequestHead, RequestId};
 pub use roster::{

@@ -1,0 +1,191 @@
+//! One small cluster with fixed keys: the same bytes on every run.
+
+use quorate_crypto::{IdentityKey, PublicKey, hash::Label};
+use quorate_types::*;
+
+/// The time at which everything here happens.
+pub(crate) const NOW: Millis = Millis(1_760_000_000_000);
+
+/// The `n`th key of the fixtures.
+pub(crate) fn key(n: u8) -> IdentityKey {
+    IdentityKey::from_seed(&[n; 32])
+}
+
+pub(crate) fn public(n: u8) -> PublicKey {
+    key(n).public()
+}
+
+pub(crate) fn index(i: u16) -> NodeIndex {
+    NodeIndex::new(i).unwrap()
+}
+
+/// Node `i` has key `i`; (provider, location, home) of each.
+pub(crate) const PLACES: [(&str, &str, &str); 5] = [
+    ("Alpenhost", "CH", "CH"),
+    ("Nordic", "IS", "IS"),
+    ("Hanse", "DE", "DE"),
+    ("Maple", "CA", "CA"),
+    ("Sakura", "JP", "JP"),
+];
+
+/// Operators have keys 101 to 103, the coordinator 120.
+pub(crate) fn genesis() -> Roster {
+    Roster {
+        cluster: "test".parse().unwrap(),
+        version: 1,
+        previous: Hash::default(),
+        nonce: [7; 32],
+        written_at: NOW,
+        nodes: (1..=5).map(node).collect(),
+        coordinators: vec![CoordinatorEntry {
+            name: "coordinator".parse().unwrap(),
+            endpoint: "127.0.0.1:7400".parse().unwrap(),
+            tls_key: public(120),
+        }],
+        operators: (1..=3).map(operator).collect(),
+        quorum: 2,
+    }
+}
+
+pub(crate) fn node(i: u16) -> NodeEntry {
+    let (provider, location, home) = PLACES[usize::from(i - 1)];
+    NodeEntry {
+        index: index(i),
+        name: format!("node-{i}").parse().unwrap(),
+        endpoint: format!("127.0.0.1:{}", 7400 + i).parse().unwrap(),
+        provider: provider.parse().unwrap(),
+        location: location.parse().unwrap(),
+        home: home.parse().unwrap(),
+        identity: public(i as u8),
+    }
+}
+
+pub(crate) fn operator(i: u8) -> OperatorEntry {
+    OperatorEntry { name: format!("operator-{i}").parse().unwrap(), key: public(100 + i) }
+}
+
+/// A roster's bytes, signed for cluster `fingerprint` by the keys with these numbers.
+pub(crate) fn sign_roster(
+    roster: &Roster,
+    fingerprint: &Fingerprint,
+    signers: &[u8],
+) -> SignedRoster {
+    let mut signed = Signed::unsigned(roster.to_bytes());
+    for n in signers {
+        signed.sign(&key(*n), Label::SIG_ROSTER, fingerprint);
+    }
+    SignedRoster(signed)
+}
+
+pub(crate) fn cluster_of(roster: &Roster) -> Cluster {
+    let fingerprint = quorate_types::roster::fingerprint(&roster.to_bytes());
+    Cluster::verify(&fingerprint, &[sign_roster(roster, &fingerprint, &[101, 102])]).unwrap()
+}
+
+pub(crate) fn cluster() -> Cluster {
+    cluster_of(&genesis())
+}
+
+pub(crate) fn committee(nodes: &[u16], t: u16) -> Committee {
+    let members =
+        nodes.iter().map(|i| Member { index: index(*i), identity: public(*i as u8) }).collect();
+    Committee::new(members, t).unwrap()
+}
+
+/// 3 of 5, for the client with key 50.
+pub(crate) fn create_key() -> CreateKey {
+    CreateKey {
+        name: "payroll/2026".parse().unwrap(),
+        version: KeyVersion::FIRST,
+        suite: Suite::Tdh2Ristretto255,
+        purpose: Purpose::Decrypt,
+        committee: committee(&[1, 2, 3, 4, 5], 3),
+        q: 5,
+        first_number: 1,
+        grants: vec![Grant {
+            client: public(50),
+            name: "app".parse().unwrap(),
+            expires_at: NOW.plus(quorate_types::order::DEFAULT_GRANT_LIFE),
+        }],
+        danger_concentrated: false,
+        acknowledge_fragile: false,
+    }
+}
+
+pub(crate) fn order(cluster: &Cluster, action: Action) -> Order {
+    Order {
+        fingerprint: *cluster.fingerprint(),
+        roster_version: cluster.roster().version,
+        roster_hash: cluster.roster_hash(),
+        issued_at: NOW,
+        expires_at: NOW.plus(Millis::DAY),
+        nonce: [9; 32],
+        predecessor: Hash::default(),
+        action,
+    }
+}
+
+pub(crate) fn sign_order(order: &Order, signers: &[u8]) -> SignedOrder {
+    let mut signed = Signed::unsigned(order.to_bytes());
+    for n in signers {
+        signed.sign(&key(*n), Label::SIG_ORDER, &order.fingerprint);
+    }
+    SignedOrder(signed)
+}
+
+/// The order that makes `create`, signed by two of three operators.
+pub(crate) fn ordered(cluster: &Cluster, create: CreateKey) -> SignedOrder {
+    sign_order(&order(cluster, Action::CreateKey(create)), &[101, 103])
+}
+
+/// What a genesis under `order` would publish; the points are not the point here.
+pub(crate) fn epoch(order: &VerifiedOrder) -> EpochPublic {
+    let create = order.create_key().unwrap();
+    EpochPublic {
+        fingerprint: order.order().fingerprint,
+        key: create.name.clone(),
+        version: create.version,
+        suite: create.suite,
+        purpose: create.purpose,
+        epoch: EpochName { number: 1, bundle: Hash([0xb0; 32]) },
+        context: Hash([0xc0; 32]),
+        order: order.hash(),
+        committee: create.committee.clone(),
+        commitments: (1..=create.committee.threshold().get()).map(|k| [k as u8; 32]).collect(),
+    }
+}
+
+pub(crate) fn record(cluster: &Cluster) -> KeyRecord {
+    let signed = ordered(cluster, create_key());
+    let verified = VerifiedOrder::verify(cluster, &signed).unwrap();
+    record_of(signed, epoch(&verified))
+}
+
+/// `public` with receipts and active signatures of all five nodes.
+pub(crate) fn record_of(order: SignedOrder, public: EpochPublic) -> KeyRecord {
+    let receipts = (1..=5).map(|i| public.sign_receipt(index(i), &key(i as u8))).collect();
+    let actives = (1..=5).map(|i| public.sign_active(index(i), &key(i as u8))).collect();
+    KeyRecord { order, certificate: Certificate { public, receipts }, actives }
+}
+
+pub(crate) fn context() -> EncryptionContext {
+    EncryptionContext::new([("app".into(), "payroll".into()), ("row".into(), "17".into())].into())
+        .unwrap()
+}
+
+pub(crate) fn request_head() -> RequestHead {
+    RequestHead {
+        id: RequestId([0x11; 16]),
+        issued_at: NOW,
+        ttl: 30_000,
+        client: public(50),
+        key: "payroll/2026".parse().unwrap(),
+        version: KeyVersion::FIRST,
+        operation: Operation::Decrypt,
+        context: context(),
+        reply_key: [0x22; 32],
+        prove: true,
+        item_count: 2,
+        items_root: Hash([0x33; 32]),
+    }
+}

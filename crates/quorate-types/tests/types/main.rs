@@ -1,0 +1,14 @@
+//! The words of the domain as an outsider sees them: bytes pinned, rules held, attacks refused.
+
+#![allow(clippy::unwrap_used)] // clippy.toml spares test functions, not their fixtures
+
+mod certificate;
+mod coalition;
+mod decoders;
+mod fixtures;
+mod keyfile;
+mod order;
+mod request;
+mod roster;
+mod signed;
+mod snapshots;
