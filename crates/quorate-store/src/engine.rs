@@ -1,11 +1,13 @@
 //! sled behind a barrier. What sled acknowledges is not on the medium: its `flush` ends in
 //! `sync_file_range`. So the barrier syncs sled's own file after it.
 
+use rustix::fs::{FlockOperation, flock};
 use std::{
     fs,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use crate::{
@@ -119,9 +121,23 @@ impl Drop for Engine {
         // so a poisoned engine is leaked; the process is about to end.
         if self.disk.is_poisoned() {
             std::mem::forget(db);
+            return;
         }
+        drop(db);
+        // sled's writer threads hold its file a little longer than its handle lives. Their lock
+        // on it tells when they are gone: only then may somebody else open the directory.
+        for _ in 0..LETTING_GO_MS {
+            if flock(&self.file.file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        tracing::warn!("sled did not let go of its file");
     }
 }
+
+/// Milliseconds that a drop waits for sled's threads at the most; they need less than one.
+const LETTING_GO_MS: u32 = 5000;
 
 /// Runs sled over a directory that may hold anything. sled panics on some damage; in a build that
 /// unwinds that is the refusal of a corrupt store, in one that aborts the process ends.
