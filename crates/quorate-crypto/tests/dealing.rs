@@ -1,0 +1,537 @@
+//! The story of a dealing, and every attack on one that CRYPTO.md §5 and §7 list. (Torsion,
+//! row 14, does not apply: ristretto255 has prime order and no decoder leaves it.)
+#![allow(clippy::unwrap_used)] // a test
+
+#[path = "model/lib.rs"]
+mod model;
+
+use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar};
+use model::Deal;
+use quorate_crypto::{
+    EncodedPoint, SecretScalar, ShareIndex, Threshold,
+    complaint::{ComplainError, Complaint, Verdict, judge},
+    dealing::{
+        BadValue, Dealing, DealingFault, DealingParams, OpenError, Receivers, VerifiedDealing,
+        Weights, WireError, combine_public, combine_share, commitment_hash, deal,
+    },
+    group::DecodeError,
+    sharing::{Commitments, CommitmentsError, Polynomial, reconstruct},
+};
+
+const CTX: [u8; 32] = [7; 32];
+const ORDER: &str = "edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010";
+
+fn index(i: u16) -> ShareIndex {
+    ShareIndex::new(i).unwrap()
+}
+
+fn identity(dealer: u16) -> [u8; 32] {
+    [dealer as u8; 32]
+}
+
+fn random() -> Scalar {
+    Scalar::random(&mut rand::rng())
+}
+
+/// A committee with its ceremony keys.
+struct Committee {
+    t: Threshold,
+    secrets: Vec<(ShareIndex, SecretScalar)>,
+    receivers: Receivers,
+}
+
+impl Committee {
+    fn of(indices: &[u16], t: u16) -> Self {
+        let secrets: Vec<_> =
+            indices.iter().map(|i| (index(*i), SecretScalar::random(&mut rand::rng()))).collect();
+        let keys = secrets.iter().map(|(i, s)| (*i, EncodedPoint::new(s.public()).unwrap()));
+        let receivers = Receivers::new(keys.collect()).unwrap();
+        Self { t: Threshold::new(t, indices.len()).unwrap(), secrets, receivers }
+    }
+
+    fn params(&self, dealer: u16) -> DealingParams<'_> {
+        DealingParams::new(CTX, index(dealer), identity(dealer), self.t, &self.receivers).unwrap()
+    }
+
+    fn deal(&self, dealer: u16, constant: &SecretScalar) -> Dealing {
+        let rng = &mut rand::rng();
+        let f = Polynomial::random(self.t, constant, rng).unwrap();
+        deal(&self.params(dealer), &f, rng).unwrap()
+    }
+
+    /// The dealer that can lie: the model deals `coefficients`.
+    fn model(&self, dealer: u16, coefficients: Vec<Scalar>) -> Deal {
+        let receivers = self.receivers.iter().map(|(i, k)| (i.get(), *k.point())).collect();
+        let fresh = [1, 2, 3].map(|_| random().to_bytes());
+        let (ctx, identity) = (CTX, identity(dealer));
+        Deal { ctx, dealer, identity, coefficients, receivers, fresh }
+    }
+
+    fn verify(&self, dealer: u16, bytes: &[u8]) -> Result<VerifiedDealing, Refused> {
+        let dealing = Dealing::from_bytes(bytes).map_err(Refused::Wire)?;
+        dealing.verify(&self.params(dealer), None).map_err(Refused::Fault)
+    }
+
+    fn secret(&self, i: u16) -> &SecretScalar {
+        &self.secrets.iter().find(|(at, _)| *at == index(i)).unwrap().1
+    }
+
+    fn new_shares(
+        &self,
+        dealings: &[VerifiedDealing],
+        weights: Weights,
+    ) -> Vec<(ShareIndex, SecretScalar)> {
+        let share = |(i, secret): &(ShareIndex, SecretScalar)| {
+            let open = |d: &VerifiedDealing| (d.dealer(), d.open(*i, secret).unwrap());
+            let values: Vec<_> = dealings.iter().map(open).collect();
+            (*i, combine_share(&values, weights).unwrap())
+        };
+        self.secrets.iter().map(share).collect()
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum Refused {
+    Wire(WireError),
+    Fault(DealingFault),
+}
+
+fn fault(fault: DealingFault) -> Refused {
+    Refused::Fault(fault)
+}
+
+fn coefficients(t: usize) -> Vec<Scalar> {
+    (0..t).map(|_| random()).collect()
+}
+
+// ---- The story ----
+
+#[test]
+fn genesis_then_reshare_to_another_committee_keeps_the_key() {
+    let old = Committee::of(&[1, 2, 3, 4, 5], 3);
+    let genesis: Vec<_> = (1..=5)
+        .map(|d| {
+            let fresh = SecretScalar::random(&mut rand::rng());
+            old.verify(d, &old.deal(d, &fresh).to_bytes()).unwrap()
+        })
+        .collect();
+    let public = combine_public(&genesis, Weights::Sum).unwrap();
+    let shares = old.new_shares(&genesis, Weights::Sum);
+    assert!(shares.iter().all(|(i, s)| public.verify_share(*i, s)));
+    let key = reconstruct(&public, &shares[1..4]).unwrap();
+
+    let new = Committee::of(&[2, 6, 7, 8, 9, 10, 65535], 4);
+    let reshare: Vec<_> = [0, 2, 3]
+        .map(|at: usize| {
+            let (dealer, share) = &shares[at];
+            let dealing = new.deal(dealer.get(), share);
+            let expected = public.at(*dealer);
+            dealing.verify(&new.params(dealer.get()), Some(&expected)).unwrap()
+        })
+        .into();
+    let renewed = combine_public(&reshare, Weights::LagrangeAtZero).unwrap();
+    assert_eq!(renewed.constant(), public.constant(), "the key stays");
+    let shares = new.new_shares(&reshare, Weights::LagrangeAtZero);
+    assert!(shares.iter().all(|(i, s)| renewed.verify_share(*i, s)));
+    assert_eq!(reconstruct(&renewed, &shares[3..]).unwrap().to_bytes(), key.to_bytes());
+}
+
+#[test]
+fn an_import_shares_the_owners_key() {
+    let committee = Committee::of(&[1, 2, 3], 2);
+    let key = SecretScalar::random(&mut rand::rng());
+    let dealing = committee.deal(900, &key);
+    let verified = dealing.verify(&committee.params(900), Some(&key.public())).unwrap();
+    let public = combine_public(&[verified.clone()], Weights::Sum).unwrap();
+    assert_eq!(*public.constant(), key.public());
+    let shares = committee.new_shares(&[verified], Weights::Sum);
+    assert_eq!(reconstruct(&public, &shares).unwrap().to_bytes(), key.to_bytes());
+}
+
+#[test]
+fn the_crate_and_the_model_deal_the_same_bytes() {
+    let committee = Committee::of(&[1, 3, 9], 2);
+    let (mut ours, mut theirs) = (model::VectorRng::new("same"), model::VectorRng::new("same"));
+    let mut lie = committee.model(4, coefficients(2));
+    lie.fresh = [theirs.bytes(), theirs.bytes(), theirs.bytes()];
+    let stored: Vec<u8> = lie.coefficients.iter().flat_map(Scalar::to_bytes).collect();
+    let f = Polynomial::from_bytes(committee.t, &stored).unwrap();
+    let dealing = deal(&committee.params(4), &f, &mut ours).unwrap();
+    assert_eq!(dealing.to_bytes(), lie.deal().bytes);
+}
+
+// ---- Attacks on decoding and on the polynomial ----
+
+/// Rows 1, 2.
+#[test]
+fn index_zero_and_repeated_receivers_are_refused_on_the_wire() {
+    let committee = Committee::of(&[1, 2, 3], 2);
+    let bytes = committee.deal(1, &SecretScalar::random(&mut rand::rng())).to_bytes();
+    let first = 2 + 2 * 32 + 64 + 32 + 2;
+    for (at, value, error) in [
+        (0, 0, WireError::IndexZero),
+        (1, 1, WireError::Order), // twice receiver 1
+        (0, 3, WireError::Order), // out of order
+    ] {
+        let mut changed = bytes.clone();
+        changed[first + at * 50..][..2].copy_from_slice(&u16::to_be_bytes(value));
+        assert_eq!(Dealing::from_bytes(&changed).unwrap_err(), error);
+    }
+}
+
+/// Row 1: a value that is ℓ, the other name of 0, sealed by a dealer that lies.
+#[test]
+fn a_sealed_value_that_is_not_reduced_is_a_proven_lie() {
+    let committee = Committee::of(&[1, 2, 3], 2);
+    let order: [u8; 32] = hex::decode(ORDER).unwrap().try_into().unwrap();
+    let dealt = committee.model(1, coefficients(2)).deal_values(|_, _| order);
+    let verified = committee.verify(1, &dealt.bytes).unwrap();
+    let error = verified.open(index(2), committee.secret(2)).unwrap_err();
+    assert_eq!(error, OpenError::BadValue(BadValue::Scalar));
+    let rng = &mut rand::rng();
+    let complaint = verified.complain(index(2), committee.secret(2), rng).unwrap();
+    assert_eq!(judge(&verified, &complaint), Verdict::DealerLied);
+}
+
+/// Row 3: Trail of Bits 2024. All proofs of the dealer hold; only the count is wrong.
+#[test]
+fn threshold_raise_and_lower_are_refused() {
+    let committee = Committee::of(&[1, 2, 3, 4, 5], 3);
+    for t in [2, 4, 5] {
+        let dealt = committee.model(1, coefficients(t)).deal();
+        let error = CommitmentsError::Count { expected: 3, got: t };
+        let refused = committee.verify(1, &dealt.bytes).unwrap_err();
+        assert_eq!(refused, fault(DealingFault::Commitments(error)));
+    }
+    for t in [0, 1] {
+        let dealt = committee.model(1, coefficients(1)).deal();
+        let mut bytes = dealt.bytes;
+        bytes[..2].copy_from_slice(&u16::to_be_bytes(t));
+        let refused = committee.verify(1, &bytes).unwrap_err();
+        assert_eq!(refused, Refused::Wire(WireError::Count(t.into())));
+    }
+    let verified = committee.verify(1, &committee.model(1, coefficients(3)).deal().bytes);
+    assert!(verified.is_ok(), "the right count passes");
+}
+
+/// Row 3: a leading coefficient of zero passes the count, and would lower the threshold.
+#[test]
+fn a_leading_zero_coefficient_is_refused() {
+    let committee = Committee::of(&[1, 2, 3], 3);
+    let dealt = committee.model(1, vec![random(), random(), Scalar::ZERO]).deal();
+    let error = CommitmentsError::Point { k: 2, error: DecodeError::Identity };
+    let refused = committee.verify(1, &dealt.bytes).unwrap_err();
+    assert_eq!(refused, fault(DealingFault::Commitments(error)));
+}
+
+/// Row 14.
+#[test]
+fn non_canonical_and_identity_points_are_refused() {
+    let committee = Committee::of(&[1, 2, 3], 2);
+    let bytes = committee.deal(1, &SecretScalar::random(&mut rand::rng())).to_bytes();
+    for (bad, error) in [([0; 32], DecodeError::Identity), ([0xff; 32], DecodeError::Point)] {
+        for (k, at) in [(0, 2), (1, 34)] {
+            let mut changed = bytes.clone();
+            changed[at..at + 32].copy_from_slice(&bad);
+            let expected = DealingFault::Commitments(CommitmentsError::Point { k, error });
+            assert_eq!(committee.verify(1, &changed).unwrap_err(), fault(expected));
+        }
+        let mut changed = bytes.clone();
+        changed[2 + 64 + 64..][..32].copy_from_slice(&bad);
+        let refused = committee.verify(1, &changed).unwrap_err();
+        assert_eq!(refused, fault(DealingFault::Ephemeral(error)));
+    }
+}
+
+// ---- Attacks on the proofs ----
+
+/// Row 4: the rogue's constant cancels the honest ones, so that it alone knows the key.
+#[test]
+fn a_rogue_key_is_refused_with_a_copied_foreign_or_absent_proof() {
+    let committee = Committee::of(&[1, 2, 3], 2);
+    let honest = committee.model(1, coefficients(2)).deal();
+    let honest_constant = EncodedPoint::decode(&honest.commitments[0]).unwrap();
+    let known = random();
+    let cancelling = RistrettoPoint::mul_base(&known) - honest_constant.point();
+    let rogue = committee.model(3, vec![known, random()]).deal();
+    for proof in [honest.knowledge.proof, rogue.knowledge.proof, [0; 64]] {
+        let mut bytes = rogue.bytes.clone();
+        bytes[2..34].copy_from_slice(&model::enc(&cancelling));
+        bytes[66..130].copy_from_slice(&proof);
+        assert_eq!(committee.verify(3, &bytes).unwrap_err(), fault(DealingFault::Knowledge));
+    }
+}
+
+/// Rows 11 and 18: a dealing means nothing in another ceremony, epoch or mouth.
+#[test]
+fn a_dealing_replayed_under_other_params_is_refused() {
+    let committee = Committee::of(&[1, 2, 3], 2);
+    let dealing = committee.deal(1, &SecretScalar::random(&mut rand::rng()));
+    let t = committee.t;
+    let other_keys = Committee::of(&[1, 2, 3], 2);
+    let other_members = Committee::of(&[1, 2, 4], 2);
+    let params = |ctx, dealer, id, t, who| {
+        DealingParams::new(ctx, index(dealer), identity(id), t, who).unwrap()
+    };
+    let who = &committee.receivers;
+    assert!(dealing.verify(&params(CTX, 1, 1, t, who), None).is_ok());
+    let raised = Threshold::new(3, 3).unwrap();
+    let count = DealingFault::Commitments(CommitmentsError::Count { expected: 3, got: 2 });
+    for (name, params, expected) in [
+        ("ceremony", params([8; 32], 1, 1, t, who), DealingFault::Knowledge),
+        ("dealer", params(CTX, 2, 1, t, who), DealingFault::Knowledge),
+        ("identity", params(CTX, 1, 2, t, who), DealingFault::Knowledge),
+        ("threshold", params(CTX, 1, 1, raised, who), count),
+        ("members", params(CTX, 1, 1, t, &other_members.receivers), DealingFault::Receivers),
+    ] {
+        assert_eq!(dealing.verify(&params, None).unwrap_err(), expected, "{name}");
+    }
+    // Other ceremony keys are other ctx; without that, every value is bad, and provably so.
+    let verified = dealing.verify(&params(CTX, 1, 1, t, &other_keys.receivers), None).unwrap();
+    let opened = verified.open(index(1), other_keys.secret(1)).unwrap_err();
+    assert_eq!(opened, OpenError::BadValue(BadValue::Sealed));
+}
+
+/// Row 10, the mutation table: every bit of every field.
+#[test]
+fn every_flipped_bit_of_a_dealing_is_refused() {
+    let committee = Committee::of(&[1, 2, 3], 2);
+    let dealing = committee.deal(1, &SecretScalar::random(&mut rand::rng()));
+    let bytes = dealing.to_bytes();
+    for bit in 0..8 * bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(committee.verify(1, &flipped).is_err(), "bit {bit} of {}", 8 * bytes.len());
+    }
+}
+
+/// Row 18: a dealer that deals another value than its share of the parent epoch.
+#[test]
+fn a_reshare_with_a_wrong_constant_is_refused() {
+    let committee = Committee::of(&[1, 2, 3], 2);
+    let dealing = committee.deal(1, &SecretScalar::random(&mut rand::rng()));
+    let share = SecretScalar::random(&mut rand::rng());
+    let refused = dealing.verify(&committee.params(1), Some(&share.public())).unwrap_err();
+    assert_eq!(refused, DealingFault::Constant);
+}
+
+/// Row 5: what was committed to before the others were seen cannot be changed after.
+#[test]
+fn a_commitment_hash_binds_scope_dealer_identity_and_polynomial() {
+    let committee = Committee::of(&[1, 2, 3], 2);
+    let commitments = |c: &[Scalar]| {
+        let bytes: Vec<_> = model::commit(c).iter().map(model::enc).collect();
+        Commitments::from_bytes(committee.t, &bytes).unwrap()
+    };
+    let f = coefficients(2);
+    let mine = commitments(&f);
+    let name = commitment_hash(&[1; 32], index(1), &identity(1), &mine);
+    assert_eq!(name, commitment_hash(&[1; 32], index(1), &identity(1), &commitments(&f)));
+    let other = commitments(&[f[0], random()]);
+    for changed in [
+        commitment_hash(&[2; 32], index(1), &identity(1), &mine),
+        commitment_hash(&[1; 32], index(2), &identity(1), &mine),
+        commitment_hash(&[1; 32], index(1), &identity(2), &mine),
+        commitment_hash(&[1; 32], index(1), &identity(1), &other),
+    ] {
+        assert_ne!(name, changed);
+    }
+}
+
+/// Row 6: two valid dealings of one dealer have two names, and their values do not mix.
+#[test]
+fn an_equivocating_dealer_has_two_names_and_no_common_sharing() {
+    let committee = Committee::of(&[1, 2, 3], 2);
+    let secret = SecretScalar::random(&mut rand::rng());
+    let [one, two] =
+        [0, 1].map(|_| committee.verify(1, &committee.deal(1, &secret).to_bytes()).unwrap());
+    assert_ne!(one.hash(), two.hash());
+    let mixed = one.open(index(1), committee.secret(1)).unwrap();
+    assert!(!two.commitments().verify_share(index(1), &mixed));
+}
+
+/// Row 11: ctx is part of the name.
+#[test]
+fn a_dealing_has_another_name_in_another_ceremony() {
+    let dealing = Committee::of(&[1, 2, 3], 2).deal(1, &SecretScalar::random(&mut rand::rng()));
+    assert_ne!(dealing.hash(&CTX), dealing.hash(&[8; 32]));
+}
+
+#[test]
+fn dealings_of_two_ceremonies_or_one_dealer_twice_do_not_combine() {
+    let committee = Committee::of(&[1, 2, 3], 2);
+    let secret = SecretScalar::random(&mut rand::rng());
+    let one = committee.verify(1, &committee.deal(1, &secret).to_bytes()).unwrap();
+    let mut foreign = committee.model(2, coefficients(2));
+    foreign.ctx = [8; 32];
+    let (id, who) = (identity(2), &committee.receivers);
+    let params = DealingParams::new([8; 32], index(2), id, committee.t, who).unwrap();
+    let foreign = Dealing::from_bytes(&foreign.deal().bytes).unwrap().verify(&params, None);
+    for bundle in [vec![one.clone(), one.clone()], vec![one, foreign.unwrap()], vec![]] {
+        assert!(combine_public(&bundle, Weights::Sum).is_err());
+    }
+    let twice = [(index(1), secret.clone()), (index(1), secret)];
+    assert!(combine_share(&twice, Weights::Sum).is_err());
+}
+
+// ---- Attacks on secrecy and on complaints ----
+
+/// Row 25: what a relay sees contains no value.
+#[test]
+fn no_value_travels_in_the_clear() {
+    let committee = Committee::of(&[1, 2, 3], 2);
+    let dealt = committee.model(1, coefficients(2)).deal();
+    for sealed in &dealt.sealed {
+        assert!(!dealt.bytes.windows(32).any(|w| w == sealed.value));
+        assert!(!dealt.bytes.windows(32).any(|w| w == model::enc(&sealed.shared)));
+    }
+}
+
+#[test]
+fn a_generator_that_repeats_does_not_repeat_an_ephemeral_key() {
+    let committee = Committee::of(&[1, 2, 3], 2);
+    let ephemeral = |secret: u64| {
+        let constant = SecretScalar::new(Scalar::from(secret));
+        let rng = &mut model::VectorRng::new("stuck");
+        let f = Polynomial::random(committee.t, &constant, rng).unwrap();
+        let bytes = deal(&committee.params(1), &f, rng).unwrap().to_bytes();
+        bytes[130..162].to_vec()
+    };
+    assert_eq!(ephemeral(5), ephemeral(5));
+    assert_ne!(ephemeral(5), ephemeral(6));
+}
+
+/// Row 26: each kind of bad value, complained about by its receiver only.
+#[test]
+fn a_bad_value_is_complained_about_and_the_blame_is_just() {
+    let committee = Committee::of(&[1, 2, 3], 2);
+    let off_by_one = |i, honest| {
+        let honest = Scalar::from_canonical_bytes(honest).unwrap();
+        if i == 2 { (honest + Scalar::ONE).to_bytes() } else { honest.to_bytes() }
+    };
+    let dealt = committee.model(1, coefficients(2)).deal_values(off_by_one);
+    let verified = committee.verify(1, &dealt.bytes).unwrap();
+    let error = verified.open(index(2), committee.secret(2)).unwrap_err();
+    assert_eq!(error, OpenError::BadValue(BadValue::Mismatch));
+
+    let rng = &mut rand::rng();
+    let complaint = verified.complain(index(2), committee.secret(2), rng).unwrap();
+    let complaint = Complaint::from_bytes(&complaint.to_bytes()).unwrap();
+    assert_eq!(complaint.receiver(), index(2));
+    assert_eq!(judge(&verified, &complaint), Verdict::DealerLied);
+
+    assert!(verified.open(index(1), committee.secret(1)).is_ok());
+    let refused = verified.complain(index(1), committee.secret(1), rng).unwrap_err();
+    assert_eq!(refused, ComplainError::GoodValue);
+}
+
+/// Row 26: a dealer that seals to another key, with every proof right.
+#[test]
+fn a_value_sealed_to_another_key_is_a_proven_lie() {
+    let committee = Committee::of(&[1, 2, 3], 2);
+    let mut lie = committee.model(1, coefficients(2));
+    lie.receivers[1].1 = RistrettoPoint::mul_base(&random());
+    let verified = committee.verify(1, &lie.deal().bytes).unwrap();
+    let error = verified.open(index(2), committee.secret(2)).unwrap_err();
+    assert_eq!(error, OpenError::BadValue(BadValue::Sealed));
+    let complaint = verified.complain(index(2), committee.secret(2), &mut rand::rng()).unwrap();
+    assert_eq!(judge(&verified, &complaint), Verdict::DealerLied);
+}
+
+/// Row 26: a receiver that lies about a good value, by every means that it has.
+#[test]
+fn a_false_complaint_falls_on_its_receiver() {
+    let committee = Committee::of(&[1, 2, 3], 2);
+    let dealt = committee.model(1, coefficients(2)).deal();
+    let verified = committee.verify(1, &dealt.bytes).unwrap();
+    let secret = *committee.secret(2).expose();
+    let context = model::complaint_context(&CTX, &dealt.bytes, &dealt.statement, 2);
+    let file = |receiver: u16, shared: RistrettoPoint, proof: [u8; 64]| {
+        let bytes = [&receiver.to_be_bytes()[..], &model::enc(&shared), &proof].concat();
+        judge(&verified, &Complaint::from_bytes(&bytes).unwrap())
+    };
+    let prove = |k: &Scalar, shared: RistrettoPoint| {
+        model::dleq(&context, k, &[dealt.ephemeral], &[shared], &[9; 32]).proof
+    };
+    let shared = secret * dealt.ephemeral;
+    let wrong = shared + RistrettoPoint::mul_base(&Scalar::ONE);
+    // The true point and proof: the value is seen to be good.
+    assert_eq!(file(2, shared, prove(&secret, shared)), Verdict::ReceiverLied);
+    // A wrong point that would open to rubbish, under a true or a foreign key.
+    assert_eq!(file(2, wrong, prove(&secret, wrong)), Verdict::ReceiverLied);
+    let other = random();
+    let foreign = other * dealt.ephemeral;
+    assert_eq!(file(2, foreign, prove(&other, foreign)), Verdict::ReceiverLied);
+    // In another's name, and in the name of nobody.
+    assert_eq!(file(1, shared, prove(&secret, shared)), Verdict::ReceiverLied);
+    assert_eq!(file(44, shared, prove(&secret, shared)), Verdict::ReceiverLied);
+}
+
+/// Row 10: a true complaint with any bit flipped convicts nobody but its sender; and it
+/// cannot be carried to another dealing.
+#[test]
+fn every_flipped_bit_of_a_complaint_is_seen() {
+    let committee = Committee::of(&[1, 2, 3], 2);
+    let bad = |_, _| [1; 32];
+    let verified = {
+        let dealt = committee.model(1, coefficients(2)).deal_values(bad);
+        committee.verify(1, &dealt.bytes).unwrap()
+    };
+    let complaint = verified.complain(index(2), committee.secret(2), &mut rand::rng()).unwrap();
+    assert_eq!(judge(&verified, &complaint), Verdict::DealerLied);
+    let bytes = complaint.to_bytes();
+    for bit in 0..8 * bytes.len() {
+        let mut flipped = bytes;
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let verdict = Complaint::from_bytes(&flipped).map(|c| judge(&verified, &c));
+        assert!(verdict != Ok(Verdict::DealerLied), "bit {bit}");
+    }
+    let other = committee.model(1, coefficients(2)).deal_values(bad);
+    let other = committee.verify(1, &other.bytes).unwrap();
+    assert_eq!(judge(&other, &complaint), Verdict::ReceiverLied);
+}
+
+#[test]
+fn a_foreign_ceremony_key_blames_nobody_and_reveals_nothing() {
+    let committee = Committee::of(&[1, 2, 3], 2);
+    let dealing = committee.deal(1, &SecretScalar::random(&mut rand::rng()));
+    let verified = committee.verify(1, &dealing.to_bytes()).unwrap();
+    let wrong = OpenError::WrongKey(index(2));
+    assert_eq!(verified.open(index(2), committee.secret(1)).unwrap_err(), wrong);
+    let rng = &mut rand::rng();
+    let refused = verified.complain(index(2), committee.secret(1), rng).unwrap_err();
+    assert_eq!(refused, ComplainError::Receiver(wrong));
+    let nobody = OpenError::NotReceiver(index(9));
+    assert_eq!(verified.open(index(9), committee.secret(1)).unwrap_err(), nobody);
+}
+
+/// CRYPTO.md §7: dealer 3 copies the ephemeral point and a sealed value of honest dealer
+/// 1, so that receiver 2's complaint about *its* dealing would open the honest value.
+/// First shown to work against a receiver that skips the ephemeral proof.
+#[test]
+fn a_complaint_is_no_decryption_oracle() {
+    let committee = Committee::of(&[1, 2, 3], 2);
+    let honest = committee.model(1, coefficients(2)).deal();
+    let revealed = *committee.secret(2).expose() * honest.ephemeral;
+    let at = &honest.sealed[1];
+    let key = &committee.receivers.key(index(2)).unwrap();
+    let opens =
+        model::seal(&honest.statement, &honest.ephemeral, 2, key.point(), &revealed, at.value);
+    assert_eq!(opens.sealed, at.sealed, "who learns the point, opens the honest value");
+
+    let thief = committee.model(3, coefficients(2)).deal();
+    let ephemeral = 2 + 64 + 64;
+    for copy in [
+        ephemeral..ephemeral + 32,         // the ephemeral point alone
+        ephemeral..thief.bytes.len() - 64, // and the sealed values
+        ephemeral..thief.bytes.len(),      // and the proof
+    ] {
+        let mut bytes = thief.bytes.clone();
+        bytes[copy.clone()].copy_from_slice(&honest.bytes[copy]);
+        let refused = committee.verify(3, &bytes).unwrap_err();
+        assert_eq!(refused, fault(DealingFault::EphemeralKnowledge));
+    }
+    // The whole honest dealing in the thief's name fails one proof earlier.
+    let refused = committee.verify(3, &honest.bytes).unwrap_err();
+    assert_eq!(refused, fault(DealingFault::Knowledge));
+}
