@@ -142,7 +142,7 @@ fn an_import_shares_the_owners_key() {
     let key = SecretScalar::random(&mut rand::rng());
     let dealing = committee.deal(900, &key);
     let verified = dealing.verify(&committee.params(900), Some(&key.public())).unwrap();
-    let public = combine_public(&[verified.clone()], Weights::Sum).unwrap();
+    let public = combine_public(std::slice::from_ref(&verified), Weights::Sum).unwrap();
     assert_eq!(*public.constant(), key.public());
     let shares = committee.new_shares(&[verified], Weights::Sum);
     assert_eq!(reconstruct(&public, &shares).unwrap().to_bytes(), key.to_bytes());
