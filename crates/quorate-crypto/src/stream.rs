@@ -93,7 +93,7 @@ impl Opener {
         let opened = self.try_open(buffer, last);
         if opened.is_err() {
             buffer.zeroize();
-            self.0.state = State::Ended { whole: false };
+            self.0.end(false);
         }
         opened
     }
@@ -110,14 +110,26 @@ impl Opener {
         Ok(())
     }
 
+    /// Whether a sealed chunk would open in the place of the chunk that was tried last. For
+    /// a diagnosis after a refusal; gives no plaintext.
+    #[must_use]
+    pub fn would_open(&self, sealed: &[u8], last: bool) -> bool {
+        let State::Ended { number, .. } = self.0.state else { return false };
+        if sealed.len() < TAG_LEN || sealed.len() > CHUNK_LEN + TAG_LEN {
+            return false;
+        }
+        let mut scratch = zeroize::Zeroizing::new(sealed.to_vec());
+        self.0.cipher.open_in_place(nonce(number, last), Aad::empty(), &mut scratch).is_ok()
+    }
+
     /// The stream is whole: its last chunk was opened.
     ///
     /// # Errors
     /// [`StreamError::Truncated`]: discard everything.
     pub fn finish(self) -> Result<(), StreamError> {
         match self.0.state {
-            State::Ended { whole: true } => Ok(()),
-            State::At(_) | State::Full | State::Ended { whole: false } => {
+            State::Ended { whole: true, .. } => Ok(()),
+            State::At(_) | State::Full | State::Ended { whole: false, .. } => {
                 Err(StreamError::Truncated)
             }
         }
@@ -136,8 +148,8 @@ enum State {
     At(u32),
     /// The chunk of the highest number is past, and was not the last.
     Full,
-    /// No chunk is expected any more.
-    Ended { whole: bool },
+    /// No chunk is expected any more; `number` is that of the last one tried.
+    Ended { number: u32, whole: bool },
 }
 
 impl Position {
@@ -158,19 +170,34 @@ impl Position {
         if !fits {
             return Err(StreamError::Length { got: len });
         }
-        let mut nonce = [0; 12];
-        nonce[7..11].copy_from_slice(&number.to_be_bytes());
-        nonce[11] = u8::from(last);
-        Ok(Nonce::assume_unique_for_key(nonce))
+        Ok(nonce(number, last))
+    }
+
+    fn end(&mut self, whole: bool) {
+        let number = match self.state {
+            State::At(number) | State::Ended { number, .. } => number,
+            State::Full => u32::MAX,
+        };
+        self.state = State::Ended { number, whole };
     }
 
     fn advance(&mut self, last: bool) {
-        self.state = match self.state {
-            _ if last => State::Ended { whole: true },
-            State::At(number) => number.checked_add(1).map_or(State::Full, State::At),
-            ended => ended,
-        };
+        match self.state {
+            _ if last => self.end(true),
+            State::At(number) => {
+                self.state = number.checked_add(1).map_or(State::Full, State::At);
+            }
+            State::Full | State::Ended { .. } => {}
+        }
     }
+}
+
+/// `0⁷ ‖ number ‖ last`.
+fn nonce(number: u32, last: bool) -> Nonce {
+    let mut nonce = [0; 12];
+    nonce[7..11].copy_from_slice(&number.to_be_bytes());
+    nonce[11] = u8::from(last);
+    Nonce::assume_unique_for_key(nonce)
 }
 
 #[cfg(test)]
