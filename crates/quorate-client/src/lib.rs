@@ -1,1 +1,63 @@
-//! The Rust SDK of Quorate
+//! The Rust SDK of Quorate: keys that only a quorum can use.
+//!
+//! Encryption is local. Decryption asks `t` of `n` nodes through a coordinator that can
+//! neither read the result nor forge it; this crate verifies everything from the pinned
+//! cluster fingerprint, combines the partial results itself and names nodes that lie.
+//!
+//! ```no_run
+//! use quorate_client::{Client, EncryptionContext};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::open("/etc/quorate/client")?;
+//! let context = EncryptionContext::new([("app".into(), "payroll".into())].into())?;
+//!
+//! let key = client.key("payroll").await?; // verified and pinned
+//! let ciphertext = key.encrypt(b"a secret", &context)?; // asks nobody
+//!
+//! let (plaintext, report) = client.decrypt_with_report(&ciphertext, &context).await?;
+//! assert_eq!(&plaintext[..], b"a secret");
+//! for liar in &report.liars {
+//!     eprintln!("{liar} answered wrongly and was left out");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Files of any size: [`Key::encrypt_stream`] and [`Client::decrypt_stream`]. Many small
+//! ciphertexts: [`Client::decrypt_batch`]. Operators: [`operator::Operator`].
+
+mod answers;
+mod api;
+mod builder;
+mod ciphertext;
+mod client;
+mod decrypt;
+mod error;
+mod file;
+pub mod home;
+mod key;
+mod known;
+mod open;
+pub mod operator;
+mod payload;
+mod pins;
+mod report;
+mod stream;
+pub mod transport;
+
+pub use api::{
+    ClusterStatus, CoordinatorTransport, Heads, KeySummary, KeysPage, NodeStatus, NodesTransport,
+    Progress,
+};
+pub use builder::ClientBuilder;
+pub use ciphertext::CiphertextError;
+pub use client::Client;
+pub use error::{Culprit, Error, Missing, NodeRef};
+pub use file::FileError;
+pub use home::{Home, HomeConfig, HomeError, NewHome, Role};
+pub use key::Key;
+pub use open::{Plaintext, Streamed};
+pub use operator::Operator;
+pub use pins::{Pin, PinError};
+pub use quorate_types::EncryptionContext;
+pub use report::Report;

@@ -1,0 +1,142 @@
+//! Orders: through a coordinator, or to one node past every coordinator.
+
+use quorate_rpc::{
+    Channel, Deadline, Fault, MAX_CEREMONY_BYTES, array32, bounded,
+    v1::{self, orders_client::OrdersClient},
+};
+use quorate_types::{Format, Hash, KeyName, NodeIndex, SignedOrder};
+
+/// Heads of order chains: what a new order names as its predecessor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heads {
+    /// Of the policy chain; zeros when it is empty.
+    pub policy: Hash,
+    /// Of the key's chain that was asked for; zeros when it is empty.
+    pub key: Hash,
+}
+
+/// A step of an order's way, as the conducting party tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// "deliver", "prepare", "deal", "receive", "activate", "retire", "done", "failed".
+    pub step: String,
+    /// Nodes that have done it.
+    pub done: u32,
+    /// Of so many.
+    pub of: u32,
+    /// Nodes that have not.
+    pub waiting_for: Vec<NodeIndex>,
+    /// For people.
+    pub message: String,
+    /// On "failed": nodes proven to have lied.
+    pub culprits: Vec<NodeIndex>,
+    /// Epoch number of the attempt.
+    pub number: u64,
+    /// On "done" of a key order: canonical `KeyRecord`, not verified yet.
+    pub(crate) record: Vec<u8>,
+}
+
+impl From<v1::OrderProgress> for Progress {
+    fn from(p: v1::OrderProgress) -> Self {
+        let indices = |nodes: Vec<u32>| -> Vec<NodeIndex> {
+            let index = |i| NodeIndex::new(u16::try_from(i).ok()?).ok();
+            nodes.into_iter().filter_map(index).collect()
+        };
+        Self {
+            step: p.step,
+            done: p.done,
+            of: p.of,
+            waiting_for: indices(p.waiting_for),
+            message: p.message,
+            culprits: indices(p.culprits),
+            number: p.number,
+            record: p.record,
+        }
+    }
+}
+
+/// One party that takes orders.
+#[derive(Clone, Debug)]
+pub(crate) struct OrdersApi {
+    pub(crate) party: String,
+    channel: Channel,
+}
+
+impl OrdersApi {
+    pub(crate) fn new(party: String, channel: Channel) -> Self {
+        Self { party, channel }
+    }
+
+    pub(crate) async fn heads(
+        &self,
+        key: Option<&KeyName>,
+        deadline: Deadline,
+    ) -> Result<Heads, Fault> {
+        let key = key.map(KeyName::to_string).unwrap_or_default();
+        let request = deadline.request(v1::HeadsRequest { key })?;
+        let heads = within(deadline, self.client().heads(request)).await?;
+        let hash = |field, bytes: &[u8]| {
+            if bytes.is_empty() { Ok(Hash::default()) } else { array32(field, bytes).map(Hash) }
+        };
+        Ok(Heads {
+            policy: hash("policy_head", &heads.policy_head)?,
+            key: hash("key_head", &heads.key_head)?,
+        })
+    }
+
+    /// A page of orders after the one numbered `after`, and where the next begins (0: end).
+    pub(crate) async fn list(
+        &self,
+        after: u64,
+        deadline: Deadline,
+    ) -> Result<(Vec<Vec<u8>>, u64), Fault> {
+        let request = deadline.request(v1::ListOrdersRequest { page_size: 0, after })?;
+        let page = within(deadline, self.client().list(request)).await?;
+        Ok((page.orders, page.next))
+    }
+
+    pub(crate) async fn submit(
+        &self,
+        order: &SignedOrder,
+        deadline: Deadline,
+        progress: &mut (dyn FnMut(&Progress) + Send),
+    ) -> Result<Progress, Fault> {
+        let request = deadline.request(v1::SubmitOrderRequest { order: order.to_bytes() })?;
+        let mut client = self.client();
+        let mut stream = within(deadline, client.submit(request)).await?;
+        let mut last = Progress::default();
+        while let Some(step) = within_message(deadline, stream.message()).await? {
+            last = step.into();
+            progress(&last);
+        }
+        Ok(last)
+    }
+
+    fn client(&self) -> OrdersClient<Channel> {
+        bounded!(OrdersClient::new(self.channel.clone()), MAX_CEREMONY_BYTES)
+    }
+}
+
+async fn within<T>(
+    deadline: Deadline,
+    call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+) -> Result<T, Fault> {
+    match tokio::time::timeout_at(deadline.instant(), call).await {
+        Ok(answer) => Ok(answer?.into_inner()),
+        Err(_) => Err(too_late()),
+    }
+}
+
+async fn within_message<T>(
+    deadline: Deadline,
+    call: impl Future<Output = Result<T, tonic::Status>>,
+) -> Result<T, Fault> {
+    match tokio::time::timeout_at(deadline.instant(), call).await {
+        Ok(message) => Ok(message?),
+        Err(_) => Err(too_late()),
+    }
+}
+
+fn too_late() -> Fault {
+    Fault::new(quorate_rpc::FaultKind::DeadlineExceeded, "no answer in time")
+}

@@ -1,0 +1,171 @@
+//! The client: keys that it verified, and decryption by quorum.
+
+use crate::{
+    answers::AnswerBook,
+    builder::ClientBuilder,
+    decrypt::{Attempt, Failed, Item, Opened},
+    error::Error,
+    home::Home,
+    key::Key,
+    pins::Pins,
+    transport::Transport,
+};
+use quorate_crypto::{IdentityKey, PublicKey};
+use quorate_types::{Cluster, EncryptionContext, KeyName, KeyVersion, Millis};
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+/// A client of one cluster. Cheap to clone; all clones share keys, sessions and
+/// connections.
+#[derive(Clone)]
+pub struct Client(pub(crate) Arc<Inner>);
+
+/// What the clones of a client share.
+pub(crate) struct Inner {
+    pub(crate) identity: IdentityKey,
+    pub(crate) cluster: RwLock<Arc<Cluster>>,
+    pub(crate) home: Option<Home>,
+    pub(crate) transports: Vec<Arc<dyn Transport>>,
+    /// The transport that did its work last.
+    pub(crate) preferred: AtomicUsize,
+    pub(crate) roster_asked: AtomicBool,
+    pub(crate) keys: Mutex<HashMap<(KeyName, KeyVersion), Key>>,
+    pub(crate) pins: Pins,
+    pub(crate) answers: AnswerBook,
+    pub(crate) timeout: Duration,
+    pub(crate) clock: fn() -> Millis,
+}
+
+impl Client {
+    /// The client of a home directory, through its cluster's coordinators. Opens no
+    /// connection yet. For a sealed identity key or other wishes: [`Client::builder`].
+    ///
+    /// Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::Home`] says what the home lacks.
+    pub fn open(home: impl Into<PathBuf>) -> Result<Self, Error> {
+        Self::builder().home(home).build()
+    }
+
+    /// A client with wishes.
+    #[must_use]
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    /// Who the nodes see.
+    #[must_use]
+    pub fn identity(&self) -> PublicKey {
+        self.0.identity.public()
+    }
+
+    /// What is known of the cluster.
+    #[must_use]
+    pub fn cluster(&self) -> Arc<Cluster> {
+        self.0.cluster()
+    }
+
+    /// The newest version of a key, verified and pinned. If nobody can be reached, the
+    /// newest pinned version: encryption needs nobody.
+    ///
+    /// # Errors
+    /// [`Error::Verification`] names who brought a record that does not verify, or that is
+    /// not the pinned key's. [`Error::UnknownKey`].
+    pub async fn key(&self, name: &str) -> Result<Key, Error> {
+        let name = key_name(name)?;
+        match self.0.fetch_key(&name, None).await {
+            Err(error @ Error::Party { .. }) => match self.0.pins.newest(&name)? {
+                Some(version) => self.0.pinned_key(&name, version)?.ok_or(error),
+                None => Err(error),
+            },
+            other => other,
+        }
+    }
+
+    /// One version of a key: as pinned, else fetched, verified and pinned.
+    ///
+    /// # Errors
+    /// As [`Client::key`].
+    pub async fn key_version(&self, name: &str, version: KeyVersion) -> Result<Key, Error> {
+        self.0.key_version(&key_name(name)?, version).await
+    }
+
+    /// Fetches the roster chain, and keeps it if it is longer than what is known. Done by
+    /// itself before the first key is fetched.
+    ///
+    /// # Errors
+    /// [`Error::Verification`] if somebody brings another chain.
+    pub async fn refresh_roster(&self) -> Result<(), Error> {
+        self.0.refresh_roster().await
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("identity", &self.identity()).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    pub(crate) fn cluster(&self) -> Arc<Cluster> {
+        Arc::clone(&self.cluster.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Transports, the preferred one first.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = (usize, &Arc<dyn Transport>)> {
+        let count = self.transports.len();
+        let first = self.preferred.load(Ordering::Relaxed);
+        (0..count).map(move |i| (first + i) % count).map(|i| (i, &self.transports[i]))
+    }
+
+    /// Payload keys for items of one key. Goes on to another coordinator if one fails or
+    /// cheats; drops bad items and asks for the rest.
+    pub(crate) async fn open_items(
+        &self,
+        key: &Key,
+        items: &[Item],
+        context: &EncryptionContext,
+    ) -> Result<Opened, Failed> {
+        let cluster = self.cluster();
+        let mut worst: Option<Error> = None;
+        for (i, transport) in self.in_order() {
+            let attempt = Attempt::new(self, &cluster, transport.as_ref(), key, items, context);
+            match attempt.run().await {
+                Ok(opened) => {
+                    self.preferred.store(i, Ordering::Relaxed);
+                    return Ok(opened);
+                }
+                Err(Failed::Error(error)) if error.is_elsewhere() => {
+                    tracing::debug!(%error, "trying elsewhere");
+                    worst = Some(heavier(worst, error));
+                }
+                Err(failed) => return Err(failed),
+            }
+        }
+        Err(worst.unwrap_or_else(nobody).into())
+    }
+}
+
+/// Of two failures the one that tells more.
+pub(crate) fn heavier(worst: Option<Error>, error: Error) -> Error {
+    match worst {
+        Some(worst) if worst.weight() >= error.weight() => worst,
+        _ => error,
+    }
+}
+
+pub(crate) fn nobody() -> Error {
+    Error::Invalid("no coordinator is known: the roster names none".into())
+}
+
+fn key_name(name: &str) -> Result<KeyName, Error> {
+    name.parse().map_err(|e: quorate_types::NameError| Error::Invalid(e.to_string()))
+}

@@ -1,0 +1,216 @@
+//! A key that was verified: encrypts without asking anybody.
+
+use crate::{
+    error::{Error, bad_record},
+    stream,
+};
+use quorate_crypto::{
+    EncodedPoint,
+    sharing::Commitments,
+    stream::{CHUNK_LEN, Sealer, TAG_LEN},
+    tdh2::{self, Binding},
+};
+use quorate_types::{
+    CertificateError, CiphertextHead, CiphertextHeader, Cluster, CreateKey, EncryptionContext,
+    EpochPublic, Fingerprint, Format, KeyName, KeyRecord, KeyVersion, Suite, VerifiedKey,
+};
+use std::{
+    io::{Read, Write},
+    sync::Arc,
+};
+
+/// One version of a key, verified from the pinned fingerprint (DESIGN §4.4). Cheap to clone.
+///
+/// Encryption is local: it needs no node, no coordinator and no grant.
+#[derive(Clone, Debug)]
+pub struct Key(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    verified: VerifiedKey,
+    fingerprint: Fingerprint,
+    public: EncodedPoint,
+    commitments: Commitments,
+}
+
+impl Key {
+    /// Verifies a record that `party` brought: that it is of this name (and version), was
+    /// ordered by `m` operators, is held by `q` nodes, and that its points are points.
+    pub(crate) fn verify(
+        cluster: &Cluster,
+        record: &KeyRecord,
+        name: &KeyName,
+        version: Option<KeyVersion>,
+        party: &str,
+    ) -> Result<Self, RecordError> {
+        let verified = record.verify(cluster)?;
+        let public = verified.public();
+        if public.key != *name || version.is_some_and(|v| v != public.version) {
+            let what = format!(
+                "was asked for key {name} and sent the record of {} version {}",
+                public.key, public.version
+            );
+            return Err(RecordError::Other(Error::coordinator(party, what)));
+        }
+        if public.suite != Suite::Tdh2Ristretto255 {
+            let text = format!("a {} key does not encrypt", public.suite);
+            return Err(RecordError::Other(Error::Invalid(text)));
+        }
+        let commitments =
+            Commitments::from_bytes(public.committee.threshold(), &public.commitments).map_err(
+                |e| {
+                    RecordError::Other(Error::coordinator(
+                        party,
+                        format!("sent a record of key {name} with bad commitments: {e}"),
+                    ))
+                },
+            )?;
+        let point = EncodedPoint::decode(commitments.constant_bytes())
+            .map_err(|e| RecordError::Other(Error::coordinator(party, e.to_string())))?;
+        Ok(Self(Arc::new(Inner {
+            fingerprint: *cluster.fingerprint(),
+            public: point,
+            commitments,
+            verified,
+        })))
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &KeyName {
+        &self.public().key
+    }
+
+    /// Its version.
+    #[must_use]
+    pub fn version(&self) -> KeyVersion {
+        self.public().version
+    }
+
+    /// The public values of its newest epoch known here: committee, threshold, commitments.
+    #[must_use]
+    pub fn public(&self) -> &EpochPublic {
+        self.0.verified.public()
+    }
+
+    /// What the operators ordered.
+    #[must_use]
+    pub fn ordered(&self) -> &CreateKey {
+        self.0.verified.create()
+    }
+
+    /// The certificates that prove it.
+    #[must_use]
+    pub fn record(&self) -> &KeyRecord {
+        self.0.verified.record()
+    }
+
+    /// Order and certificates, verified.
+    #[must_use]
+    pub fn verified(&self) -> &VerifiedKey {
+        &self.0.verified
+    }
+
+    /// Encrypts a message in memory. The same `context` is needed to decrypt; nodes see it
+    /// then, and it is not in the ciphertext.
+    ///
+    /// The ciphertext is at most 400 bytes and 16 for each 64 KiB longer.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for more than 256 TiB.
+    pub fn encrypt(&self, plaintext: &[u8], context: &EncryptionContext) -> Result<Vec<u8>, Error> {
+        let (head, mut sealer) = self.encapsulate(context);
+        let chunks = plaintext.len().div_ceil(CHUNK_LEN).max(1);
+        let mut out = Vec::with_capacity(head.len() + plaintext.len() + chunks * TAG_LEN);
+        out.extend_from_slice(&head);
+        let mut chunk = Vec::with_capacity(CHUNK_LEN.min(plaintext.len()) + TAG_LEN);
+        for i in 0..chunks {
+            let end = ((i + 1) * CHUNK_LEN).min(plaintext.len());
+            chunk.clear();
+            chunk.extend_from_slice(&plaintext[i * CHUNK_LEN..end]);
+            sealer
+                .seal_chunk(&mut chunk, i + 1 == chunks)
+                .map_err(|e| Error::Invalid(e.to_string()))?;
+            out.extend_from_slice(&chunk);
+        }
+        Ok(out)
+    }
+
+    /// Encrypts a stream of any size in constant memory (a few MiB); gives the number of
+    /// bytes that were read. Blocks: in async code call it in
+    /// [`tokio::task::spawn_blocking`].
+    ///
+    /// # Errors
+    /// [`Error::Io`] from reader or writer; what was written then is not a whole ciphertext
+    /// and does not decrypt.
+    pub fn encrypt_stream(
+        &self,
+        reader: impl Read + Send,
+        mut writer: impl Write + Send,
+        context: &EncryptionContext,
+    ) -> Result<u64, Error> {
+        let (head, mut sealer) = self.encapsulate(context);
+        writer
+            .write_all(&head)
+            .map_err(|error| Error::Io { what: "writing the ciphertext", error })?;
+        stream::pump(reader, &mut writer, CHUNK_LEN, |chunk, last| {
+            sealer.seal_chunk(chunk, last).map_err(|e| Error::Invalid(e.to_string()))
+        })
+    }
+
+    /// Draws a payload key; gives the ciphertext's head and the sealer of its payload.
+    fn encapsulate(&self, context: &EncryptionContext) -> (Vec<u8>, Sealer) {
+        let public = self.public();
+        let header = CiphertextHeader::new(
+            public.suite,
+            &self.0.fingerprint,
+            public.key.clone(),
+            public.version,
+        );
+        let (kem, payload_key) = tdh2::encapsulate(
+            &self.binding(),
+            &context.label(),
+            &header.to_bytes(),
+            &mut rand::rng(),
+        );
+        let head = CiphertextHead { header, kem: kem.to_bytes() };
+        (head.to_bytes(), Sealer::new(&payload_key))
+    }
+
+    pub(crate) fn binding(&self) -> Binding<'_> {
+        let public = self.public();
+        let (name, version) = (public.key.as_str().as_bytes(), public.version.get());
+        Binding::new(self.0.fingerprint.as_bytes(), name, version, &self.0.public)
+    }
+
+    pub(crate) fn commitments(&self) -> &Commitments {
+        &self.0.commitments
+    }
+
+    pub(crate) fn public_key(&self) -> &[u8; 32] {
+        self.0.public.bytes()
+    }
+}
+
+/// Why a record is not taken: its certificates, or what it is a record of.
+pub(crate) enum RecordError {
+    /// Possibly for want of a newer roster.
+    Certificate(CertificateError),
+    /// Final.
+    Other(Error),
+}
+
+impl RecordError {
+    pub(crate) fn into_error(self, party: &str, name: &KeyName) -> Error {
+        match self {
+            Self::Certificate(error) => bad_record(party, name, &error),
+            Self::Other(error) => error,
+        }
+    }
+}
+
+impl From<CertificateError> for RecordError {
+    fn from(error: CertificateError) -> Self {
+        Self::Certificate(error)
+    }
+}

@@ -1,0 +1,395 @@
+//! What an operator does: reads the chains, submits orders, watches them carried out.
+//!
+//! Signing is not here: an order is signed where its bytes were shown to a person.
+
+use crate::{
+    api::{ClusterStatus, CoordinatorTransport, Heads, KeySummary, OrdersApi, Progress},
+    builder::{TIMEOUT, now},
+    client::{Client, heavier, nobody},
+    error::{Culprit, Error, NodeRef},
+    home::Home,
+    key::Key,
+};
+use quorate_crypto::{IdentityKey, PublicKey};
+use quorate_rpc::{Channel, Deadline, DialOptions, Dialer};
+use quorate_types::{
+    Action, AuditEntry, Cluster, Endpoint, Format, Hash, KeyName, KeyRecord, Millis, NodeIndex,
+    Order, PartyName, SignedOrder, VerifiedKey, VerifiedOrder,
+};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+/// Orders that are read at most: far more than any cluster has.
+const MAX_ORDERS: usize = 100_000;
+/// How long an order with its ceremony may take.
+const CEREMONY: Duration = Duration::from_secs(120);
+
+/// Whom an operator talks to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Via {
+    /// The coordinators of home and roster.
+    #[default]
+    Coordinators,
+    /// The coordinator at this address.
+    Coordinator(Endpoint),
+    /// The node at this address, past every coordinator; it must be in the roster.
+    Node(Endpoint),
+}
+
+/// A client as the orders tell it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientEntry {
+    /// Its name; `None` if only a grant or a revocation names it.
+    pub name: Option<PartyName>,
+    /// Its identity.
+    pub client: PublicKey,
+    /// Whether everything was taken from it.
+    pub revoked: bool,
+    /// Keys granted to it, and until when.
+    pub grants: Vec<(KeyName, Millis)>,
+}
+
+/// An operator of one cluster.
+#[derive(Debug)]
+pub struct Operator {
+    identity: IdentityKey,
+    client: Client,
+    parties: Vec<OrdersApi>,
+    coordinators: Vec<CoordinatorTransport>,
+}
+
+impl Operator {
+    /// The operator of a home directory. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::Home`]; [`Error::Invalid`] for a node that the roster does not have.
+    pub fn open(
+        home: impl Into<PathBuf>,
+        passphrase: Option<&[u8]>,
+        via: &Via,
+    ) -> Result<Self, Error> {
+        let home = Home::open(home)?;
+        let identity = home.identity(passphrase)?;
+        let roster = home.cluster().roster();
+        let dialer = Dialer::new(&identity, DialOptions::default())?;
+        let mut builder = Client::builder().home(home.dir()).identity(identity.clone());
+        let mut endpoints = Vec::new();
+        let parties = match via {
+            Via::Node(endpoint) => {
+                builder = builder.direct();
+                vec![node_party(&dialer, home.cluster(), endpoint)?]
+            }
+            Via::Coordinator(endpoint) => {
+                builder = builder.coordinator(endpoint.clone());
+                endpoints.push(endpoint.clone());
+                coordinator_parties(&dialer, home.cluster(), &endpoints)?
+            }
+            Via::Coordinators => {
+                endpoints = home.coordinators()?;
+                coordinator_parties(&dialer, home.cluster(), &endpoints)?
+            }
+        };
+        let coordinators = CoordinatorTransport::all(&identity, roster, &endpoints)?;
+        Ok(Self { client: builder.build()?, identity, parties, coordinators })
+    }
+
+    /// The operator's own key: signs orders.
+    #[must_use]
+    pub fn identity(&self) -> &IdentityKey {
+        &self.identity
+    }
+
+    /// What is known of the cluster.
+    #[must_use]
+    pub fn cluster(&self) -> Arc<Cluster> {
+        self.client.cluster()
+    }
+
+    /// The same party as a client: for keys and rosters.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The heads of the policy chain and, if a key is named, of its chain.
+    ///
+    /// # Errors
+    /// [`Error::Party`].
+    pub async fn heads(&self, key: Option<&KeyName>) -> Result<Heads, Error> {
+        let mut worst = None;
+        for party in &self.parties {
+            match party.heads(key, Deadline::after(TIMEOUT)).await {
+                Ok(heads) => return Ok(heads),
+                Err(fault) => worst = Some(heavier(worst, Error::party(&party.party, fault))),
+            }
+        }
+        Err(worst.unwrap_or_else(nobody))
+    }
+
+    /// An unsigned order under the newest roster, for `action`, with this predecessor.
+    #[must_use]
+    pub fn draft(&self, action: Action, predecessor: Hash, life: Duration) -> Order {
+        let cluster = self.cluster();
+        let issued_at = now();
+        let mut nonce = [0; 32];
+        rand::Rng::fill_bytes(&mut rand::rng(), &mut nonce);
+        Order {
+            fingerprint: *cluster.fingerprint(),
+            roster_version: cluster.roster().version,
+            roster_hash: cluster.roster_hash(),
+            issued_at,
+            expires_at: issued_at.plus(u64::try_from(life.as_millis()).unwrap_or(u64::MAX)),
+            nonce,
+            predecessor,
+            action,
+        }
+    }
+
+    /// Submits an order and tells each step. Gives the verified key that a key order made;
+    /// it is pinned then.
+    ///
+    /// A party that is lost on the way is not followed by another: the order may be under
+    /// way. Submit it again; it applies once.
+    ///
+    /// # Errors
+    /// [`Error::Order`] if it does not stand (nothing is sent then);
+    /// [`Error::Ceremony`] and [`Error::Verification`] if it was not carried out.
+    pub async fn submit(
+        &self,
+        order: &SignedOrder,
+        mut progress: impl FnMut(&Progress) + Send,
+    ) -> Result<Option<VerifiedKey>, Error> {
+        let verified = VerifiedOrder::verify(&self.cluster(), order)?;
+        verified.check_fresh(now())?;
+        let mut worst = None;
+        for party in &self.parties {
+            match party.submit(order, Deadline::after(CEREMONY), &mut progress).await {
+                Ok(last) => return self.carried_out(&verified, &party.party, &last),
+                Err(fault) if fault.kind == quorate_rpc::FaultKind::Unavailable => {
+                    worst = Some(heavier(worst, Error::party(&party.party, fault)));
+                }
+                Err(fault) => return Err(Error::party(&party.party, fault)),
+            }
+        }
+        Err(worst.unwrap_or_else(nobody))
+    }
+
+    fn carried_out(
+        &self,
+        order: &VerifiedOrder,
+        party: &str,
+        last: &Progress,
+    ) -> Result<Option<VerifiedKey>, Error> {
+        if last.step != "done" {
+            return Err(self.not_done(last));
+        }
+        let Some(create) = order.create_key().filter(|_| !last.record.is_empty()) else {
+            return Ok(None); // a single node bears no key
+        };
+        let record = KeyRecord::from_bytes(&last.record).map_err(|e| {
+            Error::coordinator(party, format!("sent a bad record of the new key: {e}"))
+        })?;
+        let (name, version) = (&create.name, Some(create.version));
+        let key = Key::verify(&self.cluster(), &record, name, version, party)
+            .map_err(|e| e.into_error(party, name))?;
+        if key.verified().order().hash() != order.hash() {
+            return Err(Error::coordinator(party, "made the key under another order"));
+        }
+        Ok(Some(key.verified().clone()))
+    }
+
+    fn not_done(&self, last: &Progress) -> Error {
+        let cluster = self.cluster();
+        let nodes = |indices: &[NodeIndex]| -> Vec<NodeRef> {
+            indices.iter().map(|i| NodeRef::of(cluster.roster(), *i)).collect()
+        };
+        if !last.culprits.is_empty() {
+            return Error::Verification {
+                culprit: Culprit::Nodes(nodes(&last.culprits)),
+                what: format!("broke the ceremony: {}", last.message),
+            };
+        }
+        if last.waiting_for.is_empty() {
+            return Error::Ceremony(match last.message.as_str() {
+                "" => format!("it ended in step {:?}", last.step),
+                message => message.to_owned(),
+            });
+        }
+        let waiting: Vec<String> =
+            nodes(&last.waiting_for).iter().map(NodeRef::to_string).collect();
+        Error::Ceremony(format!("{} (waiting for {})", last.message, waiting.join(", ")))
+    }
+
+    /// All orders that the party knows, oldest first, each verified. What is withheld is
+    /// not seen.
+    ///
+    /// # Errors
+    /// [`Error::Party`]; [`Error::Verification`] if one does not verify.
+    pub async fn orders(&self) -> Result<Vec<VerifiedOrder>, Error> {
+        let mut worst = None;
+        for party in &self.parties {
+            match self.orders_of(party).await {
+                Ok(orders) => return Ok(orders),
+                Err(error) => worst = Some(heavier(worst, error)),
+            }
+        }
+        Err(worst.unwrap_or_else(nobody))
+    }
+
+    async fn orders_of(&self, party: &OrdersApi) -> Result<Vec<VerifiedOrder>, Error> {
+        let cluster = self.cluster();
+        let mut orders = Vec::new();
+        let mut after = 0;
+        loop {
+            let page = party.list(after, Deadline::after(TIMEOUT)).await;
+            let (page, next) = page.map_err(|fault| Error::party(&party.party, fault))?;
+            for bytes in page {
+                let verified = SignedOrder::from_bytes(&bytes)
+                    .map_err(Into::into)
+                    .and_then(|o| VerifiedOrder::verify(&cluster, &o));
+                let bad = |e| {
+                    let what = format!("sent an order that does not verify: {e}");
+                    Error::coordinator(&party.party, what)
+                };
+                orders.push(verified.map_err(bad)?);
+            }
+            if next <= after || orders.len() >= MAX_ORDERS {
+                return Ok(orders);
+            }
+            after = next;
+        }
+    }
+
+    /// The clients, by the orders.
+    ///
+    /// # Errors
+    /// As [`Operator::orders`].
+    pub async fn clients(&self) -> Result<Vec<ClientEntry>, Error> {
+        Ok(clients_of(&self.orders().await?))
+    }
+
+    /// Health of the nodes, as a coordinator sees it.
+    ///
+    /// # Errors
+    /// [`Error::Party`].
+    pub async fn status(&self) -> Result<ClusterStatus, Error> {
+        let mut worst = None;
+        for coordinator in &self.coordinators {
+            match coordinator.status(Deadline::after(TIMEOUT)).await {
+                Ok(status) => return Ok(status),
+                Err(error) => worst = Some(heavier(worst, error)),
+            }
+        }
+        Err(worst.unwrap_or_else(nobody))
+    }
+
+    /// The names of all keys: a hint, not proven.
+    ///
+    /// # Errors
+    /// [`Error::Party`].
+    pub async fn keys(&self) -> Result<Vec<KeySummary>, Error> {
+        let mut worst = None;
+        for coordinator in &self.coordinators {
+            match all_keys(coordinator).await {
+                Ok(keys) => return Ok(keys),
+                Err(error) => worst = Some(heavier(worst, error)),
+            }
+        }
+        Err(worst.unwrap_or_else(nobody))
+    }
+
+    /// The record of a key's newest version, verified and pinned.
+    ///
+    /// # Errors
+    /// As [`Client::key`].
+    pub async fn key_record(&self, name: &str) -> Result<VerifiedKey, Error> {
+        Ok(self.client.key(name).await?.verified().clone())
+    }
+
+    /// The newest entries of a node's audit log, with the number of the first.
+    ///
+    /// # Errors
+    /// [`Error::Party`].
+    pub async fn audit_tail(
+        &self,
+        node: NodeIndex,
+        count: u32,
+    ) -> Result<(u64, Vec<AuditEntry>), Error> {
+        let mut worst = None;
+        for coordinator in &self.coordinators {
+            match coordinator.audit_tail(node, count, Deadline::after(TIMEOUT)).await {
+                Ok(tail) => return Ok(tail),
+                Err(error) => worst = Some(heavier(worst, error)),
+            }
+        }
+        Err(worst.unwrap_or_else(nobody))
+    }
+}
+
+async fn all_keys(coordinator: &CoordinatorTransport) -> Result<Vec<KeySummary>, Error> {
+    let mut keys = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = coordinator.list_keys(&after, Deadline::after(TIMEOUT)).await?;
+        keys.extend(page.keys);
+        match page.next {
+            Some(next) if next > after && keys.len() < MAX_ORDERS => after = next,
+            _ => return Ok(keys),
+        }
+    }
+}
+
+/// Clients by identity, as a list of orders tells them.
+fn clients_of(orders: &[VerifiedOrder]) -> Vec<ClientEntry> {
+    let mut clients: BTreeMap<PublicKey, ClientEntry> = BTreeMap::new();
+    let mut entry = |client: PublicKey, change: &mut dyn FnMut(&mut ClientEntry)| {
+        let new = || ClientEntry { name: None, client, revoked: false, grants: Vec::new() };
+        change(clients.entry(client).or_insert_with(new));
+    };
+    for order in orders {
+        match &order.order().action {
+            Action::AddClient { name, client } => {
+                entry(*client, &mut |c| c.name = Some(name.clone()));
+            }
+            Action::RevokeClient { client } => entry(*client, &mut |c| c.revoked = true),
+            Action::CreateKey(create) => {
+                for grant in &create.grants {
+                    entry(grant.client, &mut |c| {
+                        c.name.get_or_insert_with(|| grant.name.clone());
+                        c.grants.push((create.name.clone(), grant.expires_at));
+                    });
+                }
+            }
+        }
+    }
+    clients.into_values().collect()
+}
+
+fn node_party(dialer: &Dialer, cluster: &Cluster, endpoint: &Endpoint) -> Result<OrdersApi, Error> {
+    let node = cluster.roster().nodes.iter().find(|n| n.endpoint == *endpoint);
+    let node = node.ok_or_else(|| {
+        Error::Invalid(format!("no node of the roster listens at {endpoint}; see `cluster show`"))
+    })?;
+    let channel = dialer.channel(endpoint.as_str(), node.identity)?;
+    Ok(OrdersApi::new(node.name.to_string(), channel))
+}
+
+/// The roster's coordinators; or every key of theirs at each of `endpoints`.
+fn coordinator_parties(
+    dialer: &Dialer,
+    cluster: &Cluster,
+    endpoints: &[Endpoint],
+) -> Result<Vec<OrdersApi>, Error> {
+    let roster = cluster.roster();
+    let dial = |endpoint: &Endpoint, key| -> Result<Channel, Error> {
+        Ok(dialer.channel(endpoint.as_str(), key)?)
+    };
+    if endpoints.is_empty() {
+        return (roster.coordinators.iter())
+            .map(|c| Ok(OrdersApi::new(c.name.to_string(), dial(&c.endpoint, c.tls_key)?)))
+            .collect();
+    }
+    let pairs = endpoints.iter().flat_map(|e| roster.coordinators.iter().map(move |c| (e, c)));
+    pairs
+        .map(|(e, c)| Ok(OrdersApi::new(format!("coordinator {e}"), dial(e, c.tls_key)?)))
+        .collect()
+}

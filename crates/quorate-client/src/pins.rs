@@ -1,0 +1,133 @@
+//! Pins: the public key of a version, once verified, for ever.
+
+use crate::file::{self, FileError};
+use quorate_types::{
+    CodecError, Format, KeyName, KeyRecord, KeyVersion, Part, Reader, Writer,
+    armor::{self, Title},
+};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+use thiserror::Error;
+
+/// Why a pin cannot be read or kept.
+#[derive(Debug, Error)]
+pub enum PinError {
+    /// The disk.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A pin file is damaged.
+    #[error("{path}: {error}; if you know why, remove the file and the key is pinned anew")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: CodecError,
+    },
+}
+
+/// A version's public key and the newest record that proved it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// `Y`, encoded.
+    pub public: [u8; 32],
+    /// Verified when it was pinned; verified again when it is used.
+    pub record: KeyRecord,
+}
+
+impl Part for Pin {
+    fn write(&self, w: &mut Writer) {
+        self.public.write(w);
+        self.record.write(w);
+    }
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self { public: Part::read(r)?, record: Part::read(r)? })
+    }
+}
+
+impl Format for Pin {
+    const KIND: &'static str = "QPIN";
+}
+
+/// Where pins are kept.
+#[derive(Debug)]
+pub(crate) enum Pins {
+    /// For the life of the process.
+    Memory(Mutex<BTreeMap<(KeyName, KeyVersion), Pin>>),
+    /// In a directory, a file for each.
+    Directory(PathBuf),
+}
+
+impl Pins {
+    pub(crate) fn memory() -> Self {
+        Self::Memory(Mutex::default())
+    }
+
+    pub(crate) fn get(&self, name: &KeyName, version: KeyVersion) -> Result<Option<Pin>, PinError> {
+        match self {
+            Self::Memory(pins) => {
+                let pins = pins.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok(pins.get(&(name.clone(), version)).cloned())
+            }
+            Self::Directory(dir) => read(&path(dir, name, version)),
+        }
+    }
+
+    pub(crate) fn put(&self, pin: &Pin) -> Result<(), PinError> {
+        let public = &pin.record.certificate.public;
+        match self {
+            Self::Memory(pins) => {
+                let mut pins = pins.lock().unwrap_or_else(PoisonError::into_inner);
+                pins.insert((public.key.clone(), public.version), pin.clone());
+                Ok(())
+            }
+            Self::Directory(dir) => {
+                file::private_dir(dir)?;
+                let text = armor::write(TITLE, pin);
+                let path = path(dir, &public.key, public.version);
+                Ok(file::replace(&path, text.as_bytes(), 0o644)?)
+            }
+        }
+    }
+
+    /// The highest version of a key that is pinned.
+    pub(crate) fn newest(&self, name: &KeyName) -> Result<Option<KeyVersion>, PinError> {
+        match self {
+            Self::Memory(pins) => {
+                let pins = pins.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok(pins.keys().filter(|(n, _)| n == name).map(|(_, v)| *v).max())
+            }
+            Self::Directory(dir) => {
+                let Ok(entries) = std::fs::read_dir(dir) else { return Ok(None) };
+                let prefix = format!("{}@", file_name(name));
+                let version = |entry: std::io::Result<std::fs::DirEntry>| {
+                    let name = entry.ok()?.file_name().into_string().ok()?;
+                    KeyVersion::new(name.strip_prefix(&prefix)?.parse().ok()?)
+                };
+                Ok(entries.filter_map(version).max())
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Pin>, PinError> {
+    let Some(text) = file::read(path, MAX_PIN)? else { return Ok(None) };
+    armor::read(TITLE, &text)
+        .map(Some)
+        .map_err(|error| PinError::Format { path: path.to_owned(), error })
+}
+
+/// `payroll%2026@1`: `%` stands in no key name.
+fn path(dir: &Path, name: &KeyName, version: KeyVersion) -> PathBuf {
+    dir.join(format!("{}@{version}", file_name(name)))
+}
+
+fn file_name(name: &KeyName) -> String {
+    name.as_str().replace('/', "%")
+}
+
+const TITLE: Title = Title("QUORATE PIN");
+/// Bytes of a pin file that are looked at.
+const MAX_PIN: u64 = 1024 * 1024;

@@ -1,0 +1,80 @@
+//! The way to the cluster: through a coordinator, straight to the nodes, or (in tests)
+//! within the process. Whatever comes from here is hostile until it verifies.
+
+use quorate_crypto::Signature;
+use quorate_rpc::{Deadline, Fault};
+use quorate_types::{KeyName, KeyVersion, NodeIndex};
+use std::{future::Future, pin::Pin, sync::Arc};
+
+/// A future that can be kept in a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A signed request on its way to the nodes.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Canonical request head.
+    pub head: Arc<[u8]>,
+    /// The client's, over the head.
+    pub signature: Signature,
+    /// The items that the head binds.
+    pub items: Arc<[Vec<u8>]>,
+    /// The nodes that share the key.
+    pub committee: Vec<NodeIndex>,
+    /// Those of them not to ask.
+    pub avoid: Vec<NodeIndex>,
+    /// How many answers are wanted.
+    pub want: usize,
+}
+
+/// One node's answer, as relayed.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Whose it is said to be.
+    pub node: u32,
+    /// What it is said to be.
+    pub outcome: ReplyOutcome,
+}
+
+/// What a reply holds.
+#[derive(Clone, Debug)]
+pub enum ReplyOutcome {
+    /// Canonical `SealedAnswer`.
+    Sealed(Vec<u8>),
+    /// Canonical `SignedRefusal`.
+    Refused(Vec<u8>),
+}
+
+/// What came of a question.
+#[derive(Clone, Debug, Default)]
+pub struct Replies {
+    /// Answers and refusals.
+    pub answers: Vec<Reply>,
+    /// Nodes that gave none, with a constant word why.
+    pub failures: Vec<(u32, String)>,
+}
+
+/// One coordinator, or the nodes themselves.
+pub trait Transport: Send + Sync {
+    /// Names the party for people: who is to blame when something does not verify.
+    fn party(&self) -> String;
+
+    /// The roster chain as canonical `SignedRoster`s, genesis first; empty from a party
+    /// that serves none.
+    fn rosters(&self, deadline: Deadline) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Fault>>;
+
+    /// Canonical `KeyRecord`s of a key; `None` asks for its newest version. More than one
+    /// where more than one party was asked.
+    fn key(
+        &self,
+        name: KeyName,
+        version: Option<KeyVersion>,
+        deadline: Deadline,
+    ) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Fault>>;
+
+    /// Carries a request to nodes and brings their answers back.
+    fn evaluate(
+        &self,
+        question: Question,
+        deadline: Deadline,
+    ) -> BoxFuture<'_, Result<Replies, Fault>>;
+}
