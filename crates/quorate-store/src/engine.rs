@@ -60,7 +60,13 @@ impl Engine {
         let config = sled::Config::new().path(dir).flush_every_ms(None).cache_capacity(CACHE);
         #[cfg(test)]
         let config = crate::tests::tune(config);
-        let db = guarded(dir, || config.open().map_err(|e| failed(dir, &e)))?;
+        let db = guarded(dir, || {
+            config.open().map_err(|error| match error {
+                // sled writes and syncs while it opens: after a failure nothing may follow.
+                sled::Error::Io(e) => disk.poison(&format!("{}: sled: {e}", dir.display())),
+                other => failed(dir, &other),
+            })
+        })?;
         let file = open_existing(&dir.join("db"))?;
         for name in ["conf", "db"] {
             disk.sync_path(&dir.join(name))?;

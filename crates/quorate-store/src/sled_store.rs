@@ -29,12 +29,12 @@ use crate::{
 /// Dropping it, or [`SledStore::close`], writes a last manifest with the newest audit head.
 pub struct SledStore {
     // Fields are dropped in this order: the lock goes last.
-    engine: Engine,
+    pub(crate) engine: Engine,
     live: RwLock<Live>,
     group: Group<Batch>,
     audit: AuditLog,
     slots: Slots,
-    room: Room,
+    pub(crate) room: Room,
     disk: Arc<Disk>,
     owner: Owner,
     identity: IdentityKey,

@@ -1,9 +1,17 @@
 //! Tests of the store: what a disk can do to it, and what it must do then.
 
 mod basic;
-#[expect(dead_code)]
+mod child;
+mod erase;
 mod faults;
+mod faulty;
+mod flips;
+mod kill;
+mod measure;
+mod misuse;
+mod power;
 
+pub(crate) use child::home;
 pub(crate) use faults::Faults;
 
 use quorate_crypto::{IdentityKey, SecretBytes, ShareIndex};
@@ -37,4 +45,10 @@ pub(crate) fn open_faulty(dir: &Path) -> Result<(SledStore, Arc<Disk>), StoreErr
     let disk = Arc::new(Disk::new(None));
     let store = SledStore::from_parts(open::open(Arc::clone(&disk), dir, opening())?);
     Ok((store, disk))
+}
+
+/// Puts an empty store where there was one.
+pub(crate) fn renew(dir: &Path) {
+    std::fs::remove_dir_all(dir).unwrap();
+    SledStore::create(dir, opening()).unwrap().close().unwrap();
 }

@@ -20,8 +20,6 @@ struct Plan {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
     Any,
-    Sync,
-    Write,
     Rename,
 }
 
@@ -32,8 +30,6 @@ impl Faults {
         let Some((kind, at, error)) = plan.fail else { return Ok(()) };
         let counts = match kind {
             Kind::Any => true,
-            Kind::Sync => action == "sync",
-            Kind::Write => action == "write",
             Kind::Rename => action == "rename",
         };
         plan.seen += u64::from(counts);

@@ -1,0 +1,210 @@
+//! Power cuts, by replay: the shim records what a writer wrote and synced; an image is a directory
+//! as a disk with a volatile cache could leave it. Of each file, all up to its last sync is there,
+//! and of what was written later a random subset of 512-byte sectors. `sync_file_range` counts for
+//! nothing. Names change in order, as a journal keeps them. A model, not a pulled plug.
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::child::{Acks, Run, home, parse_acks, rounds, verify};
+
+#[test]
+fn after_a_power_cut_it_shows_what_was_acknowledged_and_exactly_that() {
+    let trace = Trace::record(vec![]);
+    trace.hold_complete();
+    let cuts = rounds(60);
+    let failures = trace.cut(cuts);
+    assert!(failures.is_empty(), "{} of {cuts} cuts: {:#?}", failures.len(), failures.first());
+}
+
+/// A test that cannot fail proves nothing.
+#[test]
+fn without_the_barrier_power_cuts_lose_what_was_acknowledged() {
+    let trace = Trace::record(vec![("QS_NO_BARRIER", "1".into())]);
+    let cuts = rounds(30);
+    let failures = trace.cut(cuts);
+    println!(
+        "without the barrier {} of {cuts} cuts lost data: {:?}",
+        failures.len(),
+        failures.first()
+    );
+    assert!(failures.len() as u64 > cuts / 4, "only {} of {cuts}", failures.len());
+}
+
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+/// One operation of the shim's log.
+struct Event {
+    kind: u8,
+    path: PathBuf,
+    at: usize,
+    data: Vec<u8>,
+}
+
+struct Trace {
+    home: tempfile::TempDir,
+    before: Files,
+    events: Vec<Event>,
+}
+
+const THREADS: u8 = 2;
+
+impl Trace {
+    /// Lets a writer run twice, each time to its clean end, and records it.
+    fn record(mut env: Vec<(&'static str, String)>) -> Self {
+        let home = home();
+        let before = read_all(&home.path().join("store"));
+        let log = home.path().join("log");
+        env.push(("QS_LOG", log.to_str().unwrap().to_owned()));
+        for _ in 0..2 {
+            let run = Run { home: home.path(), threads: THREADS, steps: 30, env: env.clone() };
+            assert!(run.spawn().wait().unwrap().success());
+        }
+        let mut events = parse(&fs::read(log).unwrap());
+        // The old key file is wiped after it has lost its name: no image can show that.
+        events.retain(|e| !e.path.to_string_lossy().ends_with(" (deleted)"));
+        Self { home, before, events }
+    }
+
+    /// The log misses nothing: replayed with everything kept, it gives the real directory.
+    fn hold_complete(&self) {
+        let image = self.image(self.events.len(), 1.0, &mut StdRng::seed_from_u64(0));
+        let real = read_all(&self.home.path().join("store"));
+        assert_eq!(image.keys().collect::<Vec<_>>(), real.keys().collect::<Vec<_>>());
+        for (path, bytes) in real {
+            assert!(image[&path] == bytes, "the shim missed a write to {}", path.display());
+        }
+        let synced = |name: &str| {
+            self.events.iter().filter(|e| e.kind == b's' && e.path.ends_with(name)).count()
+        };
+        assert!(synced("sled/db") >= 60 && synced("manifest") >= 60);
+    }
+
+    /// Cuts the power at random moments after the first acknowledgement; gives what went wrong.
+    fn cut(&self, cuts: u64) -> Vec<String> {
+        let out = tempfile::Builder::new().tempdir_in(self.home.path()).unwrap();
+        let mut failures = Vec::new();
+        for seed in 0..cuts {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let upto = rng.random_range(0..=self.events.len());
+            let keep = [0.0, 0.5, 1.0][rng.random_range(0..3)];
+            let dir = out.path().join("store");
+            write_all(&dir, &self.image(upto, keep, &mut rng));
+            if let Err(e) = verify(&dir, THREADS, &self.acks(upto)) {
+                failures.push(format!("seed {seed}, event {upto}, keep {keep}: {e}"));
+            }
+            fs::remove_dir_all(&dir).unwrap();
+        }
+        failures
+    }
+
+    fn acks(&self, upto: usize) -> Acks {
+        let acks = self.events[..upto].iter().filter(|e| e.path.ends_with("store-acks"));
+        parse_acks(&acks.flat_map(|e| e.data.clone()).collect::<Vec<_>>())
+    }
+
+    fn image(&self, upto: usize, keep: f64, rng: &mut StdRng) -> Files {
+        let store = self.home.path().join("store");
+        let mut durable = self.before.clone();
+        let mut pending: BTreeMap<PathBuf, Vec<&Event>> = BTreeMap::new();
+        for event in &self.events[..upto] {
+            let Ok(path) = event.path.strip_prefix(&store).map(Path::to_owned) else { continue };
+            match event.kind {
+                b'w' | b't' => pending.entry(path).or_default().push(event),
+                b's' => {
+                    for event in pending.remove(&path).unwrap_or_default() {
+                        apply(durable.entry(path.clone()).or_default(), event, 0, event.data.len());
+                    }
+                }
+                b'c' => drop(durable.entry(path).or_default()),
+                b'z' => {
+                    pending.remove(&path);
+                    durable.insert(path, Vec::new());
+                }
+                b'u' => {
+                    pending.remove(&path);
+                    durable.remove(&path);
+                }
+                b'r' => {
+                    let to = PathBuf::from(String::from_utf8(event.data.clone()).unwrap());
+                    let to = to.strip_prefix(&store).unwrap().to_owned();
+                    durable.insert(to.clone(), durable.get(&path).cloned().unwrap_or_default());
+                    durable.remove(&path);
+                    let moved = pending.remove(&path).unwrap_or_default();
+                    pending.insert(to, moved);
+                }
+                other => panic!("unknown event {other}"),
+            }
+        }
+        for (path, events) in pending {
+            let file = durable.entry(path).or_default();
+            for event in events {
+                for from in (0..event.data.len().max(1)).step_by(512) {
+                    if rng.random_bool(keep) {
+                        apply(file, event, from, event.data.len().min(from + 512));
+                    }
+                }
+            }
+        }
+        durable
+    }
+}
+
+/// Applies bytes `from..to` of an event's data to a file.
+fn apply(file: &mut Vec<u8>, event: &Event, from: usize, to: usize) {
+    if event.kind == b't' {
+        file.resize(event.at, 0);
+        return;
+    }
+    if file.len() < event.at + to {
+        file.resize(event.at + to, 0);
+    }
+    file[event.at + from..event.at + to].copy_from_slice(&event.data[from..to]);
+}
+
+fn parse(mut log: &[u8]) -> Vec<Event> {
+    let mut take = |len: usize| {
+        let (head, rest) = log.split_at_checked(len)?;
+        log = rest;
+        Some(head)
+    };
+    let mut events = Vec::new();
+    while let Some(kind) = take(1) {
+        let kind = kind[0];
+        let len = usize::from(u16::from_ne_bytes(take(2).unwrap().try_into().unwrap()));
+        let path = PathBuf::from(String::from_utf8(take(len).unwrap().to_vec()).unwrap());
+        let at = u64::from_ne_bytes(take(8).unwrap().try_into().unwrap()) as usize;
+        let len = u32::from_ne_bytes(take(4).unwrap().try_into().unwrap()) as usize;
+        events.push(Event { kind, path, at, data: take(len).unwrap().to_vec() });
+    }
+    events
+}
+
+/// Every file below a folder, by relative path.
+pub(crate) fn read_all(dir: &Path) -> Files {
+    let mut files = Files::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.insert(path.strip_prefix(dir).unwrap().to_owned(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+pub(crate) fn write_all(dir: &Path, files: &Files) {
+    fs::create_dir_all(dir.join("sled/blobs")).unwrap();
+    fs::create_dir_all(dir.join("audit")).unwrap();
+    for (path, bytes) in files {
+        fs::write(dir.join(path), bytes).unwrap();
+    }
+}
