@@ -2,7 +2,8 @@
 
 use quorate_crypto::tdh2::{self, Binding, Ciphertext, CiphertextFault};
 use quorate_types::{
-    CiphertextHead, CodecError, EncryptionContext, Fingerprint, Format, ciphertext::MAX_HEAD,
+    CiphertextHead, CodecError, EncryptionContext, Fingerprint, Format, KeyName, KeyVersion,
+    ciphertext::MAX_HEAD,
 };
 use thiserror::Error;
 
@@ -28,6 +29,17 @@ pub enum CiphertextError {
         expected: String,
         /// The ciphertext's.
         got: String,
+    },
+    /// It names a key that there is not.
+    #[error(
+        "the ciphertext names key {name} version {version}, which the cluster does not have: it \
+         was changed, or the key is gone"
+    )]
+    UnknownKey {
+        /// The key.
+        name: KeyName,
+        /// Its version.
+        version: KeyVersion,
     },
     /// A byte of its head is not what any encryption writes.
     #[error("the ciphertext was changed: {0}")]

@@ -109,7 +109,16 @@ impl Client {
         }
         let mut report = Report::default();
         for ((name, version), mut group) in groups {
-            let key = self.0.key_version(&name, version).await?;
+            let key = match self.named_key(&name, version).await {
+                Ok(key) => key,
+                Err(Error::Ciphertext(error)) => {
+                    for waiting in group {
+                        results[waiting.at] = Some(Err(error.clone().into()));
+                    }
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             while !group.is_empty() {
                 let rest = group.split_off(group.len().min(MAX_ITEMS));
                 let (opened, took) = self.open_group(&key, group, context).await?;
@@ -170,13 +179,21 @@ impl Client {
         head: CiphertextHead,
         context: &EncryptionContext,
     ) -> Result<(SecretBytes<32>, Report), Error> {
-        let key = self.0.key_version(&head.header.key, head.header.version).await?;
+        let key = self.named_key(&head.header.key, head.header.version).await?;
         let group = vec![Waiting { at: 0, item: item(head)? }];
         let (mut opened, report) = self.open_group(&key, group, context).await?;
         match opened.pop() {
             Some((_, key)) => Ok((key?, report)),
             None => Err(Error::Invalid("the item has no result".into())),
         }
+    }
+
+    /// The key that a ciphertext names.
+    async fn named_key(&self, name: &KeyName, version: KeyVersion) -> Result<crate::Key, Error> {
+        self.0.key_version(name, version).await.map_err(|error| match error {
+            Error::UnknownKey { name, .. } => CiphertextError::UnknownKey { name, version }.into(),
+            other => other,
+        })
     }
 
     /// Payload keys of up to 1,024 items of one key. Bad ones are left out and the rest

@@ -1,0 +1,319 @@
+//! Five fake nodes in five jurisdictions, two keys, and coordinators that can cheat.
+
+use crate::node::{Behaviour, Node};
+use quorate_client::{
+    Client, ClientBuilder,
+    transport::{BoxFuture, Question, Replies, Reply, Transport},
+};
+use quorate_crypto::{IdentityKey, SecretScalar, Threshold, hash::Label, sharing::Polynomial};
+use quorate_rpc::{Deadline, Fault, FaultKind};
+use quorate_types::*;
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+pub(crate) const NOW: Millis = Millis(1_760_000_000_000);
+pub(crate) const CLIENT: u8 = 50;
+
+pub(crate) fn key(n: u8) -> IdentityKey {
+    IdentityKey::from_seed(&[n; 32])
+}
+
+pub(crate) fn index(i: u16) -> NodeIndex {
+    NodeIndex::new(i).unwrap()
+}
+
+/// A key with two epochs of one secret.
+pub(crate) struct KeyMaterial {
+    pub(crate) name: KeyName,
+    pub(crate) order: SignedOrder,
+    pub(crate) epochs: [Epoch; 2],
+}
+
+pub(crate) struct Epoch {
+    pub(crate) public: EpochPublic,
+    pub(crate) polynomial: Polynomial,
+}
+
+/// The fixture: who is there, and how each behaves.
+pub(crate) struct Fake {
+    pub(crate) cluster: Cluster,
+    pub(crate) keys: Arc<Vec<KeyMaterial>>,
+    nodes: Vec<Node>,
+    pub(crate) behaviours: Mutex<[Behaviour; 5]>,
+}
+
+/// 3 of 5; "demo" and "other" exist.
+pub(crate) fn fake() -> Arc<Fake> {
+    fake_of(&genesis())
+}
+
+pub(crate) fn fake_of(roster: &Roster) -> Arc<Fake> {
+    let cluster = cluster_of(roster);
+    let keys = Arc::new(vec![material(&cluster, "demo", 3), material(&cluster, "other", 3)]);
+    let node = |i| Node::new(index(i), key(i as u8), *cluster.fingerprint(), Arc::clone(&keys));
+    Arc::new(Fake {
+        nodes: (1..=5).map(node).collect(),
+        behaviours: Mutex::default(),
+        keys,
+        cluster,
+    })
+}
+
+pub(crate) fn genesis() -> Roster {
+    let places = [("A", "DE"), ("B", "CH"), ("C", "NO"), ("D", "CA"), ("E", "JP")];
+    let node = |i: u16| NodeEntry {
+        index: index(i),
+        name: format!("node-{i}").parse().unwrap(),
+        endpoint: format!("127.0.0.1:{}", 7400 + i).parse().unwrap(),
+        provider: places[usize::from(i - 1)].0.parse().unwrap(),
+        location: places[usize::from(i - 1)].1.parse().unwrap(),
+        home: places[usize::from(i - 1)].1.parse().unwrap(),
+        identity: key(i as u8).public(),
+    };
+    Roster {
+        cluster: "fake".parse().unwrap(),
+        version: 1,
+        previous: Hash::default(),
+        nonce: [7; 32],
+        written_at: NOW,
+        nodes: (1..=5).map(node).collect(),
+        coordinators: vec![CoordinatorEntry {
+            name: "coordinator".parse().unwrap(),
+            endpoint: "127.0.0.1:7400".parse().unwrap(),
+            tls_key: key(120).public(),
+        }],
+        operators: vec![OperatorEntry {
+            name: "operator-1".parse().unwrap(),
+            key: key(101).public(),
+        }],
+        quorum: 1,
+    }
+}
+
+pub(crate) fn cluster_of(roster: &Roster) -> Cluster {
+    let mut signed = Signed::unsigned(roster.to_bytes());
+    let fingerprint = quorate_types::roster::fingerprint(&signed.body);
+    signed.sign(&key(101), Label::SIG_ROSTER, &fingerprint);
+    Cluster::verify(&fingerprint, &[SignedRoster(signed)]).unwrap()
+}
+
+/// The next version of a cluster's roster: `change` and the operator's signature.
+pub(crate) fn extend(cluster: &Cluster, change: impl FnOnce(&mut Roster)) -> Cluster {
+    let mut roster = cluster.roster().clone();
+    roster.version += 1;
+    roster.previous = cluster.roster_hash();
+    change(&mut roster);
+    let mut signed = Signed::unsigned(roster.to_bytes());
+    signed.sign(&key(101), Label::SIG_ROSTER, cluster.fingerprint());
+    let mut chain = cluster.chain().to_vec();
+    chain.push(SignedRoster(signed));
+    Cluster::verify(cluster.fingerprint(), &chain).unwrap()
+}
+
+/// An operator's order for a key with threshold `t`.
+pub(crate) fn order(cluster: &Cluster, name: &str, t: u16) -> SignedOrder {
+    let member = |i: u16| Member { index: index(i), identity: key(i as u8).public() };
+    let create = CreateKey {
+        name: name.parse().unwrap(),
+        version: KeyVersion::FIRST,
+        suite: Suite::Tdh2Ristretto255,
+        purpose: Purpose::Decrypt,
+        committee: Committee::new((1..=5).map(member).collect(), t).unwrap(),
+        q: 5,
+        first_number: 1,
+        grants: Vec::new(),
+        danger_concentrated: false,
+        acknowledge_fragile: false,
+    };
+    let order = Order {
+        fingerprint: *cluster.fingerprint(),
+        roster_version: cluster.roster().version,
+        roster_hash: cluster.roster_hash(),
+        issued_at: NOW,
+        expires_at: NOW.plus(Millis::DAY),
+        nonce: [9; 32],
+        predecessor: Hash::default(),
+        action: Action::CreateKey(create),
+    };
+    let mut signed = Signed::unsigned(order.to_bytes());
+    signed.sign(&key(101), Label::SIG_ORDER, cluster.fingerprint());
+    SignedOrder(signed)
+}
+
+pub(crate) fn material(cluster: &Cluster, name: &str, t: u16) -> KeyMaterial {
+    let signed = order(cluster, name, t);
+    let verified = VerifiedOrder::verify(cluster, &signed).unwrap();
+    let secret = SecretScalar::random(&mut rand::rng());
+    let epoch = |number| epoch(&verified, &secret, number);
+    KeyMaterial { name: name.parse().unwrap(), order: signed, epochs: [epoch(1), epoch(2)] }
+}
+
+fn epoch(order: &VerifiedOrder, secret: &SecretScalar, number: u64) -> Epoch {
+    let create = order.create_key().unwrap();
+    let t = Threshold::new(create.committee.threshold().get(), 5).unwrap();
+    let polynomial = Polynomial::random(t, secret, &mut rand::rng()).unwrap();
+    let public = EpochPublic {
+        fingerprint: order.order().fingerprint,
+        key: create.name.clone(),
+        version: create.version,
+        suite: create.suite,
+        purpose: create.purpose,
+        epoch: EpochName { number, bundle: Hash([number as u8; 32]) },
+        context: Hash([0xc0; 32]),
+        order: order.hash(),
+        committee: create.committee.clone(),
+        commitments: polynomial.commit().bytes().to_vec(),
+    };
+    Epoch { public, polynomial }
+}
+
+impl KeyMaterial {
+    /// The record of an epoch, with the signatures of all nodes.
+    pub(crate) fn record(&self, epoch: usize) -> KeyRecord {
+        record_of(self.order.clone(), self.epochs[epoch].public.clone())
+    }
+}
+
+pub(crate) fn record_of(order: SignedOrder, public: EpochPublic) -> KeyRecord {
+    let receipts = (1..=5).map(|i| public.sign_receipt(index(i), &key(i as u8))).collect();
+    let actives = (1..=5).map(|i| public.sign_active(index(i), &key(i as u8))).collect();
+    KeyRecord { order, certificate: Certificate { public, receipts }, actives }
+}
+
+impl Fake {
+    pub(crate) fn behave(&self, node: usize, behaviour: Behaviour) {
+        self.behaviours.lock().unwrap()[node - 1] = behaviour;
+    }
+
+    fn material(&self, name: &KeyName) -> Option<&KeyMaterial> {
+        self.keys.iter().find(|k| k.name == *name)
+    }
+
+    /// A client through the given coordinators, with its pins in memory.
+    pub(crate) fn client(self: &Arc<Self>, coordinators: &[Arc<Coordinator>]) -> Client {
+        self.builder(coordinators).build().unwrap()
+    }
+
+    pub(crate) fn builder(self: &Arc<Self>, coordinators: &[Arc<Coordinator>]) -> ClientBuilder {
+        let builder =
+            Client::builder().identity(key(CLIENT)).cluster(self.cluster.clone()).clock(|| NOW);
+        coordinators.iter().fold(builder, |b, c| b.transport(Arc::clone(c) as Arc<dyn Transport>))
+    }
+
+    pub(crate) fn coordinator(self: &Arc<Self>, name: &str) -> Arc<Coordinator> {
+        Arc::new(Coordinator::honest(name, self))
+    }
+}
+
+type Tamper<T> = Box<dyn Fn(&mut T) + Send + Sync>;
+
+/// A coordinator: honest unless it is given something to tamper with.
+pub(crate) struct Coordinator {
+    name: String,
+    pub(crate) fake: Arc<Fake>,
+    pub(crate) down: bool,
+    pub(crate) record: Option<Tamper<KeyRecord>>,
+    pub(crate) rosters: Vec<Vec<u8>>,
+    pub(crate) question: Option<Tamper<Question>>,
+    pub(crate) replies: Option<Tamper<Replies>>,
+    /// Questions that were carried.
+    pub(crate) asked: AtomicUsize,
+    /// Times a key was asked for.
+    pub(crate) keys_asked: AtomicUsize,
+}
+
+impl Coordinator {
+    pub(crate) fn honest(name: &str, fake: &Arc<Fake>) -> Self {
+        Self {
+            name: name.into(),
+            fake: Arc::clone(fake),
+            down: false,
+            record: None,
+            rosters: fake.cluster.chain().iter().map(Format::to_bytes).collect(),
+            question: None,
+            replies: None,
+            asked: AtomicUsize::new(0),
+            keys_asked: AtomicUsize::new(0),
+        }
+    }
+
+    fn up(&self) -> Result<(), Fault> {
+        if self.down { Err(Fault::unavailable("connection refused")) } else { Ok(()) }
+    }
+
+    fn carry(&self, mut question: Question) -> Result<Replies, Fault> {
+        self.up()?;
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        if let Some(tamper) = &self.question {
+            tamper(&mut question);
+        }
+        let behaviours = *self.fake.behaviours.lock().unwrap();
+        let mut replies = Replies::default();
+        for (node, behaviour) in self.fake.nodes.iter().zip(behaviours) {
+            if question.avoid.contains(&node.index) || replies.answers.len() == question.want {
+                continue;
+            }
+            let number = u32::from(node.index.get());
+            if behaviour == Behaviour::Down {
+                replies.failures.push((number, "unreachable".into()));
+                continue;
+            }
+            let outcome =
+                node.evaluate(behaviour, &question.head, &question.signature, &question.items);
+            replies.answers.push(Reply { node: number, outcome });
+        }
+        if let Some(tamper) = &self.replies {
+            tamper(&mut replies);
+        }
+        Ok(replies)
+    }
+}
+
+impl Transport for Coordinator {
+    fn party(&self) -> String {
+        self.name.clone()
+    }
+
+    fn rosters(&self, _: Deadline) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Fault>> {
+        Box::pin(async { self.up().map(|()| self.rosters.clone()) })
+    }
+
+    fn key(
+        &self,
+        name: KeyName,
+        version: Option<KeyVersion>,
+        _: Deadline,
+    ) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Fault>> {
+        Box::pin(async move {
+            self.up()?;
+            self.keys_asked.fetch_add(1, Ordering::Relaxed);
+            let unknown = || Fault::new(FaultKind::NotFound, "no such key");
+            if version.is_some_and(|v| v != KeyVersion::FIRST) {
+                return Err(unknown());
+            }
+            let mut record = self.fake.material(&name).ok_or_else(unknown)?.record(0);
+            if let Some(tamper) = &self.record {
+                tamper(&mut record);
+            }
+            Ok(vec![record.to_bytes()])
+        })
+    }
+
+    fn evaluate(&self, question: Question, _: Deadline) -> BoxFuture<'_, Result<Replies, Fault>> {
+        Box::pin(async move { self.carry(question) })
+    }
+}
+
+pub(crate) fn context() -> EncryptionContext {
+    EncryptionContext::new([("app".into(), "payroll".into())].into()).unwrap()
+}
+
+/// One coordinator, one client, and a ciphertext under "demo".
+pub(crate) async fn sealed(plaintext: &[u8]) -> (Arc<Fake>, Client, Vec<u8>) {
+    let fake = fake();
+    let client = fake.client(&[fake.coordinator("coordinator")]);
+    let ciphertext = client.key("demo").await.unwrap().encrypt(plaintext, &context()).unwrap();
+    (fake, client, ciphertext)
+}
