@@ -1,1 +1,50 @@
-//! Sans-IO ceremonies that change shares: the node's steps and the conductor's
+//! Sans-IO ceremonies that change shares: the node's steps and the conductor's.
+//!
+//! Pure: no clock, no I/O, no async; time and randomness are arguments. A ceremony has
+//! five steps, each one message to each node and one answer: *prepare*, *deal*,
+//! *receive*, *activate*, *retire* (`docs/protocol/ceremonies.md`). This version makes
+//! keys (genesis, without a dealer); the formats leave room for a reshare.
+//!
+//! * A node's driver parses a [`Request`], loads the [`VersionState`] of its
+//!   [`Subject`], calls [`perform`] and obeys the [`Step`] in its order: persist, audit,
+//!   send. Between loading and persisting nothing else may touch that key.
+//! * A coordinator's driver asks a [`Conductor`] what to send, and tells it what came
+//!   back. The conductor has no memory that it could lose: a new one collects from the
+//!   nodes what the old one had, because each step answers a repeated request with the
+//!   same bytes.
+
+pub mod attempt;
+pub mod bundle;
+pub mod chain;
+pub mod conductor;
+pub mod fault;
+pub mod message;
+pub mod prepare_list;
+pub mod state;
+pub mod step;
+
+mod activate;
+mod current;
+mod deal;
+mod prepare;
+mod receive;
+mod retire;
+
+pub use attempt::{AttemptId, Plan};
+pub use bundle::{Bundle, BundleFault, DealingLie};
+pub use chain::{ChainFault, Follow};
+pub use conductor::{
+    Blame, Conductor, Culprit, FailReason, Failure, Outcome, Pace, Progress, Send, Ticket,
+};
+pub use fault::{Advice, Fault, Whose};
+pub use message::{
+    ActivateAnswer, ActivateRequest, Certified, DealRequest, PrepareAnswer, PrepareReply,
+    PrepareRequest, Receipt, ReceiveAnswer, ReceiveRequest, RetireAnswer, RetireRequest,
+    SignedComplaint, SignedDealing,
+};
+pub use prepare_list::{ListFault, PrepareList};
+pub use state::{
+    Attempt, Change, Changes, Dealt, Forgery, Frozen, Live, SecretKind, Secrets, Standing,
+    VersionState,
+};
+pub use step::{Me, Request, Step, StepKind, Subject, perform};

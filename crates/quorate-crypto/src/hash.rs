@@ -86,6 +86,12 @@ labels! {
     ORDER_HASH = "order/hash.";
     /// Hash of a request's head.
     REQUEST_HASH = "request/hash.";
+    /// Names one attempt of a ceremony: what a dealer's commitment hash binds.
+    ATTEMPT_HASH = "ceremony/attempt.";
+    /// Hash of what a node signed in a step, as its audit log keeps it.
+    STATEMENT_HASH = "ceremony/statement.";
+    /// Names the sealed records of one attempt in a node's store.
+    STORE_EPOCH = "store/epoch.";
     /// Hash of a ceremony context.
     CONTEXT_HASH = "ceremony/context.";
     /// Hash of the full list of prepare answers.

@@ -1,0 +1,129 @@
+//! Chains of orders: each order names the one before it (DESIGN §4.5).
+
+use quorate_types::{Action, Cluster, Hash, Millis, OrderError, SignedOrder, VerifiedOrder};
+use thiserror::Error;
+
+/// Why an order is not the next one.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ChainFault {
+    /// An earlier or later link is refused.
+    #[error(transparent)]
+    Order(#[from] OrderError),
+    /// A later order of the chain is known here.
+    #[error("a newer order of this chain is known here ({head}); only the newest counts")]
+    Superseded {
+        /// The newest known here.
+        head: Hash,
+    },
+    /// Orders between are missing here.
+    #[error("this node has missed orders before this one; send them along")]
+    Gap,
+    /// Two orders with one predecessor: operators have signed both.
+    #[error("two orders follow the same one: {first} was first here, {second} is refused")]
+    Forked {
+        /// The first, which stays.
+        first: Hash,
+        /// The second.
+        second: Hash,
+    },
+    /// It does not continue what came before.
+    #[error("the order does not continue its chain: {0}")]
+    Sequence(String),
+}
+
+/// Where an order stands beside the newest one known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follow {
+    /// It is that one.
+    Known,
+    /// It comes right after it.
+    Next,
+}
+
+/// Compares an order with the newest known one of its chain.
+///
+/// # Errors
+/// [`ChainFault`].
+pub fn follow(head: Option<&VerifiedOrder>, order: &VerifiedOrder) -> Result<Follow, ChainFault> {
+    let predecessor = order.order().predecessor;
+    let Some(head) = head else {
+        if predecessor != Hash::default() {
+            return Err(ChainFault::Gap);
+        }
+        sequence(None, order)?;
+        return Ok(Follow::Next);
+    };
+    if order.hash() == head.hash() {
+        Ok(Follow::Known)
+    } else if predecessor == head.hash() {
+        sequence(Some(head), order)?;
+        Ok(Follow::Next)
+    } else if predecessor == head.order().predecessor {
+        Err(ChainFault::Forked { first: head.hash(), second: order.hash() })
+    } else if head.order().predecessor == order.hash() {
+        Err(ChainFault::Superseded { head: head.hash() })
+    } else {
+        Err(ChainFault::Gap)
+    }
+}
+
+/// The orders to apply so that `order` is the newest of its chain, oldest first; none if
+/// it is so already. `earlier` may hold orders that are known here, or that lead nowhere.
+///
+/// Only `order` itself must be fresh: it names the earlier ones by hash, so that its
+/// signers have signed those too.
+///
+/// # Errors
+/// [`ChainFault`].
+pub fn advance(
+    cluster: &Cluster,
+    head: Option<&VerifiedOrder>,
+    earlier: &[SignedOrder],
+    order: &VerifiedOrder,
+    now: Millis,
+) -> Result<Vec<VerifiedOrder>, ChainFault> {
+    let mut applied: Vec<VerifiedOrder> = Vec::new();
+    for signed in earlier {
+        let link = VerifiedOrder::verify(cluster, signed)?;
+        if link.order().chain() != order.order().chain() {
+            return Err(ChainFault::Sequence("an earlier order is of another chain".into()));
+        }
+        // One that is older than what is known here is passed over.
+        if let Ok(Follow::Next) = follow(applied.last().or(head), &link) {
+            applied.push(link);
+        }
+    }
+    match follow(applied.last().or(head), order)? {
+        Follow::Known => {}
+        Follow::Next => {
+            order.check_fresh(now)?;
+            applied.push(order.clone());
+        }
+    }
+    Ok(applied)
+}
+
+/// What an order must state after the one before: version and numbers go up.
+fn sequence(head: Option<&VerifiedOrder>, order: &VerifiedOrder) -> Result<(), ChainFault> {
+    let fault = |text: String| Err(ChainFault::Sequence(text));
+    let Action::CreateKey(create) = &order.order().action else { return Ok(()) };
+    let Some(before) = head.and_then(VerifiedOrder::create_key) else {
+        return if create.version.get() == 1 {
+            Ok(())
+        } else {
+            fault(format!("the first version of a key is 1, got {}", create.version))
+        };
+    };
+    let (old, new) = (before.version.get(), create.version.get());
+    if new != old && Some(new) != old.checked_add(1) {
+        return fault(format!("after version {old} comes {old} again or the next, got {new}"));
+    }
+    let last = *before.numbers().end();
+    if new == old && create.first_number <= last {
+        return fault(format!(
+            "epoch numbers up to {last} belong to earlier orders; begin above, got {}",
+            create.first_number
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! The coordinator's side of one key's ceremony: what to send to whom, and what the
+//! answers make.
+//!
+//! A conductor believes nothing that it can check: a bad answer names its node. It
+//! keeps nothing that it could lose: every step is idempotent at the nodes, so a new
+//! conductor under the same order collects what they have already signed, and finishes.
+//! Two conductors at once get the same answers and make the same epoch.
+
+mod collect;
+mod outcome;
+mod round;
+mod stage;
+
+pub use outcome::{Blame, Culprit, FailReason, Failure, Outcome, Pace, Progress, Send, Ticket};
+
+use crate::{Advice, Plan, PrepareRequest, StepKind};
+use quorate_types::{Cluster, Format, KeyRecord, Millis, NodeIndex, SignedOrder, VerifiedOrder};
+use round::Round;
+use stage::Stage;
+use std::sync::Arc;
+
+/// Conducts the genesis of one key version.
+pub struct Conductor {
+    cluster: Arc<Cluster>,
+    order: VerifiedOrder,
+    earlier: Vec<SignedOrder>,
+    pace: Pace,
+    rounds: u32,
+    round: Round,
+    stage: Stage,
+    culprits: Vec<Culprit>,
+}
+
+impl Conductor {
+    /// Begins at the first number of the order.
+    ///
+    /// # Errors
+    /// [`crate::Fault::WrongAction`] for an order that makes no key.
+    pub fn new(
+        cluster: Arc<Cluster>,
+        order: VerifiedOrder,
+        pace: Pace,
+    ) -> Result<Self, crate::Fault> {
+        let first = order.create_key().ok_or(crate::Fault::WrongAction)?.first_number;
+        Self::starting_at(cluster, order, Vec::new(), first, pace)
+    }
+
+    /// Begins at any number of the order, and tells nodes of `earlier` orders of the
+    /// key's chain (oldest first, at most [`crate::message::MAX_EARLIER`]) in passing.
+    ///
+    /// # Errors
+    /// [`crate::Fault::WrongAction`], [`crate::Fault::NumberRange`].
+    pub fn starting_at(
+        cluster: Arc<Cluster>,
+        order: VerifiedOrder,
+        earlier: Vec<SignedOrder>,
+        number: u64,
+        pace: Pace,
+    ) -> Result<Self, crate::Fault> {
+        let plan = Plan::new(order.clone(), number)?;
+        let round = prepare_round(0, &plan, &earlier);
+        let stage = Stage::prepare(plan);
+        Ok(Self { cluster, order, earlier, pace, rounds: 0, round, stage, culprits: Vec::new() })
+    }
+
+    /// What to send now. Call it after each answer, and from time to time while answers
+    /// are awaited (every [`Pace::retry_after`] is enough).
+    pub fn poll(&mut self, now: Millis) -> Vec<Send> {
+        self.advance(now);
+        if self.outcome().is_some() { Vec::new() } else { self.round.due(now, &self.pace) }
+    }
+
+    /// Tells what came back. Answers that nobody awaits any more are ignored.
+    pub fn on_answer(&mut self, ticket: &Ticket, result: Result<&[u8], Failure>, now: Millis) {
+        if self.outcome().is_some() || !self.round.awaits(ticket) {
+            return;
+        }
+        match result {
+            Ok(bytes) => self.take(ticket.node, bytes),
+            Err(Failure::Unreachable) => self.round.retry(ticket.node, self.pace.retry_at(now)),
+            Err(Failure::Fault { code, message }) => match Advice::of(code) {
+                Advice::Retry => self.round.retry(ticket.node, self.pace.retry_at(now)),
+                Advice::NextNumber => self.number_used(ticket.node),
+                Advice::Stop => self.refused(ticket.node, code, message),
+            },
+        }
+        self.advance(now);
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        Progress {
+            step: self.round.step,
+            number: self.round.number,
+            done: self.round.answered(),
+            of: self.round.of(),
+            needed: self.stage.needed(),
+            waiting_for: self.round.open().collect(),
+            culprits: self.culprits.clone(),
+        }
+    }
+
+    /// How it ended, once it has.
+    #[must_use]
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match &self.stage {
+            Stage::Over(outcome) => Some(outcome),
+            _ => None,
+        }
+    }
+
+    /// The next step of the same ceremony, or another attempt.
+    fn begin(&mut self, step: StepKind, number: u64, request: &impl Format, stage: Stage) {
+        self.rounds += 1;
+        let members: Vec<NodeIndex> = stage.members().collect();
+        let bytes = request.to_bytes();
+        self.round = Round::new(self.rounds, step, number, bytes, members.into_iter());
+        self.stage = stage;
+    }
+
+    fn next_number(&mut self) {
+        let next = self.round.number.saturating_add(1);
+        match Plan::new(self.order.clone(), next) {
+            Ok(plan) => {
+                self.rounds += 1;
+                self.round = prepare_round(self.rounds, &plan, &self.earlier);
+                self.stage = Stage::prepare(plan);
+            }
+            Err(_) => self.fail(FailReason::NumbersUsed),
+        }
+    }
+
+    fn fail(&mut self, reason: FailReason) {
+        let burnt = matches!(reason, FailReason::Split(_));
+        let culprits = self.culprits.clone();
+        self.stage = Stage::Over(Outcome::Failed { reason, culprits, burnt });
+    }
+
+    fn born(&mut self, record: KeyRecord, made_by: &VerifiedOrder) {
+        let as_ordered = made_by.hash() == self.order.hash();
+        self.stage = Stage::Over(Outcome::Born {
+            record: Box::new(record),
+            as_ordered,
+            absent: self.round.open().collect(),
+            culprits: self.culprits.clone(),
+        });
+    }
+}
+
+fn prepare_round(id: u32, plan: &Plan, earlier: &[SignedOrder]) -> Round {
+    let request = PrepareRequest {
+        order: plan.order().signed().clone(),
+        earlier: earlier.to_vec(),
+        number: plan.number(),
+    };
+    let members: Vec<NodeIndex> = plan.committee().indices().collect();
+    Round::new(id, StepKind::Prepare, plan.number(), request.to_bytes(), members.into_iter())
+}

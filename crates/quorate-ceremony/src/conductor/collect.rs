@@ -1,0 +1,222 @@
+//! Verifies one answer, and keeps it or blames its node.
+
+use super::{Blame, Conductor, Culprit, FailReason, stage::Stage};
+use crate::{
+    ActivateAnswer, BundleFault, Certified, PrepareReply, ReceiveAnswer, RetireAnswer,
+    SignedComplaint, SignedDealing, StepKind,
+    bundle::{judge, verify_dealing},
+    prepare_list::verify_answer,
+};
+use quorate_crypto::complaint::Verdict;
+use quorate_types::{EpochPublic, Format, KeyRecord, NodeIndex, VerifiedOrder};
+
+/// What a good answer asks the conductor to do.
+enum Taken {
+    /// It counts.
+    Done,
+    /// It is honest, but does not count.
+    Out,
+    /// Finish that epoch instead.
+    Adopt(VerifiedOrder, Box<Certified>),
+    /// The key is born already.
+    Born(VerifiedOrder, Box<KeyRecord>),
+    /// A receiver has proven that this dealer cheated it.
+    Cheated(NodeIndex),
+}
+
+impl Conductor {
+    /// Takes a member's answer to the current round.
+    pub(super) fn take(&mut self, node: NodeIndex, bytes: &[u8]) {
+        let taken = match &mut self.stage {
+            Stage::ExpectPrepared { .. } => self.prepared(node, bytes),
+            Stage::ExpectDealings { .. } => self.dealt(node, bytes),
+            Stage::ExpectReceipts { .. } => self.received(node, bytes),
+            Stage::ExpectActives { .. } => self.activated(node, bytes),
+            Stage::ExpectStored { .. } => self.stored(node, bytes),
+            Stage::Over(_) => return,
+        };
+        match taken {
+            Ok(Taken::Done) => self.round.done(node),
+            Ok(Taken::Out) => self.round.out(node),
+            Ok(Taken::Adopt(order, certified)) => {
+                let actives = [(node, certified.active)].into();
+                self.activate(order, certified.certificate, actives, [].into());
+            }
+            Ok(Taken::Born(order, record)) => self.store(order, *record),
+            Ok(Taken::Cheated(dealer)) => {
+                let culprit = self.blame(dealer, Blame::BadValue { receiver: node }, bytes);
+                self.fail(FailReason::Culprit(Box::new(culprit)));
+            }
+            Err(blame) => {
+                let culprit = self.blame(node, blame, bytes);
+                self.round.out(node);
+                if self.needs_everybody() {
+                    self.fail(FailReason::Culprit(Box::new(culprit)));
+                }
+            }
+        }
+    }
+
+    /// A member will not do this step.
+    pub(super) fn refused(&mut self, node: NodeIndex, code: u16, message: String) {
+        if self.needs_everybody() {
+            let step = self.round.step;
+            self.fail(FailReason::Refused { node, step, code, message });
+        } else {
+            self.round.out(node);
+        }
+    }
+
+    /// A member has used this number for something else.
+    pub(super) fn number_used(&mut self, node: NodeIndex) {
+        match &mut self.stage {
+            Stage::ExpectPrepared { .. } | Stage::ExpectDealings { .. } => self.next_number(),
+            Stage::ExpectReceipts { elsewhere, .. } => {
+                *elsewhere = true;
+                self.round.out(node);
+            }
+            _ => self.round.out(node),
+        }
+    }
+
+    fn needs_everybody(&self) -> bool {
+        matches!(self.stage, Stage::ExpectPrepared { .. } | Stage::ExpectDealings { .. })
+    }
+
+    fn blame(&mut self, node: NodeIndex, blame: Blame, answer: &[u8]) -> Culprit {
+        let request = self.round.request.clone();
+        let culprit = Culprit { node, blame, request, answer: answer.to_vec() };
+        self.culprits.push(culprit.clone());
+        culprit
+    }
+
+    fn prepared(&mut self, node: NodeIndex, bytes: &[u8]) -> Result<Taken, Blame> {
+        let Stage::ExpectPrepared { plan, answers } = &mut self.stage else {
+            return Ok(Taken::Out);
+        };
+        let wrong = |rule: String| Blame::Answer { step: StepKind::Prepare, rule };
+        let same_key = |public: &EpochPublic| {
+            (&public.key, public.version) == (&plan.create().name, plan.create().version)
+        };
+        match PrepareReply::from_bytes(bytes).map_err(|e| wrong(e.to_string()))? {
+            PrepareReply::Prepared(answer) => {
+                if answer.node != node {
+                    return Err(wrong("it is another node's".into()));
+                }
+                verify_answer(plan, &answer).map_err(|e| wrong(e.to_string()))?;
+                answers.insert(node, answer);
+                Ok(Taken::Done)
+            }
+            PrepareReply::Certified(certified) => {
+                let order = certified.verify(&self.cluster).map_err(|e| wrong(e.to_string()))?;
+                if !same_key(&certified.certificate.public) || certified.active.node != node {
+                    return Err(wrong("it is about another key or node".into()));
+                }
+                Ok(Taken::Adopt(order, certified))
+            }
+            PrepareReply::Born(record) => {
+                let key = record.verify(&self.cluster).map_err(|e| wrong(e.to_string()))?;
+                if !same_key(key.public()) {
+                    return Err(wrong("it is about another key".into()));
+                }
+                Ok(Taken::Born(key.order().clone(), record))
+            }
+        }
+    }
+
+    fn dealt(&mut self, node: NodeIndex, bytes: &[u8]) -> Result<Taken, Blame> {
+        let Stage::ExpectDealings { plan, list, dealings } = &mut self.stage else {
+            return Ok(Taken::Out);
+        };
+        let wrong = |rule: String| Blame::Answer { step: StepKind::Deal, rule };
+        let dealing = SignedDealing::from_bytes(bytes).map_err(|e| wrong(e.to_string()))?;
+        if dealing.dealer != node {
+            return Err(wrong("it is another node's".into()));
+        }
+        match verify_dealing(plan, list, &dealing) {
+            Ok(_) => {
+                dealings.insert(node, dealing);
+                Ok(Taken::Done)
+            }
+            Err(BundleFault::Lie { lie, .. }) => Err(Blame::Dealing(lie)),
+            Err(other) => Err(wrong(other.to_string())),
+        }
+    }
+
+    fn received(&mut self, node: NodeIndex, bytes: &[u8]) -> Result<Taken, Blame> {
+        let Stage::ExpectReceipts { bundle, receipts, .. } = &mut self.stage else {
+            return Ok(Taken::Out);
+        };
+        let wrong = |rule: String| Blame::Answer { step: StepKind::Receive, rule };
+        match ReceiveAnswer::from_bytes(bytes).map_err(|e| wrong(e.to_string()))? {
+            ReceiveAnswer::Receipt(receipt) => {
+                let (public, signature) = (bundle.public(), receipt.signature);
+                if receipt.public != *public {
+                    return Err(wrong("the receipt is for another epoch".into()));
+                }
+                if signature.node != node || !public.verifies_receipt(&signature) {
+                    return Err(wrong("the receipt is not signed by this node".into()));
+                }
+                receipts.insert(node, signature);
+                Ok(Taken::Done)
+            }
+            ReceiveAnswer::Complaint(complaint) => self.complaint(node, &complaint),
+        }
+    }
+
+    fn complaint(&self, node: NodeIndex, complaint: &SignedComplaint) -> Result<Taken, Blame> {
+        let Stage::ExpectReceipts { plan, request, .. } = &self.stage else {
+            return Ok(Taken::Out);
+        };
+        match judge(plan, request, node, complaint) {
+            Ok(Verdict::DealerLied) => Ok(Taken::Cheated(complaint.dealer)),
+            Ok(Verdict::ReceiverLied) => Err(Blame::FalseComplaint { dealer: complaint.dealer }),
+            Err(e) => Err(Blame::Answer { step: StepKind::Receive, rule: e.to_string() }),
+        }
+    }
+
+    fn activated(&mut self, node: NodeIndex, bytes: &[u8]) -> Result<Taken, Blame> {
+        let Stage::ExpectActives { certificate, actives, others, .. } = &mut self.stage else {
+            return Ok(Taken::Out);
+        };
+        let wrong = |rule: String| Blame::Answer { step: StepKind::Activate, rule };
+        let public = &certificate.public;
+        match ActivateAnswer::from_bytes(bytes).map_err(|e| wrong(e.to_string()))? {
+            ActivateAnswer::Active(signature) => {
+                if signature.node != node || !public.verifies_active(&signature) {
+                    return Err(wrong("the active signature is not this node's".into()));
+                }
+                actives.insert(node, signature);
+                Ok(Taken::Done)
+            }
+            ActivateAnswer::Noted => Ok(Taken::Out),
+            ActivateAnswer::Other(certified) => {
+                let order = certified.verify(&self.cluster).map_err(|e| wrong(e.to_string()))?;
+                let other = &certified.certificate.public;
+                if (&other.key, other.version) != (&public.key, public.version)
+                    || other == public
+                    || certified.active.node != node
+                {
+                    return Err(wrong("it does not show another epoch signed active".into()));
+                }
+                others.insert(node, (order, *certified));
+                Ok(Taken::Out)
+            }
+        }
+    }
+
+    fn stored(&mut self, node: NodeIndex, bytes: &[u8]) -> Result<Taken, Blame> {
+        let Stage::ExpectStored { record, .. } = &self.stage else {
+            return Ok(Taken::Out);
+        };
+        let wrong = |rule: String| Blame::Answer { step: StepKind::Retire, rule };
+        let public = &record.certificate.public;
+        let answer = RetireAnswer::from_bytes(bytes).map_err(|e| wrong(e.to_string()))?;
+        let identity = public.committee.member(node).map(|m| m.identity);
+        if answer.node == node && identity.is_some_and(|i| answer.verifies(public, &i)) {
+            Ok(Taken::Done)
+        } else {
+            Err(wrong("the report is not signed by this node".into()))
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What a conductor is asked and tells.
+
+use crate::{DealingLie, StepKind};
+use quorate_types::{EpochName, KeyRecord, Millis, NodeIndex};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// How long a conductor waits, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// For the slowest members, once enough have answered.
+    pub patience: u64,
+    /// For enough members to answer, in each step, before the ceremony fails.
+    pub give_up: u64,
+    /// Before a member that could not be reached is asked again.
+    pub retry_after: u64,
+    /// For one answer, before the request counts as lost: longer than the transport's
+    /// own deadline.
+    pub answer_within: u64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { patience: 3_000, give_up: 60_000, retry_after: 500, answer_within: 20_000 }
+    }
+}
+
+/// A request to carry to one member. Its answer comes back with the same ticket.
+#[derive(Clone, Debug)]
+pub struct Send {
+    /// To whom, and for what.
+    pub ticket: Ticket,
+    /// The step's request, canonical bytes; the same for all members.
+    pub request: Arc<[u8]>,
+}
+
+/// Ties an answer to its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket {
+    /// The member.
+    pub node: NodeIndex,
+    /// The step.
+    pub step: StepKind,
+    /// The attempt's epoch number.
+    pub number: u64,
+    pub(super) round: u32,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The node said why ([`crate::Fault`] on the wire). Nothing of it is believed but
+    /// that the node will not do the step.
+    Fault {
+        /// [`crate::Fault::code`].
+        code: u16,
+        /// For people.
+        message: String,
+    },
+    /// No connection, no answer in time, no room.
+    Unreachable,
+}
+
+/// How far a ceremony is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The step that is under way.
+    pub step: StepKind,
+    /// The attempt's epoch number.
+    pub number: u64,
+    /// Members that have done the step.
+    pub done: usize,
+    /// Members that are asked.
+    pub of: usize,
+    /// How many must do it.
+    pub needed: usize,
+    /// Members that have not answered. Silence is never guilt.
+    pub waiting_for: Vec<NodeIndex>,
+    /// Members that broke the rules.
+    pub culprits: Vec<Culprit>,
+}
+
+/// A member that broke the rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Culprit {
+    /// Who.
+    pub node: NodeIndex,
+    /// How.
+    pub blame: Blame,
+    /// The request that it answered, or that its victim did.
+    pub request: Arc<[u8]>,
+    /// The answer that shows it. Whether it proves it to others, [`Blame`] says.
+    pub answer: Vec<u8>,
+}
+
+/// What a culprit did.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Blame {
+    /// Seen by the conductor, who knows from the connection who answered; proves nothing
+    /// to others.
+    #[error("its answer to the {step} step is wrong: {rule}")]
+    Answer {
+        /// Which step.
+        step: StepKind,
+        /// What is wrong.
+        rule: String,
+    },
+    /// Proven by the dealer's signature ([`crate::bundle::verify_dealing`]).
+    #[error("it dealt against the rules: {0}")]
+    Dealing(DealingLie),
+    /// Proven by a receiver's complaint ([`crate::bundle::judge`]).
+    #[error("it dealt a bad value to node {receiver}, whose complaint proves it")]
+    BadValue {
+        /// The cheated one.
+        receiver: NodeIndex,
+    },
+    /// Proven by its own complaint ([`crate::bundle::judge`]).
+    #[error("it complained about node {dealer} without cause")]
+    FalseComplaint {
+        /// The accused, who is innocent.
+        dealer: NodeIndex,
+    },
+}
+
+/// How a ceremony ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The key version is born.
+    Born {
+        /// The proof.
+        record: Box<KeyRecord>,
+        /// Whether it was born under the conductor's own order. If not, an earlier order
+        /// has made it.
+        as_ordered: bool,
+        /// Members that have not yet stored the proof.
+        absent: Vec<NodeIndex>,
+        /// Members that broke the rules on the way.
+        culprits: Vec<Culprit>,
+    },
+    /// No key was born. Nothing needs to be cleaned up.
+    Failed {
+        /// Why.
+        reason: FailReason,
+        /// Members that broke the rules.
+        culprits: Vec<Culprit>,
+        /// Whether this version can never be born: order the next one.
+        burnt: bool,
+    },
+}
+
+/// Why no key was born.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum FailReason {
+    /// A genesis needs every member to prepare and deal.
+    #[error("a genesis needs every member, and node {} broke the rules: {}", .0.node, .0.blame)]
+    Culprit(Box<Culprit>),
+    /// A member will not.
+    #[error("node {node} refuses the {step} step (code {code}): {message}")]
+    Refused {
+        /// Who.
+        node: NodeIndex,
+        /// Which step.
+        step: StepKind,
+        /// [`crate::Fault::code`].
+        code: u16,
+        /// The node's own words.
+        message: String,
+    },
+    /// Members did not answer. The same order can be tried again.
+    #[error("no answer to the {step} step from nodes {nodes:?}; try again when they are back")]
+    Silent {
+        /// Which step.
+        step: StepKind,
+        /// Who.
+        nodes: Vec<NodeIndex>,
+    },
+    /// Too many members refuse or hold no share.
+    #[error("only {possible} of the {needed} members that the {step} step needs can do it")]
+    TooFew {
+        /// Which step.
+        step: StepKind,
+        /// Members that have done it or may still.
+        possible: usize,
+        /// How many it needs.
+        needed: usize,
+    },
+    /// Every number of the order is used.
+    #[error("every epoch number of this order is used; make another order")]
+    NumbersUsed,
+    /// Members have signed different epochs active, so that none can have enough.
+    #[error(
+        "the members have signed different keys active ({0} and others); order the next version"
+    )]
+    Split(EpochName),
+}
+
+impl Pace {
+    /// When to ask an unreachable member again.
+    pub(super) fn retry_at(&self, now: Millis) -> Millis {
+        now.plus(self.retry_after)
+    }
+}

@@ -1,0 +1,67 @@
+//! Step 2 at a node: deal, once.
+
+use crate::{
+    Fault, PrepareList,
+    bundle::dealing_params,
+    current,
+    message::{DealRequest, SignedDealing},
+    state::{Attempt, Change, Dealt, SecretKind, VersionState},
+    step::{Done, Me},
+};
+use quorate_crypto::{dealing, sharing::Polynomial};
+use quorate_types::CeremonyStep;
+use rand_core::CryptoRng;
+
+pub(crate) fn deal(
+    me: &Me<'_>,
+    state: &VersionState,
+    request: &DealRequest,
+    rng: &mut impl CryptoRng,
+) -> Result<Done, Fault> {
+    let subject = &request.subject;
+    let prepared = state.attempt.as_ref().map(Attempt::prepared);
+    current::own_answer(me, subject, &request.answers, prepared)?;
+    let Some(attempt) = &state.attempt else {
+        return Err(Fault::TooEarly { missing: "prepare" });
+    };
+    let plan = current::plan(me, state, subject.number)?;
+
+    // Once dealt, a dealer sends what it dealt. Under another list it would have to deal
+    // the same polynomial again, to keys that it did not deal to.
+    if let Some(dealt) = attempt.dealt() {
+        if dealt.answers != request.answers {
+            let equivocators = current::equivocators(&plan, &dealt.answers, &request.answers);
+            return Err(Fault::NumberUsed { number: subject.number, equivocators });
+        }
+        return Ok(Done::new(me, CeremonyStep::Deal, subject, Vec::new(), &dealt.dealing));
+    }
+    if state.record.is_some() || !state.standing.is_live(subject.number) {
+        return Err(Fault::Closed);
+    }
+    current::newest(me, state, &plan)?;
+    let list = PrepareList::verify(&plan, request.answers.clone())?;
+
+    let threshold = plan.committee().threshold();
+    let bytes = state.secrets.polynomial.as_ref().ok_or(Fault::SecretMissing("polynomial"))?;
+    let polynomial = Polynomial::from_bytes(threshold, bytes)
+        .map_err(|_| Fault::Alarm("the stored polynomial does not decode"))?;
+    let identity = me.identity.public();
+    let params = dealing_params(&plan, &list, me.index, identity.as_bytes())
+        .map_err(|_| Fault::Alarm("a verified list has no dealing"))?;
+    let dealing = dealing::deal(&params, &polynomial, rng)
+        .map_err(|_| Fault::Alarm("the stored polynomial does not deal"))?;
+    let signed =
+        SignedDealing::sign(plan.fingerprint(), list.ctx(), me.index, &dealing, me.identity);
+
+    let dealt = Dealt {
+        prepared: attempt.prepared().clone(),
+        answers: request.answers.clone(),
+        dealing: signed.clone(),
+    };
+    // A crash after this: the dealing is there to be sent, the polynomial is not needed.
+    let persist = vec![
+        Change::Attempt(subject.number, Box::new(Attempt::ExpectBundle(Box::new(dealt)))),
+        Change::Drop(subject.number, SecretKind::Polynomial),
+    ];
+    Ok(Done::new(me, CeremonyStep::Deal, subject, persist, &signed))
+}

@@ -1,0 +1,176 @@
+//! Step 1. An order becomes an attempt: each member makes a ceremony key and commits to
+//! what it is going to deal.
+
+use super::{Certified, read_number, unknown_tag};
+use crate::attempt::AttemptId;
+use quorate_crypto::{IdentityKey, PublicKey, Signature, hash::Label};
+use quorate_types::{
+    CodecError, Format, Hash, KeyRecord, NodeIndex, Part, Reader, SignedOrder, Writer,
+    codec::ascending,
+};
+
+/// The most orders that a node may have missed and be told of in passing.
+pub const MAX_EARLIER: usize = 16;
+
+/// Conductor to node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrepareRequest {
+    /// The order behind the ceremony.
+    pub order: SignedOrder,
+    /// Earlier orders of the key's chain, oldest first, for nodes that missed them.
+    pub earlier: Vec<SignedOrder>,
+    /// The number of the epoch that this attempt makes.
+    pub number: u64,
+}
+
+impl Part for PrepareRequest {
+    fn write(&self, w: &mut Writer) {
+        self.order.write(w);
+        w.list(&self.earlier);
+        w.u64(self.number);
+    }
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self {
+            order: Part::read(r)?,
+            earlier: r.list(MAX_EARLIER, "earlier orders")?,
+            number: read_number(r)?,
+        })
+    }
+}
+
+impl Format for PrepareRequest {
+    const KIND: &'static str = "QC1R";
+}
+
+/// A node's part in an attempt, made once for each number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrepareAnswer {
+    /// Who answers.
+    pub node: NodeIndex,
+    /// The attempt's epoch number.
+    pub number: u64,
+    /// Hash of the order.
+    pub order: Hash,
+    /// The node's ceremony key for this attempt: an encoded point.
+    pub ceremony_key: [u8; 32],
+    /// In a genesis: hash of the commitments that the node is going to deal.
+    pub commitment: Option<[u8; 32]>,
+    /// The node's identity, over all this and the [`AttemptId`].
+    pub signature: Signature,
+}
+
+impl PrepareAnswer {
+    /// Signs a node's part in an attempt.
+    #[must_use]
+    pub fn sign(
+        attempt: &AttemptId,
+        node: NodeIndex,
+        ceremony_key: [u8; 32],
+        commitment: Option<[u8; 32]>,
+        identity: &IdentityKey,
+    ) -> Self {
+        let mut answer = Self {
+            node,
+            number: attempt.number,
+            order: attempt.order,
+            ceremony_key,
+            commitment,
+            signature: Signature([0; 64]),
+        };
+        answer.signature = identity.sign(
+            Label::SIG_PREPARE,
+            attempt.fingerprint.as_bytes(),
+            &answer.statement(attempt),
+        );
+        answer
+    }
+
+    /// Whether it is `identity`'s part in this attempt.
+    #[must_use]
+    pub fn verifies(&self, attempt: &AttemptId, identity: &PublicKey) -> bool {
+        let statement = self.statement(attempt);
+        let fingerprint = attempt.fingerprint.as_bytes();
+        (self.number, self.order) == (attempt.number, attempt.order)
+            && identity.verify(Label::SIG_PREPARE, fingerprint, &statement, &self.signature).is_ok()
+    }
+
+    fn statement(&self, attempt: &AttemptId) -> Vec<u8> {
+        let mut w = Writer::new();
+        attempt.hash().write(&mut w);
+        self.node.write(&mut w);
+        w.raw(&self.ceremony_key);
+        w.option(self.commitment.as_ref());
+        w.finish()
+    }
+}
+
+impl Part for PrepareAnswer {
+    fn write(&self, w: &mut Writer) {
+        self.node.write(w);
+        w.u64(self.number);
+        self.order.write(w);
+        w.raw(&self.ceremony_key);
+        w.option(self.commitment.as_ref());
+        self.signature.write(w);
+    }
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self {
+            node: Part::read(r)?,
+            number: read_number(r)?,
+            order: Part::read(r)?,
+            ceremony_key: r.array("ceremony key")?,
+            commitment: r.option("commitment hash")?,
+            signature: Part::read(r)?,
+        })
+    }
+}
+
+/// Node to conductor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PrepareReply {
+    /// The node takes part.
+    Prepared(PrepareAnswer),
+    /// The node takes no part in a new attempt: it has signed another one active, and
+    /// signs one only. That one is to be finished.
+    Certified(Box<Certified>),
+    /// The key version is born.
+    Born(Box<KeyRecord>),
+}
+
+impl Part for PrepareReply {
+    fn write(&self, w: &mut Writer) {
+        match self {
+            Self::Prepared(answer) => {
+                w.u8(1);
+                answer.write(w);
+            }
+            Self::Certified(certified) => {
+                w.u8(2);
+                certified.write(w);
+            }
+            Self::Born(record) => {
+                w.u8(3);
+                record.write(w);
+            }
+        }
+    }
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        match r.u8("prepare reply")? {
+            1 => Part::read(r).map(Self::Prepared),
+            2 => Part::read(r).map(|c| Self::Certified(Box::new(c))),
+            3 => Part::read(r).map(|k| Self::Born(Box::new(k))),
+            other => Err(unknown_tag("prepare reply", other)),
+        }
+    }
+}
+
+impl Format for PrepareReply {
+    const KIND: &'static str = "QC1A";
+}
+
+/// Reads a list of answers: at most a committee, by ascending node.
+pub(super) fn read_answers(r: &mut Reader<'_>) -> Result<Vec<PrepareAnswer>, CodecError> {
+    let answers: Vec<PrepareAnswer> = r.list(quorate_crypto::MAX_COMMITTEE, "prepare answers")?;
+    ascending(&answers, "prepare answers", |a| a.node)?;
+    Ok(answers)
+}

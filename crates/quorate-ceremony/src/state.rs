@@ -1,0 +1,399 @@
+//! What a node keeps of one key version, and how a step changes it.
+//!
+//! Public values and secrets are apart: a store seals the secrets of an attempt under a
+//! key of its own ([`Subject::store_epoch`]) and erases them together.
+
+use crate::{
+    message::{
+        ActivateRequest, Certified, PrepareAnswer, Receipt, SignedComplaint, SignedDealing,
+        unknown_tag,
+    },
+    step::Subject,
+};
+use quorate_crypto::{MAX_COMMITTEE, SecretScalar};
+use quorate_types::{
+    CodecError, EpochName, Format, KeyName, KeyRecord, KeyVersion, Part, Reader, SignedOrder,
+    VerifiedOrder, Writer, codec::ascending,
+};
+use zeroize::Zeroizing;
+
+/// The most attempts of one key version that keep secrets at a node: four orders' worth.
+pub const MAX_LIVE: usize = 4096;
+
+/// All that a step looks at: loaded for one [`Subject`], never held over a step.
+#[derive(Default)]
+pub struct VersionState {
+    /// The newest order of the key's chain known here.
+    pub head: Option<SignedOrder>,
+    /// Set once somebody signed with this node's identity: nothing goes on for this key.
+    pub frozen: Option<Frozen>,
+    /// What holds for the version as a whole.
+    pub standing: Standing,
+    /// The birth certificate.
+    pub record: Option<KeyRecord>,
+    /// The attempt with the subject's number.
+    pub attempt: Option<Attempt>,
+    /// That attempt's order.
+    pub order: Option<SignedOrder>,
+    /// That attempt's secrets.
+    pub secrets: Secrets,
+}
+
+/// An attempt at one number, named for what the node awaits. The conductor's messages
+/// move it; nothing moves it back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// Prepared: awaits everybody's prepare answers, to deal. Holds the ceremony secret
+    /// and the polynomial.
+    ExpectPrepareList(PrepareAnswer),
+    /// Dealt: awaits everybody's dealings, to receive. Holds the ceremony secret.
+    ExpectBundle(Box<Dealt>),
+    /// Has signed a receipt: awaits the certificate. Holds the ceremony secret and the
+    /// pending share. That an epoch waits so does not mean that it will ever be served.
+    ExpectCertificate(Box<Dealt>, Box<Receipt>),
+    /// Has signed active: serves the epoch, and awaits its birth or retire certificate.
+    Active(Box<Dealt>, Box<Receipt>),
+    /// Was cheated by a dealer and has said so: awaits nothing.
+    Complained(Box<Dealt>, Box<SignedComplaint>),
+}
+
+/// What a member knows once it has dealt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dealt {
+    /// Its own prepare answer.
+    pub prepared: PrepareAnswer,
+    /// The full list, under which it dealt.
+    pub answers: Vec<PrepareAnswer>,
+    /// Its own dealing: sent again, never made again.
+    pub dealing: SignedDealing,
+}
+
+impl Attempt {
+    /// The node's own prepare answer.
+    #[must_use]
+    pub fn prepared(&self) -> &PrepareAnswer {
+        match self {
+            Self::ExpectPrepareList(answer) => answer,
+            Self::ExpectBundle(d)
+            | Self::ExpectCertificate(d, _)
+            | Self::Active(d, _)
+            | Self::Complained(d, _) => &d.prepared,
+        }
+    }
+
+    /// What is known once the node has dealt.
+    #[must_use]
+    pub fn dealt(&self) -> Option<&Dealt> {
+        match self {
+            Self::ExpectPrepareList(_) => None,
+            Self::ExpectBundle(d)
+            | Self::ExpectCertificate(d, _)
+            | Self::Active(d, _)
+            | Self::Complained(d, _) => Some(d),
+        }
+    }
+
+    /// The receipt that the node signed, if it did.
+    #[must_use]
+    pub fn receipt(&self) -> Option<&Receipt> {
+        match self {
+            Self::ExpectCertificate(_, receipt) | Self::Active(_, receipt) => Some(receipt),
+            Self::ExpectPrepareList(_) | Self::ExpectBundle(_) | Self::Complained(..) => None,
+        }
+    }
+}
+
+impl Part for Dealt {
+    fn write(&self, w: &mut Writer) {
+        self.prepared.write(w);
+        w.list(&self.answers);
+        self.dealing.write(w);
+    }
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self {
+            prepared: Part::read(r)?,
+            answers: r.list(MAX_COMMITTEE, "prepare answers")?,
+            dealing: Part::read(r)?,
+        })
+    }
+}
+
+impl Part for Attempt {
+    fn write(&self, w: &mut Writer) {
+        match self {
+            Self::ExpectPrepareList(answer) => {
+                w.u8(1);
+                answer.write(w);
+            }
+            Self::ExpectBundle(dealt) => {
+                w.u8(2);
+                dealt.write(w);
+            }
+            Self::ExpectCertificate(dealt, receipt) => {
+                w.u8(3);
+                dealt.write(w);
+                receipt.write(w);
+            }
+            Self::Active(dealt, receipt) => {
+                w.u8(4);
+                dealt.write(w);
+                receipt.write(w);
+            }
+            Self::Complained(dealt, complaint) => {
+                w.u8(5);
+                dealt.write(w);
+                complaint.write(w);
+            }
+        }
+    }
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let tag = r.u8("attempt")?;
+        if tag == 1 {
+            return Part::read(r).map(Self::ExpectPrepareList);
+        }
+        let dealt = Box::new(Dealt::read(r)?);
+        match tag {
+            2 => Ok(Self::ExpectBundle(dealt)),
+            3 => Ok(Self::ExpectCertificate(dealt, Box::new(Part::read(r)?))),
+            4 => Ok(Self::Active(dealt, Box::new(Part::read(r)?))),
+            5 => Ok(Self::Complained(dealt, Box::new(Part::read(r)?))),
+            other => Err(unknown_tag("attempt", other)),
+        }
+    }
+}
+
+impl Format for Attempt {
+    const KIND: &'static str = "QATT";
+}
+
+/// What a node holds to for a key version as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The one epoch that the node has signed active, for ever.
+    pub active: Option<Certified>,
+    /// The newest certificate of an epoch of which the node holds no share.
+    pub noted: Option<ActivateRequest>,
+    /// The epoch whose share answers requests.
+    pub serving: Option<EpochName>,
+    /// Attempts whose secrets are kept, by ascending number.
+    pub live: Vec<Live>,
+}
+
+/// An attempt whose secrets are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Live {
+    /// Its epoch number.
+    pub number: u64,
+    /// Whether a receipt promises to keep its share.
+    pub promised: bool,
+}
+
+impl Part for Live {
+    fn write(&self, w: &mut Writer) {
+        w.u64(self.number);
+        w.bool(self.promised);
+    }
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self { number: r.u64("live attempt")?, promised: r.bool("promised")? })
+    }
+}
+
+impl Standing {
+    /// Whether the secrets of an attempt are kept.
+    #[must_use]
+    pub fn is_live(&self, number: u64) -> bool {
+        self.live.binary_search_by_key(&number, |l| l.number).is_ok()
+    }
+
+    /// Notes that an attempt has secrets here, and whether a receipt promises its share.
+    pub(crate) fn enliven(&mut self, number: u64, promised: bool) {
+        match self.live.binary_search_by_key(&number, |l| l.number) {
+            Ok(at) => self.live[at].promised |= promised,
+            Err(at) => self.live.insert(at, Live { number, promised }),
+        }
+    }
+}
+
+impl Part for Standing {
+    fn write(&self, w: &mut Writer) {
+        w.option(self.active.as_ref());
+        w.option(self.noted.as_ref());
+        w.option(self.serving.as_ref());
+        w.list(&self.live);
+    }
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let active = r.option("active epoch")?;
+        let noted = r.option("noted certificate")?;
+        let serving = r.option("serving epoch")?;
+        let live: Vec<Live> = r.list(MAX_LIVE, "live attempts")?;
+        ascending(&live, "live attempts", |l| l.number)?;
+        Ok(Self { active, noted, serving, live })
+    }
+}
+
+impl Format for Standing {
+    const KIND: &'static str = "QSTD";
+}
+
+/// The largest evidence that a freeze keeps, in bytes.
+pub const MAX_EVIDENCE: usize = 128 * 1024;
+
+/// Why a key is frozen at a node: its own identity under something that it did not make
+/// (adversary 2). Only a new identity, by order, helps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frozen {
+    /// What was seen.
+    pub what: Forgery,
+    /// The bytes of it, with the valid signature.
+    pub evidence: Vec<u8>,
+}
+
+/// What somebody signed in a node's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Forgery {
+    /// A prepare answer, with a ceremony key.
+    CeremonyKey = 1,
+    /// A dealing.
+    Dealing = 2,
+    /// A receipt.
+    Receipt = 3,
+    /// An active signature.
+    Active = 4,
+}
+
+impl std::fmt::Display for Forgery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::CeremonyKey => "a ceremony key that it did not make",
+            Self::Dealing => "a dealing that it did not make",
+            Self::Receipt => "a receipt that it did not sign",
+            Self::Active => "an active signature that it did not give",
+        })
+    }
+}
+
+impl Part for Frozen {
+    fn write(&self, w: &mut Writer) {
+        w.u8(self.what as u8);
+        w.bytes(&self.evidence);
+    }
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let what = match r.u8("forgery")? {
+            1 => Forgery::CeremonyKey,
+            2 => Forgery::Dealing,
+            3 => Forgery::Receipt,
+            4 => Forgery::Active,
+            other => return Err(unknown_tag("forgery", other)),
+        };
+        Ok(Self { what, evidence: r.bytes(MAX_EVIDENCE, "evidence")?.to_vec() })
+    }
+}
+
+impl Format for Frozen {
+    const KIND: &'static str = "QFRZ";
+}
+
+/// The secrets of one attempt, as far as its state says that there are any.
+#[derive(Default)]
+pub struct Secrets {
+    /// Opens what is sealed to this node in this attempt.
+    pub ceremony_key: Option<SecretScalar>,
+    /// What this node is going to deal, encoded.
+    pub polynomial: Option<Zeroizing<Vec<u8>>>,
+    /// The pending or active share.
+    pub share: Option<SecretScalar>,
+}
+
+impl Secrets {
+    /// The bytes that a [`Change::Seal`] of this kind had.
+    #[must_use]
+    pub fn get(&self, kind: SecretKind) -> Option<Zeroizing<Vec<u8>>> {
+        let scalar = |s: &SecretScalar| Zeroizing::new(s.to_bytes().to_vec());
+        match kind {
+            SecretKind::CeremonyKey => self.ceremony_key.as_ref().map(scalar),
+            SecretKind::Polynomial => self.polynomial.clone(),
+            SecretKind::Share => self.share.as_ref().map(scalar),
+        }
+    }
+
+    /// Takes bytes of [`Change::Seal`] back.
+    ///
+    /// # Errors
+    /// [`CodecError`] for bytes that are no canonical scalar.
+    pub fn set(&mut self, kind: SecretKind, bytes: &[u8]) -> Result<(), CodecError> {
+        if kind == SecretKind::Polynomial {
+            self.polynomial = Some(Zeroizing::new(bytes.to_vec()));
+            return Ok(());
+        }
+        let scalar = <&[u8; 32]>::try_from(bytes)
+            .ok()
+            .and_then(SecretScalar::from_bytes)
+            .ok_or_else(|| CodecError::invalid("stored secret", "must be a canonical scalar"))?;
+        match kind {
+            SecretKind::CeremonyKey => self.ceremony_key = Some(scalar),
+            SecretKind::Polynomial | SecretKind::Share => self.share = Some(scalar),
+        }
+        Ok(())
+    }
+}
+
+/// Which secret of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum SecretKind {
+    /// The secret half of the ceremony key.
+    CeremonyKey = 1,
+    /// The polynomial, until it is dealt.
+    Polynomial = 2,
+    /// The share.
+    Share = 3,
+}
+
+impl SecretKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::CeremonyKey, Self::Polynomial, Self::Share];
+}
+
+/// What a step changes for one key version: all of it or nothing, durable before
+/// anything is sent.
+pub struct Changes {
+    /// The key.
+    pub key: KeyName,
+    /// Its version.
+    pub version: KeyVersion,
+    /// In this order.
+    pub list: Vec<Change>,
+}
+
+/// One change.
+pub enum Change {
+    /// Keep an order, and let it be the newest of the key's chain.
+    Head(Box<VerifiedOrder>),
+    /// The attempt with this number is now so.
+    Attempt(u64, Box<Attempt>),
+    /// Keep the request from which shares can be received, with this attempt.
+    Bundle(u64, Vec<u8>),
+    /// Seal a secret with the attempt's others.
+    Seal(u64, SecretKind, Zeroizing<Vec<u8>>),
+    /// A secret is not needed any more.
+    Drop(u64, SecretKind),
+    /// The version as a whole is now so.
+    Standing(Box<Standing>),
+    /// Keep the birth certificate.
+    Record(Box<KeyRecord>),
+    /// Freeze the key.
+    Freeze(Box<Frozen>),
+    /// Erase the bundle and all secrets of an attempt, so that nothing opens them again.
+    Erase(u64),
+}
+
+impl Subject {
+    /// Names the sealed records of this attempt: 32 bytes, whatever the key's name.
+    #[must_use]
+    pub fn store_epoch(&self) -> [u8; 32] {
+        let mut w = Writer::new();
+        self.write(&mut w);
+        quorate_crypto::hash::hash32(quorate_crypto::hash::Label::STORE_EPOCH, &[&w.finish()])
+    }
+}
