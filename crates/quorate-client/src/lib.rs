@@ -33,7 +33,7 @@ mod ciphertext;
 mod client;
 mod decrypt;
 mod error;
-pub mod file;
+mod file;
 pub mod home;
 mod key;
 mod known;

@@ -1,1 +1,46 @@
-//! A Quorate node: holds one share of each key
+//! A Quorate node: holds one share of each key, and uses it only for requests that it has
+//! checked for itself and written down.
+//!
+//! The walk of a request: `api` (who calls) → `requests` (signature, before anything is
+//! parsed) → `decide` (time, replay, grant, items, the ciphertexts' proofs) → the audit log,
+//! durable → [`Evaluator`] (the share) → `sessions` (sealed to the client).
+//! The walk of a ceremony step: `api` → `ceremonies`, the driver: state from `records`, the
+//! step of `quorate-ceremony`, one commit, audit, answers.
+//!
+//! * a home: [`init()`], [`enrol()`], [`Config`]
+//! * a running node: [`Node::start`], [`NodeHandle`]
+
+mod api;
+mod ceremonies;
+mod clients;
+pub mod clock;
+pub mod config;
+mod core;
+mod decide;
+pub mod enrol;
+mod evaluator;
+pub mod harden;
+pub mod home;
+mod http;
+pub mod init;
+pub mod kek;
+mod keys;
+mod locks;
+mod metrics;
+pub mod node;
+mod orders;
+mod permits;
+pub mod probe;
+mod records;
+mod replay;
+mod requests;
+mod sessions;
+mod startup;
+
+pub use config::{Config, ConfigError, KekSource, LogFormat};
+pub use enrol::{EnrolError, enrol};
+pub use evaluator::{Evaluator, Honest};
+pub use home::HomeError;
+pub use init::{InitError, InitOptions, init};
+pub use kek::{KekError, open_identity};
+pub use node::{Node, NodeHandle, StartError};

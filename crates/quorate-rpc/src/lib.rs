@@ -13,7 +13,6 @@
 mod accept;
 mod admission;
 mod channel;
-mod codec;
 mod connection;
 mod deadline;
 pub mod describe;

@@ -1,0 +1,152 @@
+//! The driver: the only place where a ceremony step meets disk and network.
+//!
+//! One RPC brings up to 64 keys' items. Each is performed on its loaded state; all changes
+//! go into one commit, all events into one append, then the answers leave. The order is
+//! the step's own: persist, audit, send. A crash between any two loses nothing, since the
+//! conductor asks again and the same request gives the same bytes.
+
+use crate::{core::Core, locks::Subject as Lock, records};
+use quorate_ceremony::{Fault as StepFault, Me, Request, Step, StepKind, Subject, fault, perform};
+use quorate_rpc::{Fault, v1};
+use quorate_store::{Batch, StoreError};
+use quorate_types::Event;
+use rand::rngs::SysRng;
+use rand_core::UnwrapErr;
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::atomic::Ordering,
+};
+
+/// The most items in one RPC (DESIGN §4.2).
+pub(crate) const MAX_ITEMS: usize = 64;
+
+/// One item: its place in the RPC, what it is about, what it asks.
+struct Item {
+    at: usize,
+    subject: Subject,
+    request: Request,
+}
+
+/// Does one step for all items; as many results, in their order. Blocks.
+pub(crate) fn run(
+    core: &Core,
+    kind: StepKind,
+    items: &[Vec<u8>],
+) -> Result<Vec<v1::StepResult>, Fault> {
+    if items.is_empty() || items.len() > MAX_ITEMS {
+        let text = format!("a step has 1 to {MAX_ITEMS} items, got {}", items.len());
+        return Err(Fault::invalid(text));
+    }
+    if kind == StepKind::Prepare && !core.store.space().allows_ceremonies() {
+        return Err(Fault::unavailable("the node's disk is too full for a new ceremony"));
+    }
+    let mut results: Vec<Option<v1::StepResult>> = Vec::new();
+    let mut waiting = VecDeque::new();
+    for (at, bytes) in items.iter().enumerate() {
+        match Request::parse(kind, bytes) {
+            Ok((subject, request)) => {
+                waiting.push_back(Item { at, subject, request });
+                results.push(None);
+            }
+            Err(fault) => results.push(Some(refused(&fault))),
+        }
+    }
+    let keys = waiting.iter().map(|i| Lock::Key(i.subject.key.clone())).collect();
+    let _held = core.locks.hold(keys);
+    while !waiting.is_empty() {
+        for (at, result) in round(core, take_round(&mut waiting))? {
+            results[at] = Some(result);
+        }
+    }
+    let missing = || failed("the step was not done");
+    Ok(results.into_iter().map(|r| r.unwrap_or_else(missing)).collect())
+}
+
+/// The next items of different keys: a step never looks at a state that another one of
+/// the same commit has changed.
+fn take_round(waiting: &mut VecDeque<Item>) -> Vec<Item> {
+    let mut keys = BTreeSet::new();
+    let (now, later): (VecDeque<Item>, VecDeque<Item>) =
+        waiting.drain(..).partition(|item| keys.insert(item.subject.key.clone()));
+    *waiting = later;
+    now.into()
+}
+
+fn round(core: &Core, items: Vec<Item>) -> Result<Vec<(usize, v1::StepResult)>, Fault> {
+    let steps = perform_all(core, items)?;
+    persist(core, &steps)?;
+    let events: Vec<Event> = steps.iter().flat_map(|(_, _, s)| s.audit.clone()).collect();
+    core.log_all(events)?;
+    Ok(steps.into_iter().map(|(at, _, step)| (at, result(step))).collect())
+}
+
+type Done = (usize, Subject, Step);
+
+fn perform_all(core: &Core, items: Vec<Item>) -> Result<Vec<Done>, Fault> {
+    let me = Me { cluster: &core.cluster, index: core.index(), identity: &core.identity };
+    let mut rng = UnwrapErr(SysRng);
+    let mut steps = Vec::with_capacity(items.len());
+    for Item { at, subject, request } in items {
+        let _permit = core.permits.take();
+        let state = records::load_state(&*core.store, &subject).map_err(|e| e.fault(core))?;
+        let step = perform(&me, &subject, &state, &request, core.now().wall, &mut rng);
+        steps.push((at, subject, step));
+    }
+    Ok(steps)
+}
+
+/// One commit for all; one for each only where all together are above the store's limit.
+fn persist(core: &Core, steps: &[Done]) -> Result<(), Fault> {
+    let put = |batch: Batch, step: &Step| {
+        records::put_changes(batch, &step.persist, || {
+            core.order_sequence.fetch_add(1, Ordering::SeqCst) + 1
+        })
+    };
+    let commit = |batch: Batch| if batch.is_empty() { Ok(()) } else { core.store.commit(batch) };
+    let all = steps.iter().try_fold(Batch::new(), |batch, (_, _, step)| put(batch, step));
+    let result = match all.and_then(commit) {
+        Err(StoreError::BatchLength { .. } | StoreError::BatchBytes { .. }) => {
+            steps.iter().try_for_each(|(_, _, step)| put(Batch::new(), step).and_then(commit))
+        }
+        other => other,
+    };
+    for (_, subject, step) in steps {
+        if !step.persist.list.is_empty() {
+            core.keys.forget(&subject.key);
+        }
+    }
+    result.map_err(|e| core.store_fault(&e))
+}
+
+fn result(step: Step) -> v1::StepResult {
+    match step.send {
+        Ok(bytes) => v1::StepResult { outcome: Some(v1::step_result::Outcome::Done(bytes)) },
+        Err(fault) => {
+            if matches!(fault, StepFault::Impersonated(_)) {
+                tracing::error!(error = %fault, "a key is frozen here");
+            }
+            refused(&fault)
+        }
+    }
+}
+
+fn refused(fault: &StepFault) -> v1::StepResult {
+    fault_result(fault.code(), fault.to_string(), fault.culprits())
+}
+
+fn failed(text: &str) -> v1::StepResult {
+    fault_result(fault::UNAVAILABLE, text.to_owned(), Vec::new())
+}
+
+fn fault_result(
+    code: u16,
+    message: String,
+    culprits: Vec<quorate_types::NodeIndex>,
+) -> v1::StepResult {
+    let fault = v1::StepFault {
+        code: u32::from(code),
+        message,
+        culprits: culprits.into_iter().map(|n| u32::from(n.get())).collect(),
+    };
+    v1::StepResult { outcome: Some(v1::step_result::Outcome::Fault(fault)) }
+}

@@ -1,0 +1,180 @@
+//! What all calls of one node share.
+
+use crate::{
+    clients::Clients,
+    clock::{Clock, Now},
+    enrol::Place,
+    evaluator::Evaluator,
+    keys::KeyCache,
+    locks::Locks,
+    metrics::Metrics,
+    permits::Permits,
+    replay::{ReplayCache, ReplayLimits},
+    sessions::Sessions,
+};
+use quorate_crypto::{IdentityKey, PublicKey};
+use quorate_rpc::{Fault, FaultKind};
+use quorate_store::{Store, StoreError};
+use quorate_types::{
+    AuditEntry, Cluster, Event, Fingerprint, Format, NodeEntry, NodeIndex, Roster,
+};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+
+/// The limits of a core.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CoreLimits {
+    pub(crate) window: Duration,
+    pub(crate) replay_entries: usize,
+    pub(crate) replay_entries_per_client: usize,
+    pub(crate) cached_keys: usize,
+    pub(crate) computing: usize,
+}
+
+/// A node without its network.
+pub(crate) struct Core {
+    pub(crate) identity: IdentityKey,
+    pub(crate) me: NodeEntry,
+    pub(crate) cluster: Cluster,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) evaluator: Arc<dyn Evaluator>,
+    pub(crate) window: Duration,
+    pub(crate) clients: Clients,
+    pub(crate) keys: KeyCache,
+    pub(crate) sessions: Sessions,
+    pub(crate) permits: Permits,
+    pub(crate) locks: Locks,
+    pub(crate) metrics: Metrics,
+    /// The sequence number of the newest order.
+    pub(crate) order_sequence: AtomicU64,
+    replay: Mutex<ReplayCache>,
+    draining: AtomicBool,
+    /// Cancelled once a write has failed: the process must end.
+    pub(crate) failed: CancellationToken,
+}
+
+impl Core {
+    pub(crate) fn new(
+        place: Place,
+        identity: IdentityKey,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        evaluator: Arc<dyn Evaluator>,
+        limits: CoreLimits,
+        failed: CancellationToken,
+    ) -> Self {
+        let fingerprint = *place.cluster.fingerprint();
+        let replay = ReplayCache::new(ReplayLimits {
+            total: limits.replay_entries,
+            per_client: limits.replay_entries_per_client,
+            window: limits.window,
+        });
+        Self {
+            sessions: Sessions::new(fingerprint, place.me.index, identity.clone()),
+            identity,
+            me: place.me,
+            cluster: place.cluster,
+            store,
+            clock,
+            evaluator,
+            window: limits.window,
+            clients: Clients::default(),
+            keys: KeyCache::new(limits.cached_keys),
+            permits: Permits::new(limits.computing),
+            locks: Locks::default(),
+            metrics: Metrics::new(),
+            order_sequence: AtomicU64::new(0),
+            replay: Mutex::new(replay),
+            draining: AtomicBool::new(false),
+            failed,
+        }
+    }
+
+    pub(crate) fn index(&self) -> NodeIndex {
+        self.me.index
+    }
+
+    pub(crate) fn fingerprint(&self) -> &Fingerprint {
+        self.cluster.fingerprint()
+    }
+
+    pub(crate) fn roster(&self) -> &Roster {
+        self.cluster.roster()
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// The replay cache, one caller at a time; nothing slow is done under its lock.
+    pub(crate) fn replay<T>(&self, ask: impl FnOnce(&mut ReplayCache) -> T) -> T {
+        ask(&mut self.replay.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Coordinators and operators: those who may see and conduct.
+    pub(crate) fn conducts(&self, peer: &PublicKey) -> bool {
+        self.roster().is_coordinator(peer) || self.roster().is_operator(peer)
+    }
+
+    /// Writes into the audit log; durable when this returns.
+    pub(crate) fn log(&self, event: Event) -> Result<(), Fault> {
+        self.log_all(vec![event])
+    }
+
+    /// As [`Core::log`], for several events next to one another.
+    pub(crate) fn log_all(&self, events: Vec<Event>) -> Result<(), Fault> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let at = self.now().wall;
+        let leaves = events.into_iter().map(|event| AuditEntry { at, event }.to_bytes()).collect();
+        self.store.audit_append_many(leaves).map(drop).map_err(|e| self.store_fault(&e))
+    }
+
+    /// What a caller is told of a store that fails. A poisoned one ends the process.
+    pub(crate) fn store_fault(&self, error: &StoreError) -> Fault {
+        match error {
+            StoreError::Poisoned { .. } => {
+                if !self.failed.is_cancelled() {
+                    tracing::error!(%error, "fail-stop");
+                    self.failed.cancel();
+                }
+                Fault::unavailable("the node's disk has failed; it is stopping")
+            }
+            StoreError::Full { .. } => {
+                tracing::warn!(%error, "refused");
+                Fault::unavailable("the node's disk is full: no use without its audit entry")
+            }
+            StoreError::Corrupt { .. } => {
+                tracing::error!(%error, "corrupt record");
+                Fault::new(FaultKind::DataLoss, "a record of this node is damaged; repair the node")
+            }
+            other => {
+                tracing::error!(error = %other, "store");
+                Fault::new(FaultKind::Internal, "the node's store refused the call")
+            }
+        }
+    }
+
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// The node's word for how it is.
+    pub(crate) fn state(&self) -> &'static str {
+        if self.failed.is_cancelled() || self.store.poisoned() {
+            "failed"
+        } else if self.draining.load(Ordering::Relaxed) {
+            "draining"
+        } else {
+            "serving"
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Keys ready for use: order, public values and share, verified and decoded once.
+
+use quorate_crypto::{EncodedPoint, PublicKey, SecretScalar, group::DecodeError};
+use quorate_types::{CreateKey, EpochPublic, Grant, KeyName, KeyVersion, VerifiedOrder};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// One key version as a request meets it.
+pub(crate) struct KeyState {
+    order: VerifiedOrder,
+    share: Option<Share>,
+}
+
+/// The active epoch's share with its public values.
+pub(crate) struct Share {
+    pub(crate) public: EpochPublic,
+    /// `Y`.
+    pub(crate) key: EncodedPoint,
+    /// `s_i`.
+    pub(crate) secret: SecretScalar,
+    /// `Y_i = s_i·B`.
+    pub(crate) own: EncodedPoint,
+}
+
+impl Share {
+    pub(crate) fn new(public: EpochPublic, secret: SecretScalar) -> Result<Self, DecodeError> {
+        let key = EncodedPoint::decode(public.public_key())?;
+        let own = EncodedPoint::new(secret.public())?;
+        Ok(Self { public, key, secret, own })
+    }
+}
+
+impl KeyState {
+    /// `None` for an order that makes no key.
+    pub(crate) fn new(order: VerifiedOrder, share: Option<Share>) -> Option<Self> {
+        order.create_key().is_some().then_some(Self { order, share })
+    }
+
+    pub(crate) fn create(&self) -> &CreateKey {
+        self.order.create_key().expect("KeyState::new takes only orders that make a key")
+    }
+
+    pub(crate) fn grant(&self, client: &PublicKey) -> Option<&Grant> {
+        self.create().grant(client)
+    }
+
+    pub(crate) fn share(&self) -> Option<&Share> {
+        self.share.as_ref()
+    }
+}
+
+type Id = (KeyName, KeyVersion);
+
+/// The keys used last. Shares leave memory (wiped) with their entry.
+pub(crate) struct KeyCache {
+    max: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    keys: HashMap<Id, (Arc<KeyState>, u64)>,
+    uses: u64,
+    /// Counts invalidations: what was loaded before one is not kept after it.
+    generation: u64,
+}
+
+impl KeyCache {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { max: max.max(1), kept: Mutex::default() }
+    }
+
+    /// The key from memory, or from `load`, which gives `None` for a key that is not known.
+    pub(crate) fn get<E>(
+        &self,
+        name: &KeyName,
+        version: KeyVersion,
+        load: impl FnOnce() -> Result<Option<KeyState>, E>,
+    ) -> Result<Option<Arc<KeyState>>, E> {
+        let id = (name.clone(), version);
+        let generation = {
+            let mut kept = self.lock();
+            kept.uses += 1;
+            let uses = kept.uses;
+            if let Some((key, used)) = kept.keys.get_mut(&id) {
+                *used = uses;
+                return Ok(Some(Arc::clone(key)));
+            }
+            kept.generation
+        };
+        let Some(key) = load()?.map(Arc::new) else { return Ok(None) };
+        let mut kept = self.lock();
+        if kept.generation == generation {
+            if kept.keys.len() >= self.max {
+                kept.evict();
+            }
+            let uses = kept.uses;
+            kept.keys.insert(id, (Arc::clone(&key), uses));
+        }
+        Ok(Some(key))
+    }
+
+    /// Forgets all versions of a key: a ceremony or an order has changed it.
+    pub(crate) fn forget(&self, name: &KeyName) {
+        let mut kept = self.lock();
+        kept.generation += 1;
+        kept.keys.retain(|(n, _), _| n != name);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    /// The one used longest ago. A scan of all, but only where more keys are in use than
+    /// are kept, and then each miss has read the disk anyway.
+    fn evict(&mut self) {
+        let oldest = self.keys.iter().min_by_key(|(_, (_, used))| *used).map(|(id, _)| id.clone());
+        if let Some(id) = oldest {
+            self.keys.remove(&id);
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! Where each record of a node lies in its store, and how it is read and written.
+//!
+//! ```text
+//! orders    'o' ‖ order hash               SignedOrder
+//!           'q' ‖ sequence u64             order hash, in the order of arrival
+//!           'p'                            hash of the policy chain's newest order
+//!           'h' ‖ key name                 hash of the key chain's newest order
+//!           'x' ‖ order hash               a second order after the same one (evidence)
+//!           'c' ‖ client key               1 known, 2 revoked
+//! records   's' ‖ name ‖ 0 ‖ version u32   Standing
+//!           'v' ‖ name ‖ 0 ‖ version u32   serving epoch's number: only while it serves
+//!           'r' ‖ name ‖ 0 ‖ version u32   KeyRecord (birth certificate)
+//!           'f' ‖ name                     Frozen
+//!           'a' ‖ name ‖ 0 ‖ version u32 ‖ number u64   Attempt
+//!           'b' ‖ …                        bundle
+//! secrets   kind ‖ name ‖ 0 ‖ version u32 ‖ number u64  sealed under the attempt's epoch
+//! ```
+
+use crate::{
+    clients::Standing as ClientStanding,
+    core::Core,
+    keys::{KeyState, Share},
+};
+use quorate_ceremony::{Attempt, Change, Changes, SecretKind, Standing, Subject, VersionState};
+use quorate_crypto::PublicKey;
+use quorate_rpc::{Fault, FaultKind};
+use quorate_store::{Batch, EpochId, Store, StoreError, Tree};
+use quorate_types::{
+    ChainId, Format, Hash, KeyName, KeyRecord, KeyVersion, SignedOrder, VerifiedOrder,
+};
+use thiserror::Error;
+
+/// Why a record is not to be had.
+#[derive(Debug, Error)]
+pub(crate) enum RecordError {
+    /// The store's.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store opened it, and it does not parse: our bug, or an older program's.
+    #[error("alarm: the stored {0} does not parse")]
+    Damaged(&'static str),
+}
+
+impl RecordError {
+    /// What a caller is told.
+    pub(crate) fn fault(&self, core: &Core) -> Fault {
+        match self {
+            Self::Store(error) => core.store_fault(error),
+            Self::Damaged(_) => {
+                tracing::error!(error = %self, "damaged record");
+                Fault::new(FaultKind::DataLoss, "a record of this node is damaged; repair the node")
+            }
+        }
+    }
+}
+
+type Read<T> = Result<T, RecordError>;
+
+fn get<F: Format>(
+    store: &dyn Store,
+    tree: Tree,
+    key: &[u8],
+    what: &'static str,
+) -> Read<Option<F>> {
+    let Some(bytes) = store.get(tree, key)? else { return Ok(None) };
+    F::from_bytes(&bytes).map(Some).map_err(|_| RecordError::Damaged(what))
+}
+
+fn get_hash(store: &dyn Store, key: &[u8]) -> Read<Option<Hash>> {
+    let Some(bytes) = store.get(Tree::Orders, key)? else { return Ok(None) };
+    let hash = <[u8; 32]>::try_from(&bytes[..]).map_err(|_| RecordError::Damaged("order hash"))?;
+    Ok(Some(Hash(hash)))
+}
+
+fn named(tag: u8, name: &KeyName) -> Vec<u8> {
+    [&[tag], name.as_str().as_bytes()].concat()
+}
+
+fn of_version(tag: u8, name: &KeyName, version: KeyVersion) -> Vec<u8> {
+    [&[tag], name.as_str().as_bytes(), &[0], &version.get().to_be_bytes()].concat()
+}
+
+fn of_attempt(tag: u8, name: &KeyName, version: KeyVersion, number: u64) -> Vec<u8> {
+    [&of_version(tag, name, version)[..], &number.to_be_bytes()].concat()
+}
+
+fn tagged(tag: u8, rest: &[u8]) -> Vec<u8> {
+    [&[tag], rest].concat()
+}
+
+fn head_key(chain: &ChainId) -> Vec<u8> {
+    match chain {
+        ChainId::Policy => vec![b'p'],
+        ChainId::Key(name) => named(b'h', name),
+    }
+}
+
+/// An order by its hash.
+pub(crate) fn order(store: &dyn Store, hash: &Hash) -> Read<Option<SignedOrder>> {
+    get(store, Tree::Orders, &tagged(b'o', hash.as_bytes()), "order")
+}
+
+/// The hash of a chain's newest order.
+pub(crate) fn head(store: &dyn Store, chain: &ChainId) -> Read<Option<Hash>> {
+    get_hash(store, &head_key(chain))
+}
+
+/// A chain's newest order.
+pub(crate) fn head_order(store: &dyn Store, chain: &ChainId) -> Read<Option<SignedOrder>> {
+    match head(store, chain)? {
+        Some(hash) => order(store, &hash),
+        None => Ok(None),
+    }
+}
+
+/// Orders by their sequence, after one: sequence and order.
+pub(crate) fn orders(store: &dyn Store, after: u64, limit: usize) -> Read<Vec<(u64, SignedOrder)>> {
+    let mut found = Vec::new();
+    let after = tagged(b'q', &after.to_be_bytes());
+    for (key, hash) in store.scan(Tree::Orders, b"q", Some(&after), limit)? {
+        let damaged = || RecordError::Damaged("order sequence");
+        let sequence = key.get(1..).and_then(|k| k.try_into().ok()).ok_or_else(damaged)?;
+        let hash = <[u8; 32]>::try_from(&hash[..]).map_err(|_| damaged())?;
+        let order = order(store, &Hash(hash))?.ok_or_else(damaged)?;
+        found.push((u64::from_be_bytes(sequence), order));
+    }
+    Ok(found)
+}
+
+/// The sequence number of the newest order; 0 if there is none.
+pub(crate) fn last_sequence(store: &dyn Store) -> Read<u64> {
+    let (mut after, mut last) = (tagged(b'q', &[]), 0);
+    loop {
+        let page = store.scan(Tree::Orders, b"q", Some(&after), PAGE)?;
+        let Some((key, _)) = page.last() else { return Ok(last) };
+        let sequence = key.get(1..).and_then(|k| k.try_into().ok());
+        last = u64::from_be_bytes(sequence.ok_or(RecordError::Damaged("order sequence"))?);
+        after.clone_from(key);
+    }
+}
+
+/// Records read at once where all are read.
+const PAGE: usize = 1024;
+
+/// Keeps an order, as the newest of its chain if it has one.
+pub(crate) fn put_order(batch: Batch, order: &VerifiedOrder, sequence: u64) -> Batch {
+    let hash = order.hash();
+    let bytes = order.signed().to_bytes();
+    let batch = batch.put(Tree::Orders, tagged(b'o', hash.as_bytes()), bytes).put(
+        Tree::Orders,
+        tagged(b'q', &sequence.to_be_bytes()),
+        hash.as_bytes().to_vec(),
+    );
+    match order.order().chain() {
+        Some(chain) => batch.put(Tree::Orders, head_key(&chain), hash.as_bytes().to_vec()),
+        None => batch,
+    }
+}
+
+/// Keeps an order that follows the same one as `first`: evidence against who signed both.
+pub(crate) fn put_fork(batch: Batch, first: &Hash, second: &SignedOrder) -> Batch {
+    batch.put(Tree::Orders, tagged(b'x', first.as_bytes()), second.to_bytes())
+}
+
+/// Whether a fork after `first` was noted.
+pub(crate) fn fork(store: &dyn Store, first: &Hash) -> Read<Option<SignedOrder>> {
+    get(store, Tree::Orders, &tagged(b'x', first.as_bytes()), "forked order")
+}
+
+/// Keeps what an order says of a client.
+pub(crate) fn put_client(batch: Batch, client: &PublicKey, standing: ClientStanding) -> Batch {
+    let byte = match standing {
+        ClientStanding::Known => 1,
+        ClientStanding::Revoked => 2,
+    };
+    batch.put(Tree::Orders, tagged(b'c', client.as_bytes()), vec![byte])
+}
+
+/// All clients.
+pub(crate) fn clients(store: &dyn Store) -> Read<Vec<(PublicKey, ClientStanding)>> {
+    let (mut after, mut all) = (vec![b'c'], Vec::new());
+    loop {
+        let page = store.scan(Tree::Orders, b"c", Some(&after), PAGE)?;
+        for (key, value) in &page {
+            let client = key.get(1..).and_then(|k| PublicKey::from_bytes(k.try_into().ok()?).ok());
+            let standing = match value[..] {
+                [1] => Some(ClientStanding::Known),
+                [2] => Some(ClientStanding::Revoked),
+                _ => None,
+            };
+            all.push(client.zip(standing).ok_or(RecordError::Damaged("client"))?);
+        }
+        let Some((last, _)) = page.last() else { return Ok(all) };
+        after.clone_from(last);
+    }
+}
+
+/// Names of keys after one, in order.
+pub(crate) fn key_names(store: &dyn Store, after: &str, limit: usize) -> Read<Vec<KeyName>> {
+    let after = tagged(b'h', after.as_bytes());
+    let page = store.scan(Tree::Orders, b"h", Some(&after), limit)?;
+    let name = |key: &[u8]| {
+        let text = std::str::from_utf8(key.get(1..)?).ok()?;
+        KeyName::new(text).ok()
+    };
+    page.iter().map(|(key, _)| name(key).ok_or(RecordError::Damaged("key name"))).collect()
+}
+
+/// How many key versions this node serves.
+pub(crate) fn count_serving(store: &dyn Store) -> Read<u64> {
+    let (mut after, mut count) = (vec![b'v'], 0);
+    loop {
+        let page = store.scan(Tree::Records, b"v", Some(&after), PAGE)?;
+        let Some((last, _)) = page.last() else { return Ok(count) };
+        count += page.len() as u64;
+        after.clone_from(last);
+    }
+}
+
+/// The birth certificate of a key version.
+pub(crate) fn record(store: &dyn Store, name: &KeyName, v: KeyVersion) -> Read<Option<KeyRecord>> {
+    get(store, Tree::Records, &of_version(b'r', name, v), "key record")
+}
+
+pub(crate) fn standing(store: &dyn Store, name: &KeyName, v: KeyVersion) -> Read<Standing> {
+    Ok(get(store, Tree::Records, &of_version(b's', name, v), "standing")?.unwrap_or_default())
+}
+
+/// All that a ceremony step looks at.
+pub(crate) fn load_state(store: &dyn Store, s: &Subject) -> Read<VersionState> {
+    let (name, version) = (&s.key, s.version);
+    let attempt: Option<Attempt> =
+        get(store, Tree::Records, &of_attempt(b'a', name, version, s.number), "attempt")?;
+    let mut state = VersionState {
+        head: head_order(store, &ChainId::Key(name.clone()))?,
+        frozen: get(store, Tree::Records, &named(b'f', name), "freeze")?,
+        standing: standing(store, name, version)?,
+        record: record(store, name, version)?,
+        order: match &attempt {
+            Some(attempt) => order(store, &attempt.prepared().order)?,
+            None => None,
+        },
+        attempt,
+        ..VersionState::default()
+    };
+    for kind in SecretKind::ALL {
+        let key = of_attempt(kind as u8, name, version, s.number);
+        if let Some(bytes) = store.get(Tree::Secrets, &key)? {
+            state.secrets.set(kind, &bytes).map_err(|_| RecordError::Damaged("secret"))?;
+        }
+    }
+    Ok(state)
+}
+
+/// Adds a step's changes to a batch. `sequence` gives each order its number.
+pub(crate) fn put_changes(
+    mut batch: Batch,
+    changes: &Changes,
+    mut sequence: impl FnMut() -> u64,
+) -> Result<Batch, StoreError> {
+    let (name, version) = (&changes.key, changes.version);
+    let attempt = |tag: u8, number: u64| of_attempt(tag, name, version, number);
+    let epoch = |number: u64| {
+        let subject = Subject { key: name.clone(), version, number };
+        EpochId::new(subject.store_epoch().to_vec())
+    };
+    for change in &changes.list {
+        batch = match change {
+            Change::Head(order) => put_order(batch, order, sequence()),
+            Change::Attempt(number, a) => {
+                batch.put(Tree::Records, attempt(b'a', *number), a.to_bytes())
+            }
+            Change::Bundle(number, bytes) => {
+                batch.put(Tree::Records, attempt(b'b', *number), bytes.clone())
+            }
+            Change::Seal(number, kind, secret) => {
+                let key = attempt(*kind as u8, *number);
+                batch.seal(Tree::Secrets, key, &epoch(*number)?, secret.clone())
+            }
+            Change::Drop(number, kind) => {
+                batch.delete(Tree::Secrets, attempt(*kind as u8, *number))
+            }
+            Change::Standing(standing) => {
+                let serving = of_version(b'v', name, version);
+                let batch = match &standing.serving {
+                    Some(e) => batch.put(Tree::Records, serving, e.number.to_be_bytes().to_vec()),
+                    None => batch.delete(Tree::Records, serving),
+                };
+                batch.put(Tree::Records, of_version(b's', name, version), standing.to_bytes())
+            }
+            Change::Record(record) => {
+                batch.put(Tree::Records, of_version(b'r', name, version), record.to_bytes())
+            }
+            Change::Freeze(frozen) => {
+                batch.put(Tree::Records, named(b'f', name), frozen.to_bytes())
+            }
+            Change::Erase(number) => {
+                batch.erase_epoch(&epoch(*number)?).delete(Tree::Records, attempt(b'b', *number))
+            }
+        };
+    }
+    Ok(batch)
+}
+
+/// A key version ready for requests; `None` if no order of it is known.
+pub(crate) fn load_key(
+    core: &Core,
+    name: &KeyName,
+    version: KeyVersion,
+) -> Result<Option<KeyState>, Fault> {
+    find_key(core, name, version).map_err(|e| e.fault(core))
+}
+
+fn find_key(core: &Core, name: &KeyName, version: KeyVersion) -> Read<Option<KeyState>> {
+    let store = &*core.store;
+    let standing = standing(store, name, version)?;
+    let record = record(store, name, version)?;
+    let frozen = store.get(Tree::Records, &named(b'f', name))?.is_some();
+    let active = standing.active.as_ref().map(|a| (&a.order, &a.certificate));
+    let born = record.as_ref().map(|r| (&r.order, &r.certificate));
+    let of_serving = [active, born]
+        .into_iter()
+        .flatten()
+        .find(|(_, c)| standing.serving == Some(c.public.epoch));
+
+    let Some((order, certificate)) = of_serving else {
+        // Known but without a share: the refusal says so.
+        let order = match born {
+            Some((order, _)) => Some(order.clone()),
+            None => head_order(store, &ChainId::Key(name.clone()))?,
+        };
+        let Some(order) = order else { return Ok(None) };
+        let order = verified(core, &order)?;
+        let same = order.create_key().is_some_and(|c| c.version == version);
+        return Ok(if same { KeyState::new(order, None) } else { None });
+    };
+    let order = verified(core, order)?;
+    if frozen {
+        return Ok(KeyState::new(order, None));
+    }
+    let number = certificate.public.epoch.number;
+    let state = load_state(store, &Subject { key: name.clone(), version, number })?;
+    let secret = state.secrets.share.ok_or(RecordError::Damaged("share: it is missing"))?;
+    let share = Share::new(certificate.public.clone(), secret)
+        .map_err(|_| RecordError::Damaged("public values"))?;
+    Ok(KeyState::new(order, Some(share)))
+}
+
+fn verified(core: &Core, order: &SignedOrder) -> Read<VerifiedOrder> {
+    VerifiedOrder::verify(&core.cluster, order).map_err(|_| RecordError::Damaged("order"))
+}

@@ -1,0 +1,192 @@
+//! The walk of a request through a node: authenticate, decide, log, evaluate, seal.
+//!
+//! Each stage takes what the one before made, so none can be left out: an [`Authentic`]
+//! request has a valid signature, a [`Granted`] one has passed every check, and only a
+//! [`Logged`] one, whose audit entry is durable, meets the share. Who cannot be
+//! authenticated gets a status and is counted, never logged: nobody else can fill a disk.
+
+use crate::{core::Core, decide, keys::KeyState};
+use quorate_crypto::{
+    PublicKey, Signature,
+    hash::Label,
+    tdh2::{self, Verified},
+};
+use quorate_rpc::{Fault, FaultKind};
+use quorate_types::{
+    Answer, Decision, Event, Format, Hash, PartialContext, Refusal, RefusalReason, RequestHead,
+    SignedRefusal,
+    request::{MAX_HEAD, MAX_ITEM, MAX_ITEMS, claimed_client},
+};
+use rand::rngs::SysRng;
+use rand_core::UnwrapErr;
+use std::{sync::Arc, time::Instant};
+
+/// A request as it came.
+pub(crate) struct Incoming {
+    /// Who brought it.
+    pub(crate) peer: PublicKey,
+    pub(crate) head: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
+    pub(crate) items: Vec<Vec<u8>>,
+    /// Nobody waits for an answer after this.
+    pub(crate) deadline: Instant,
+}
+
+/// What goes back.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// Canonical `SealedAnswer`.
+    Sealed(Vec<u8>),
+    /// Canonical `SignedRefusal`.
+    Refused(RefusalReason, Vec<u8>),
+}
+
+impl Reply {
+    /// For metrics.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Sealed(_) => "granted",
+            Self::Refused(reason, _) => outcome_of(*reason),
+        }
+    }
+}
+
+/// A request whose client's signature holds.
+pub(crate) struct Authentic {
+    pub(crate) head: RequestHead,
+    pub(crate) hash: Hash,
+    bytes: Vec<u8>,
+    signature: Signature,
+}
+
+/// A request that passed every check.
+pub(crate) struct Granted {
+    pub(crate) key: Arc<KeyState>,
+    pub(crate) verified: Vec<Verified>,
+}
+
+/// A request whose use of the key stands durably in the audit log.
+struct Logged(Granted);
+
+/// Answers a request. Blocks: for a thread of its own.
+pub(crate) fn answer(core: &Core, incoming: &Incoming) -> Result<Reply, Fault> {
+    admit(core, incoming)?;
+    let permit = core.permits.take();
+    if Instant::now() >= incoming.deadline {
+        return Err(Fault::new(FaultKind::DeadlineExceeded, "the request waited too long"));
+    }
+    let request = authenticate(core, incoming)?;
+    let granted = match decide::decide(core, &request, &incoming.items)? {
+        Ok(granted) => granted,
+        Err(no) => {
+            if no.logged {
+                let (logged, _permit) =
+                    permit.lend(|| log(core, &request, Decision::Refused(no.reason)));
+                logged?;
+            }
+            return Ok(refuse(core, &request, no.reason, no.item));
+        }
+    };
+    let Some(share) = granted.key.share() else {
+        return Err(Fault::new(FaultKind::Internal, "granted without a share"));
+    };
+    // Durable before the share is touched: an honest node cannot hide a use.
+    let epoch = share.public.epoch;
+    let (logged, _permit) = permit.lend(|| log(core, &request, Decision::Granted(epoch)));
+    logged?;
+    evaluate(core, &request, &Logged(granted))
+}
+
+/// The cheapest checks, of things that strangers choose. A coordinator relays; a client
+/// or an operator may come by itself.
+fn admit(core: &Core, incoming: &Incoming) -> Result<(), Fault> {
+    let (head, items) = (&incoming.head, &incoming.items);
+    if head.len() > MAX_HEAD || items.is_empty() || items.len() > MAX_ITEMS {
+        return Err(Fault::invalid(format!(
+            "a request has a head of at most {MAX_HEAD} bytes and 1 to {MAX_ITEMS} items"
+        )));
+    }
+    if items.iter().any(|i| i.len() > MAX_ITEM) {
+        return Err(Fault::invalid(format!("an item has at most {MAX_ITEM} bytes")));
+    }
+    let client = claimed_client(head).map_err(|e| Fault::invalid(e.to_string()))?;
+    if core.conducts(&incoming.peer) || incoming.peer == client {
+        return Ok(());
+    }
+    Err(Fault::denied("requests come from their client or a coordinator of the roster"))
+}
+
+/// The signature over the bytes, before they are parsed.
+fn authenticate(core: &Core, incoming: &Incoming) -> Result<Authentic, Fault> {
+    let bytes = &incoming.head;
+    let client = claimed_client(bytes).map_err(|e| Fault::invalid(e.to_string()))?;
+    let signature = Signature(quorate_rpc::array64("signature", &incoming.signature)?);
+    client.verify(Label::SIG_REQUEST, core.fingerprint().as_bytes(), bytes, &signature).map_err(
+        |_| {
+            let text = "the request is not signed by its client for this cluster";
+            Fault::new(FaultKind::Unauthenticated, text)
+        },
+    )?;
+    let head = RequestHead::from_bytes(bytes).map_err(|e| Fault::invalid(e.to_string()))?;
+    let hash = RequestHead::hash(core.fingerprint(), bytes);
+    Ok(Authentic { head, hash, bytes: bytes.clone(), signature })
+}
+
+fn log(core: &Core, request: &Authentic, decision: Decision) -> Result<(), Fault> {
+    let (head, signature) = (request.bytes.clone(), request.signature);
+    core.log(Event::Request { head, signature, decision })
+}
+
+fn refuse(core: &Core, request: &Authentic, reason: RefusalReason, item: Option<u16>) -> Reply {
+    let refusal =
+        Refusal { node: core.index(), request: request.hash, at: core.now().wall, reason, item };
+    let signed = SignedRefusal::sign(refusal, core.fingerprint(), &core.identity);
+    Reply::Refused(reason, signed.to_bytes())
+}
+
+fn evaluate(core: &Core, request: &Authentic, logged: &Logged) -> Result<Reply, Fault> {
+    let Granted { key, verified } = &logged.0;
+    let share = key.share().ok_or_else(|| Fault::new(FaultKind::Internal, "no share"))?;
+    let partials = core.evaluator.partials(&share.secret, verified);
+    let proof = if request.head.prove {
+        let (public, node) = (&share.public, core.index());
+        let context = PartialContext { public, node, request: request.hash }.to_bytes();
+        let mut rng = UnwrapErr(SysRng);
+        let (secret, own) = (&share.secret, &share.own);
+        let proof = tdh2::prove_partials(&context, secret, own, verified, &partials, &mut rng)
+            .map_err(|_| Fault::new(FaultKind::Internal, "the partials cannot be proved"))?;
+        Some(proof.to_bytes())
+    } else {
+        None
+    };
+    let (head, epoch) = (&request.head, share.public.epoch);
+    core.sessions
+        .seal(
+            &head.client,
+            &head.reply_key,
+            request.hash,
+            epoch,
+            &Answer { partials, proof },
+            core.now(),
+        )
+        .map(Reply::Sealed)
+        .map_err(|e| Fault::invalid(format!("the answer cannot be sealed: {e}")))
+}
+
+/// A constant word for each reason.
+const fn outcome_of(reason: RefusalReason) -> &'static str {
+    match reason {
+        RefusalReason::UnknownKey => "refused_unknown_key",
+        RefusalReason::NotGranted => "refused_not_granted",
+        RefusalReason::GrantExpired => "refused_grant_expired",
+        RefusalReason::UnknownClient => "refused_unknown_client",
+        RefusalReason::Clock => "refused_clock",
+        RefusalReason::Expired => "refused_expired",
+        RefusalReason::Replayed => "refused_replayed",
+        RefusalReason::WrongPurpose => "refused_wrong_purpose",
+        RefusalReason::InvalidItem => "refused_invalid_item",
+        RefusalReason::ItemsMismatch => "refused_items_mismatch",
+        RefusalReason::NoShare => "refused_no_share",
+        RefusalReason::Busy => "refused_busy",
+    }
+}
