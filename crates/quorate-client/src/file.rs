@@ -56,7 +56,7 @@ pub(crate) fn read(path: &Path, max: u64) -> Result<Option<Zeroizing<String>>, F
 
 /// Replaces a file: written beside it, synced, renamed, and the directory synced. A crash
 /// leaves the old content or the new one.
-pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     let beside = path.with_file_name(name);

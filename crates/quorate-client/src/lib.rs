@@ -33,7 +33,7 @@ mod ciphertext;
 mod client;
 mod decrypt;
 mod error;
-mod file;
+pub mod file;
 pub mod home;
 mod key;
 mod known;

@@ -1,1 +1,22 @@
-//! A Quorate coordinator: gathers quorums, holds no share
+//! A Quorate coordinator: gathers quorums, holds no share.
+//!
+//! It relays signed requests and sealed answers, picks nodes, and conducts ceremonies as
+//! postman and clock. It is trusted for liveness only: it can read no result, forge no
+//! request, swap no public key and complete no operation by itself. Its binary has no
+//! code that could read a share (a test over the dependency graph holds that).
+
+pub mod audit;
+mod conduct;
+pub mod config;
+pub mod init;
+pub mod keys;
+pub mod metrics;
+pub mod observe;
+pub mod orders;
+pub mod postman;
+pub mod records;
+pub mod server;
+pub mod state;
+
+pub use config::{Config, LogFormat};
+pub use server::{Coordinator, StartError};

@@ -2,6 +2,7 @@
 //! connections. tonic's own limit is per connection, so a thousand connections lift it.
 
 use crate::{
+    codec::blame_sender,
     deadline::Deadline,
     limits::Class,
     status::{Fault, FaultKind},
@@ -64,7 +65,9 @@ where
                 inner.call(request).await.map_err(|never| match never {})
             });
             let outcome = served.await.unwrap_or_else(|_| Err(class.too_slow()));
-            Ok(outcome.unwrap_or_else(|fault| Status::from(fault).into_http()))
+            let mut response = outcome.unwrap_or_else(|fault| Status::from(fault).into_http());
+            blame_sender(response.headers_mut());
+            Ok(response)
         })
     }
 }

@@ -13,6 +13,7 @@
 mod accept;
 mod admission;
 mod channel;
+mod codec;
 mod connection;
 mod deadline;
 pub mod describe;

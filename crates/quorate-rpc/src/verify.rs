@@ -187,3 +187,65 @@ fn verify_ed25519(
 fn no_tls12() -> Error {
     Error::General("TLS 1.2 is not spoken".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A certificate over any 32 bytes, signed by nobody: `key_of` reads, TLS proves.
+    struct Unsigned([u8; 32]);
+
+    impl rcgen::PublicKeyData for Unsigned {
+        fn der_bytes(&self) -> &[u8] {
+            &self.0
+        }
+
+        fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+            &rcgen::PKCS_ED25519
+        }
+    }
+
+    impl rcgen::SigningKey for Unsigned {
+        fn sign(&self, _message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+            Ok(vec![0; 64])
+        }
+    }
+
+    fn certificate(key: [u8; 32]) -> CertificateDer<'static> {
+        rcgen::CertificateParams::default().self_signed(&Unsigned(key)).unwrap().into()
+    }
+
+    #[test]
+    fn the_key_of_a_certificate_is_read() {
+        let key = quorate_crypto::IdentityKey::from_seed(&[1; 32]).public();
+        assert_eq!(key_of(&certificate(*key.as_bytes()), &[]), Ok(key));
+    }
+
+    #[test]
+    fn weak_and_non_canonical_keys_are_refused() {
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        let refused = Err(PeerError::Key(SignatureError::Key));
+        assert_eq!(key_of(&certificate(identity), &[]), refused);
+        assert_eq!(key_of(&certificate([0xff; 32]), &[]), refused);
+    }
+
+    #[test]
+    fn other_algorithms_chains_and_garbage_are_refused() {
+        let ecdsa = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        let ecdsa = rcgen::CertificateParams::default().self_signed(&ecdsa).unwrap();
+        assert_eq!(key_of(ecdsa.der(), &[]), Err(PeerError::NotEd25519));
+
+        let key = quorate_crypto::IdentityKey::from_seed(&[1; 32]).public();
+        let good = certificate(*key.as_bytes());
+        let chain = [certificate(*key.as_bytes())];
+        assert_eq!(key_of(&good, &chain), Err(PeerError::Chain));
+        for cut in 0..good.len() {
+            let cut = CertificateDer::from(&good[..cut]);
+            assert_eq!(key_of(&cut, &[]), Err(PeerError::Malformed));
+        }
+        let mut longer = good.to_vec();
+        longer.push(0);
+        assert_eq!(key_of(&longer.into(), &[]), Err(PeerError::Malformed));
+    }
+}

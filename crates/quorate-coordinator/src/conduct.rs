@@ -1,0 +1,155 @@
+//! Drives a [`Conductor`]: brings what it wants sent to the nodes, and the answers back.
+//! Postman and clock, no more: what the answers mean is decided in quorate-ceremony.
+
+use crate::{
+    orders::Reporter,
+    postman::StepAnswer,
+    state::{State, now},
+};
+use quorate_ceremony::{Conductor, Failure, Outcome, Pace, Progress, Send, Ticket};
+use quorate_rpc::{Deadline, Fault, FaultKind, v1::OrderProgress};
+use quorate_types::{Cluster, Format, KeyRecord, VerifiedOrder};
+use std::{sync::Arc, time::Duration};
+use tokio::{task::JoinSet, time::timeout};
+
+/// How long one step's RPC may take: less than the conductor waits for an answer.
+const ONE_RPC: Duration = Duration::from_secs(15);
+/// How often the conductor is asked what to do when nothing happens.
+const TICK: Duration = Duration::from_millis(100);
+
+impl State {
+    /// Conducts the birth of the key that `order` makes. Nothing is lost when this is
+    /// dropped or the process dies: the same order, submitted again, finishes it.
+    pub(crate) async fn conduct(
+        &self,
+        order: &VerifiedOrder,
+        deadline: Deadline,
+        report: &Reporter,
+    ) -> Result<OrderProgress, Fault> {
+        let cluster: Arc<Cluster> = Arc::new(self.cluster.clone());
+        let mut conductor = Conductor::new(cluster, order.clone(), self.pace(deadline))
+            .map_err(|e| Fault::invalid(e.to_string()))?;
+        let mut under_way: JoinSet<(Ticket, StepAnswer)> = JoinSet::new();
+        let mut told: Option<Progress> = None;
+        loop {
+            for send in conductor.poll(now()) {
+                under_way.spawn(self.carry(send, deadline));
+            }
+            if let Some(outcome) = conductor.outcome() {
+                return self.ended(outcome);
+            }
+            let progress = conductor.progress();
+            if told.as_ref() != Some(&progress) {
+                report.step(describe(&progress));
+                told = Some(progress);
+            }
+            if deadline.remaining().is_zero() {
+                return Err(out_of_time(&conductor.progress()));
+            }
+            match timeout(TICK, under_way.join_next()).await {
+                Ok(Some(Ok((ticket, answer)))) => deliver(&mut conductor, &ticket, answer),
+                // A call that panicked counts as lost: the conductor asks again.
+                Ok(Some(Err(_))) | Err(_) => {}
+                Ok(None) => tokio::time::sleep(TICK).await,
+            }
+        }
+    }
+
+    fn pace(&self, deadline: Deadline) -> Pace {
+        let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        let patience = millis(self.step_patience);
+        Pace {
+            patience: patience.min(Pace::default().patience),
+            give_up: patience.min(millis(deadline.remaining())),
+            ..Pace::default()
+        }
+    }
+
+    fn carry(
+        &self,
+        send: Send,
+        deadline: Deadline,
+    ) -> impl Future<Output = (Ticket, StepAnswer)> + use<> {
+        let postman = self.postman.clone();
+        async move {
+            let Send { ticket, request } = send;
+            let deadline = deadline.min(Deadline::after(ONE_RPC));
+            let answer = postman.send(ticket.node, ticket.step, request.to_vec(), deadline).await;
+            (ticket, answer)
+        }
+    }
+
+    fn ended(&self, outcome: &Outcome) -> Result<OrderProgress, Fault> {
+        match outcome {
+            Outcome::Born { record, as_ordered: true, absent, culprits } => {
+                self.keep(record);
+                let culprits = culprits.iter().map(|c| u32::from(c.node.get())).collect();
+                Ok(OrderProgress {
+                    step: "done".into(),
+                    done: u32::try_from(record.actives.len()).unwrap_or(u32::MAX),
+                    of: u32::try_from(record.certificate.public.committee.size())
+                        .unwrap_or(u32::MAX),
+                    waiting_for: absent.iter().map(|n| u32::from(n.get())).collect(),
+                    record: record.to_bytes(),
+                    number: record.certificate.public.epoch.number,
+                    culprits,
+                    ..OrderProgress::default()
+                })
+            }
+            Outcome::Born { .. } => Err(Fault::new(
+                FaultKind::AlreadyExists,
+                "the key was born under an earlier order; this one made nothing",
+            )),
+            Outcome::Failed { reason, culprits, .. } => Ok(OrderProgress {
+                step: "failed".into(),
+                message: reason.to_string(),
+                culprits: culprits.iter().map(|c| u32::from(c.node.get())).collect(),
+                ..OrderProgress::default()
+            }),
+        }
+    }
+
+    fn keep(&self, record: &KeyRecord) {
+        // The conductor has verified it; a cache keeps only what verifies.
+        if let Ok(key) = record.verify(&self.cluster) {
+            tracing::info!(key = %key.create().name, "a key was born");
+            self.records.keep(Arc::new(key));
+        }
+    }
+}
+
+fn deliver(conductor: &mut Conductor, ticket: &Ticket, answer: StepAnswer) {
+    match answer {
+        StepAnswer::Done(bytes) => conductor.on_answer(ticket, Ok(&bytes), now()),
+        StepAnswer::Fault { code, message } => {
+            conductor.on_answer(ticket, Err(Failure::Fault { code, message }), now());
+        }
+        StepAnswer::Unreachable(fault) => {
+            tracing::debug!(node = %ticket.node, %fault, "a ceremony step got no answer");
+            conductor.on_answer(ticket, Err(Failure::Unreachable), now());
+        }
+    }
+}
+
+fn describe(progress: &Progress) -> OrderProgress {
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    OrderProgress {
+        step: progress.step.as_str().to_owned(),
+        done: count(progress.done),
+        of: count(progress.of),
+        waiting_for: progress.waiting_for.iter().map(|n| u32::from(n.get())).collect(),
+        culprits: progress.culprits.iter().map(|c| u32::from(c.node.get())).collect(),
+        number: progress.number,
+        ..OrderProgress::default()
+    }
+}
+
+fn out_of_time(progress: &Progress) -> Fault {
+    let nodes: Vec<String> = progress.waiting_for.iter().map(ToString::to_string).collect();
+    let text = format!(
+        "the {} step waits for node {}; submit the order again when they are back",
+        progress.step,
+        nodes.join(", ")
+    );
+    Fault::new(FaultKind::DeadlineExceeded, text)
+}

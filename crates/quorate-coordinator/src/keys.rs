@@ -1,0 +1,246 @@
+//! The service for clients. It relays: nothing that it carries can it read or change
+//! unseen.
+
+use crate::state::State;
+use quorate_rpc::{
+    Deadline, Fault, MAX_REQUEST_BYTES, bounded, index,
+    v1::{
+        EvaluateRequest, EvaluateResponse, GetKeyRequest, GetKeyResponse, GetRosterRequest,
+        GetRosterResponse, KeySummary, ListKeysRequest, ListKeysResponse, NodeAnswer,
+        NodeEvaluateRequest, NodeFailure, NodeHealth, NodeStatusRequest, ProtocolVersion,
+        StatusRequest, StatusResponse, keys_server::Keys, node_answer, node_client::NodeClient,
+    },
+};
+use quorate_types::{Format, KeyName, NodeIndex, RequestHead};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tonic::{Request, Response, Status};
+
+/// The protocol that this software speaks.
+pub const PROTOCOL: ProtocolVersion = ProtocolVersion { major: 1, minor: 0 };
+/// The longest that a request is under way here.
+const LONGEST: Duration = Duration::from_secs(10);
+/// How long nodes may take to list keys or say how they are.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Keys on a page, at most and by default.
+const PAGE: (u32, u32) = (1000, 100);
+
+/// The `Keys` service.
+#[derive(Debug, Clone)]
+pub struct KeysService(pub Arc<State>);
+
+#[tonic::async_trait]
+impl Keys for KeysService {
+    async fn get_roster(
+        &self,
+        request: Request<GetRosterRequest>,
+    ) -> Result<Response<GetRosterResponse>, Status> {
+        quorate_rpc::version(request.get_ref().version.as_ref()).map_err(Fault::from)?;
+        let rosters = self.0.cluster.chain().iter().map(Format::to_bytes).collect();
+        Ok(Response::new(GetRosterResponse { version: Some(PROTOCOL), rosters }))
+    }
+
+    async fn get_key(
+        &self,
+        request: Request<GetKeyRequest>,
+    ) -> Result<Response<GetKeyResponse>, Status> {
+        let deadline = Deadline::of(request.metadata(), LONGEST);
+        let GetKeyRequest { name, version } = request.into_inner();
+        let name = KeyName::new(name).map_err(|e| Fault::invalid(e.to_string()))?;
+        let key = self.0.record(&name, version, deadline).await?;
+        Ok(Response::new(GetKeyResponse { record: key.record().to_bytes() }))
+    }
+
+    async fn list_keys(
+        &self,
+        request: Request<ListKeysRequest>,
+    ) -> Result<Response<ListKeysResponse>, Status> {
+        let deadline = Deadline::of(request.metadata(), LONGEST).min(Deadline::after(PATIENCE));
+        let mut page = request.into_inner();
+        page.page_size = match page.page_size {
+            0 => PAGE.1,
+            size => size.min(PAGE.0),
+        };
+        Ok(Response::new(self.0.list_keys(page, deadline).await?))
+    }
+
+    async fn evaluate(
+        &self,
+        request: Request<EvaluateRequest>,
+    ) -> Result<Response<EvaluateResponse>, Status> {
+        let begun = Instant::now();
+        let deadline = Deadline::of(request.metadata(), LONGEST);
+        let result = self.0.evaluate(request.into_inner(), deadline).await;
+        self.0.metrics.evaluated(begun.elapsed(), &result);
+        Ok(Response::new(result?))
+    }
+
+    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        let nodes = self.0.node_health(Deadline::after(PATIENCE)).await;
+        Ok(Response::new(StatusResponse {
+            coordinator: self.0.name.to_string(),
+            version: Some(PROTOCOL),
+            software: env!("CARGO_PKG_VERSION").to_owned(),
+            roster_version: self.0.cluster.roster().version,
+            nodes,
+        }))
+    }
+}
+
+impl State {
+    /// Carries a request to as many nodes as it needs. The head is parsed to find the key
+    /// and the committee; every node verifies the client's signature for itself.
+    async fn evaluate(
+        &self,
+        request: EvaluateRequest,
+        deadline: Deadline,
+    ) -> Result<EvaluateResponse, Fault> {
+        let EvaluateRequest { head, signature, items, avoid, want } = request;
+        let parsed = RequestHead::from_bytes(&head).map_err(|e| Fault::invalid(e.to_string()))?;
+        if items.len() != usize::from(parsed.item_count) {
+            return Err(Fault::invalid("the number of items is not the one in the signed head"));
+        }
+        let key = self.record(&parsed.key, parsed.version.get(), deadline).await?;
+        let committee = &key.public().committee;
+        let avoid: BTreeSet<u32> = avoid.into_iter().collect();
+        let candidates: Vec<NodeIndex> =
+            committee.indices().filter(|i| !avoid.contains(&u32::from(i.get()))).collect();
+        let want = match want as usize {
+            0 => committee.threshold().as_usize(),
+            want => want.min(committee.size()),
+        };
+        let message = Arc::new(NodeEvaluateRequest { head, signature, items });
+        let refusals = Arc::new(Mutex::new(Vec::new()));
+        let outcome = self
+            .pool
+            .ask(&candidates, want, deadline, |node, channel| {
+                let (message, refusals) = (Arc::clone(&message), Arc::clone(&refusals));
+                async move {
+                    let request = deadline.request(NodeEvaluateRequest::clone(&message))?;
+                    let mut client = bounded!(NodeClient::new(channel), MAX_REQUEST_BYTES);
+                    let answer = client.evaluate(request).await?.into_inner();
+                    settle(node, answer, &refusals)
+                }
+            })
+            .await;
+        let mut answers: Vec<NodeAnswer> =
+            outcome.answers.into_iter().map(|(_, answer)| answer).collect();
+        let refused = std::mem::take(&mut *refusals.lock().unwrap_or_else(PoisonError::into_inner));
+        let deciders: BTreeSet<u32> = refused.iter().map(|r: &NodeAnswer| r.node).collect();
+        answers.extend(refused);
+        let failures = (outcome.failures.into_iter())
+            .map(|(node, fault)| (u32::from(node.get()), fault))
+            .filter(|(node, _)| !deciders.contains(node))
+            .map(|(node, fault)| NodeFailure { node, reason: fault.kind.as_str().to_owned() })
+            .collect();
+        Ok(EvaluateResponse { answers, failures })
+    }
+
+    /// One page over the keys of all nodes: a node that was away may not know the newest.
+    async fn list_keys(
+        &self,
+        page: ListKeysRequest,
+        deadline: Deadline,
+    ) -> Result<ListKeysResponse, Fault> {
+        let outcome = self
+            .pool
+            .ask_all(&self.nodes(), deadline, |_, channel| {
+                let request = deadline.request(page.clone());
+                async move {
+                    let mut node = bounded!(NodeClient::new(channel), MAX_REQUEST_BYTES);
+                    Ok(node.list_keys(request?).await?.into_inner())
+                }
+            })
+            .await;
+        if outcome.answers.is_empty() {
+            return Err(Fault::unavailable("no node could be asked for its keys"));
+        }
+        let mut keys: BTreeMap<String, KeySummary> = BTreeMap::new();
+        // A page of a node that has more ends at its last name; beyond it, other nodes'
+        // names are left for the next page, else that node's would be skipped.
+        let mut horizon: Option<String> = None;
+        for (_, answer) in outcome.answers {
+            if !answer.next.is_empty() {
+                horizon = Some(match horizon {
+                    Some(h) => h.min(answer.next),
+                    None => answer.next,
+                });
+            }
+            for key in answer.keys.into_iter().take(PAGE.0 as usize) {
+                let known = keys.get(&key.name).map(|k| (k.version, k.epoch));
+                if known.is_none_or(|known| known < (key.version, key.epoch)) {
+                    keys.insert(key.name.clone(), key);
+                }
+            }
+        }
+        let mut keys: Vec<KeySummary> = (keys.into_values())
+            .filter(|k| horizon.as_ref().is_none_or(|h| k.name <= *h))
+            .collect();
+        let mut more = horizon.is_some();
+        if keys.len() > page.page_size as usize {
+            keys.truncate(page.page_size as usize);
+            more = true;
+        }
+        let next = keys.last().filter(|_| more).map(|k| k.name.clone()).unwrap_or_default();
+        Ok(ListKeysResponse { keys, next })
+    }
+
+    /// Every node of the roster: what it says of itself, or that it says nothing.
+    pub async fn node_health(&self, deadline: Deadline) -> Vec<NodeHealth> {
+        let outcome = self
+            .pool
+            .ask_all(&self.nodes(), deadline, |_, channel| async move {
+                let request = deadline.request(NodeStatusRequest {})?;
+                let mut node = bounded!(NodeClient::new(channel), MAX_REQUEST_BYTES);
+                Ok(node.status(request).await?.into_inner())
+            })
+            .await;
+        let mut said: BTreeMap<NodeIndex, NodeHealth> = outcome.answers.into_iter().collect();
+        let failed: BTreeMap<NodeIndex, Fault> = outcome.failures.into_iter().collect();
+        let describe = |node: &quorate_types::NodeEntry| {
+            let latency = self.pool.health(node.index).and_then(|h| h.latency());
+            let own = said.remove(&node.index);
+            // Names and places are the roster's: a node has no say in them.
+            NodeHealth {
+                node: u32::from(node.index.get()),
+                name: node.name.to_string(),
+                endpoint: node.endpoint.to_string(),
+                provider: node.provider.to_string(),
+                location: node.location.to_string(),
+                home: node.home.to_string(),
+                reachable: own.is_some(),
+                latency_micros: latency
+                    .map_or(0, |l| u32::try_from(l.as_micros()).unwrap_or(u32::MAX)),
+                detail: own.as_ref().map(|o| o.detail.clone()).unwrap_or_else(|| {
+                    failed.get(&node.index).map(ToString::to_string).unwrap_or_default()
+                }),
+                state: own.as_ref().map_or("unreachable".into(), |o| o.state.clone()),
+                keys: own.as_ref().map_or(0, |o| o.keys),
+                version: own.map(|o| o.version).unwrap_or_default(),
+            }
+        };
+        self.cluster.roster().nodes.iter().map(describe).collect()
+    }
+}
+
+/// An answer counts; a refusal is kept for the client, and another node is asked.
+fn settle(
+    node: NodeIndex,
+    answer: NodeAnswer,
+    refusals: &Mutex<Vec<NodeAnswer>>,
+) -> Result<NodeAnswer, Fault> {
+    if index("node", answer.node).ok() != Some(node.get()) {
+        return Err(Fault::unavailable("the node answers in another's name"));
+    }
+    match &answer.outcome {
+        Some(node_answer::Outcome::Sealed(_)) => Ok(answer),
+        Some(node_answer::Outcome::Refusal(_)) => {
+            refusals.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
+            Err(Fault::denied("the node refuses"))
+        }
+        None => Err(Fault::unavailable("the node's answer is empty")),
+    }
+}

@@ -1,0 +1,260 @@
+//! The service for operators: delivers orders to all nodes and conducts the ceremonies
+//! that they ask for.
+
+use crate::state::{State, now};
+use quorate_rpc::{
+    Deadline, Fault, FaultKind, MAX_REQUEST_BYTES, bounded,
+    v1::{
+        HeadsRequest, HeadsResponse, ListOrdersRequest, ListOrdersResponse, OrderProgress,
+        SubmitOrderRequest, orders_client::OrdersClient, orders_server::Orders,
+    },
+};
+use quorate_types::{Format, NodeIndex, SignedOrder, VerifiedOrder, order::order_hash};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+/// How long nodes may take to apply an order.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest that a submitted order is worked on.
+const LONGEST: Duration = Duration::from_secs(110);
+/// The most orders that a list gathers from one node.
+const MOST_ORDERS: usize = 10_000;
+/// Orders on a page, at most and by default.
+const PAGE: (u32, u32) = (1000, 100);
+
+/// The `Orders` service.
+#[derive(Debug, Clone)]
+pub struct OrdersService(pub Arc<State>);
+
+#[tonic::async_trait]
+impl Orders for OrdersService {
+    type SubmitStream = ReceiverStream<Result<OrderProgress, Status>>;
+
+    async fn submit(
+        &self,
+        request: Request<SubmitOrderRequest>,
+    ) -> Result<Response<Self::SubmitStream>, Status> {
+        let deadline = Deadline::of(request.metadata(), LONGEST);
+        let signed = SignedOrder::from_bytes(&request.get_ref().order)
+            .map_err(|e| Fault::invalid(e.to_string()))?;
+        let order = VerifiedOrder::verify(&self.0.cluster, &signed)
+            .map_err(|e| Fault::invalid(e.to_string()))?;
+        let (report, progress) = mpsc::channel(64);
+        let state = Arc::clone(&self.0);
+        // In a task of its own: an operator who hangs up stops no ceremony half-way.
+        tokio::spawn(async move { state.carry_out(order, deadline, report).await });
+        Ok(Response::new(ReceiverStream::new(progress)))
+    }
+
+    async fn list(
+        &self,
+        request: Request<ListOrdersRequest>,
+    ) -> Result<Response<ListOrdersResponse>, Status> {
+        let deadline = Deadline::of(request.metadata(), PATIENCE);
+        let page = request.into_inner();
+        let size = match page.page_size {
+            0 => PAGE.1,
+            size => size.min(PAGE.0),
+        } as usize;
+        let all = self.0.gather_orders(deadline).await?;
+        let begin = usize::try_from(page.after).unwrap_or(usize::MAX).min(all.len());
+        let end = all.len().min(begin.saturating_add(size));
+        let next = if end < all.len() { end as u64 } else { 0 };
+        Ok(Response::new(ListOrdersResponse { orders: all[begin..end].to_vec(), next }))
+    }
+
+    async fn heads(
+        &self,
+        request: Request<HeadsRequest>,
+    ) -> Result<Response<HeadsResponse>, Status> {
+        let deadline = Deadline::of(request.metadata(), PATIENCE);
+        let message = request.into_inner();
+        let outcome = self
+            .0
+            .pool
+            .ask_all(&self.0.nodes(), deadline, |_, channel| {
+                let request = deadline.request(message.clone());
+                async move {
+                    let mut node = bounded!(OrdersClient::new(channel), MAX_REQUEST_BYTES);
+                    Ok(node.heads(request?).await?.into_inner())
+                }
+            })
+            .await;
+        if outcome.answers.is_empty() {
+            return Err(Fault::unavailable("no node could be asked for its order chains").into());
+        }
+        let heads = |of: fn(&HeadsResponse) -> &Vec<u8>| {
+            commonest(outcome.answers.iter().map(|(_, answer)| of(answer).clone()))
+        };
+        Ok(Response::new(HeadsResponse {
+            policy_head: heads(|a| &a.policy_head),
+            key_head: heads(|a| &a.key_head),
+        }))
+    }
+}
+
+/// Reports on one order; a reader who has gone is no reason to stop.
+#[derive(Clone)]
+pub(crate) struct Reporter(mpsc::Sender<Result<OrderProgress, Status>>);
+
+impl Reporter {
+    pub(crate) fn step(&self, progress: OrderProgress) {
+        // A full queue loses a line of progress, never an outcome.
+        let _ = self.0.try_send(Ok(progress));
+    }
+
+    async fn end(&self, result: Result<OrderProgress, Fault>) {
+        let _ = self.0.send(result.map_err(Status::from)).await;
+    }
+}
+
+impl State {
+    async fn carry_out(
+        self: Arc<Self>,
+        order: VerifiedOrder,
+        deadline: Deadline,
+        report: mpsc::Sender<Result<OrderProgress, Status>>,
+    ) {
+        let report = Reporter(report);
+        let result = self.deliver_and_conduct(&order, deadline, &report).await;
+        if let Err(fault) = &result {
+            tracing::info!(order = %order.hash().short(), %fault, "an order was not carried out");
+        }
+        report.end(result).await;
+    }
+
+    async fn deliver_and_conduct(
+        &self,
+        order: &VerifiedOrder,
+        deadline: Deadline,
+        report: &Reporter,
+    ) -> Result<OrderProgress, Fault> {
+        let nodes = self.nodes();
+        let (applied, failed) = self.deliver(order, deadline).await;
+        report.step(OrderProgress {
+            step: "deliver".into(),
+            done: count(&applied),
+            of: count(&nodes),
+            waiting_for: failed.keys().map(|n| u32::from(n.get())).collect(),
+            ..OrderProgress::default()
+        });
+        if applied.is_empty() {
+            return Err(worst(failed));
+        }
+        if order.create_key().is_some() {
+            let born = self.conduct(order, deadline, report).await;
+            self.metrics.ceremony(born.is_ok());
+            return born;
+        }
+        let missing: Vec<String> =
+            (failed.iter()).map(|(node, fault)| format!("node {node} ({fault})")).collect();
+        let message = if missing.is_empty() {
+            String::new()
+        } else {
+            format!("not applied at {}; submit it again when they are back", missing.join(", "))
+        };
+        Ok(OrderProgress {
+            step: "done".into(),
+            done: count(&applied),
+            of: count(&nodes),
+            waiting_for: failed.keys().map(|n| u32::from(n.get())).collect(),
+            message,
+            ..OrderProgress::default()
+        })
+    }
+
+    /// Brings the order to every node; who applied it (or had it), and why others did not.
+    async fn deliver(
+        &self,
+        order: &VerifiedOrder,
+        deadline: Deadline,
+    ) -> (Vec<NodeIndex>, BTreeMap<NodeIndex, Fault>) {
+        let deadline = deadline.min(Deadline::after(PATIENCE));
+        let message = SubmitOrderRequest { order: order.signed().to_bytes() };
+        let outcome = self
+            .pool
+            .ask_all(&self.nodes(), deadline, |_, channel| {
+                let request = deadline.request(message.clone());
+                async move {
+                    let mut node = bounded!(OrdersClient::new(channel), MAX_REQUEST_BYTES);
+                    let mut progress = node.submit(request?).await?.into_inner();
+                    while let Some(step) = progress.message().await? {
+                        if step.step == "failed" {
+                            return Err(Fault::new(FaultKind::FailedPrecondition, step.message));
+                        }
+                    }
+                    Ok(())
+                }
+            })
+            .await;
+        let applied = outcome.answers.into_iter().map(|(node, ())| node).collect();
+        (applied, outcome.failures.into_iter().collect())
+    }
+
+    /// All orders that any node knows, by time of issue: nodes that were away lack some.
+    async fn gather_orders(&self, deadline: Deadline) -> Result<Vec<Vec<u8>>, Fault> {
+        let outcome = self
+            .pool
+            .ask_all(&self.nodes(), deadline, |_, channel| async move {
+                let mut node = bounded!(OrdersClient::new(channel), MAX_REQUEST_BYTES);
+                let mut all = Vec::new();
+                let mut after = 0;
+                loop {
+                    let request = ListOrdersRequest { page_size: PAGE.0, after };
+                    let page = node.list(deadline.request(request)?).await?.into_inner();
+                    all.extend(page.orders);
+                    after = page.next;
+                    if after == 0 || all.len() >= MOST_ORDERS {
+                        return Ok(all);
+                    }
+                }
+            })
+            .await;
+        if outcome.answers.is_empty() {
+            return Err(Fault::unavailable("no node could be asked for its orders"));
+        }
+        let mut seen = HashSet::new();
+        let mut orders: Vec<(u64, Vec<u8>)> = Vec::new();
+        for bytes in outcome.answers.into_iter().flat_map(|(_, all)| all) {
+            // A node cannot slip in what operators did not sign.
+            let Ok(signed) = SignedOrder::from_bytes(&bytes) else { continue };
+            if !seen.insert(order_hash(self.cluster.fingerprint(), &signed.0.body)) {
+                continue;
+            }
+            if let Ok(order) = VerifiedOrder::verify(&self.cluster, &signed) {
+                orders.push((order.order().issued_at.0, bytes));
+            }
+        }
+        orders.sort();
+        Ok(orders.into_iter().map(|(_, bytes)| bytes).collect())
+    }
+}
+
+/// The fault that tells an operator most: a decision before an outage.
+fn worst(failed: BTreeMap<NodeIndex, Fault>) -> Fault {
+    let decided = failed.values().find(|f| f.kind.is_decision());
+    decided
+        .or_else(|| failed.values().next())
+        .cloned()
+        .unwrap_or_else(|| Fault::unavailable(format!("no node was asked at {}", now().0)))
+}
+
+fn count<T>(items: &[T]) -> u32 {
+    u32::try_from(items.len()).unwrap_or(u32::MAX)
+}
+
+/// What most say; of equals the smallest, so that coordinators agree.
+fn commonest(said: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
+    let mut counts: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+    for value in said.filter(|v| v.len() == 32) {
+        *counts.entry(value).or_default() += 1;
+    }
+    let most = counts.values().max().copied().unwrap_or(0);
+    counts.into_iter().find(|(_, n)| *n == most).map_or_else(|| vec![0; 32], |(value, _)| value)
+}
