@@ -1,1 +1,62 @@
-//! The operator's and user's tool of Quorate
+//! `quorate`: the operator's and user's tool of Quorate.
+
+pub mod args;
+pub mod bench;
+pub mod cmd;
+pub mod compose;
+pub mod demo;
+pub mod dev;
+pub mod failure;
+pub mod floor;
+pub mod layout;
+pub mod local;
+pub mod output;
+pub mod render;
+pub mod session;
+pub mod time;
+
+use args::{Audit, Cli, Client, Cluster, Command, Key, Operator, Order};
+use failure::Failure;
+use quorate_client::Role;
+
+/// Carries out a command line.
+///
+/// # Errors
+/// [`Failure`] with its exit code.
+pub async fn run(cli: &Cli) -> Result<(), Failure> {
+    let global = &cli.global;
+    let report = match &cli.command {
+        Command::Demo(args) => return demo::run(args).await,
+        Command::Dev(args) => return dev::run(global, args).await,
+        Command::Encrypt(args) => return cmd::crypt::encrypt(global, args).await,
+        Command::Decrypt(args) => return cmd::crypt::decrypt(global, args).await,
+        Command::Cluster(Cluster::Init(args)) => cmd::cluster_init::run(args)?,
+        Command::Cluster(Cluster::Show) => cmd::cluster::show(global)?,
+        Command::Cluster(Cluster::Check { threshold, committee }) => {
+            cmd::cluster::check(global, *threshold, committee)?
+        }
+        Command::Cluster(Cluster::Status) => cmd::cluster::status(global).await?,
+        Command::Operator(Operator::Keygen(args)) => cmd::keygen::run(args, Role::Operator)?,
+        Command::Client(Client::Keygen(args)) => cmd::keygen::run(args, Role::Client)?,
+        Command::Client(Client::Add { name, key, order }) => {
+            cmd::client::add(global, name, key, order).await?
+        }
+        Command::Client(Client::Revoke { client, order }) => {
+            cmd::client::revoke(global, client, order).await?
+        }
+        Command::Client(Client::List) => cmd::client::list(global).await?,
+        Command::Key(Key::Create(args)) => cmd::key::create(global, args).await?,
+        Command::Key(Key::List) => cmd::key::list(global).await?,
+        Command::Key(Key::Show { name }) => cmd::key::show(global, name).await?,
+        Command::Order(Order::Show { file }) => cmd::order::show(global, file)?,
+        Command::Order(Order::Sign { file, yes }) => cmd::order::sign(global, file, *yes)?,
+        Command::Order(Order::Submit { file }) => cmd::order::submit_file(global, file).await?,
+        Command::Order(Order::List) => cmd::order::list(global).await?,
+        Command::WhoOwns { key } => cmd::key::who_owns(global, key).await?,
+        Command::Audit(Audit::Tail { node, count }) => {
+            cmd::audit::tail(global, *node, *count).await?
+        }
+        Command::Bench(args) => bench::run(global, args).await?,
+    };
+    report.print(global.output).map_err(|e| Failure::io("stdout", &e))
+}

@@ -1,0 +1,396 @@
+//! The command line: what can be said, and its help.
+
+#![allow(missing_docs, reason = "doc comments here are the help text that people read")]
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Distributed threshold key service: keys that no single party holds, uses or can be
+/// made to hand over.
+#[derive(Debug, Parser)]
+#[command(name = "quorate", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What every command knows.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy, \
+    4 no quorum, 5 verification failed";
+
+/// What every command knows.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Home directory: identity, pinned cluster, configuration
+    #[arg(long, global = true, env = "QUORATE_HOME", value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// Ask this coordinator (host:port from the roster) instead of any of them
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    pub coordinator: Option<String>,
+    /// Ask the nodes directly, past every coordinator
+    #[arg(long, global = true, conflicts_with = "coordinator")]
+    pub direct: bool,
+    /// Bring orders to this node (host:port from the roster), past every coordinator
+    #[arg(long, global = true, value_name = "HOST:PORT", conflicts_with = "coordinator")]
+    pub node: Option<String>,
+    /// How to print results
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    /// Say more on stderr (-v, -vv)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// One JSON document for programs.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The whole story on five nodes in this process; exits 0 only if every check held
+    Demo(Demo),
+    /// A cluster in the foreground, with a client and a key ready to use
+    Dev(Dev),
+    /// Lay out, inspect and check a cluster
+    #[command(subcommand)]
+    Cluster(Cluster),
+    /// Operators' keys
+    #[command(subcommand)]
+    Operator(Operator),
+    /// Clients: who may be granted keys
+    #[command(subcommand)]
+    Client(Client),
+    /// Keys
+    #[command(subcommand)]
+    Key(Key),
+    /// Orders: what operators sign and nodes obey
+    #[command(subcommand)]
+    Order(Order),
+    /// Encrypt stdin or a file; needs no node
+    Encrypt(Crypt),
+    /// Decrypt stdin or a file; needs a quorum of nodes
+    Decrypt(Crypt),
+    /// Who holds a key, and which coalitions could use it
+    WhoOwns {
+        /// The key's name
+        key: String,
+    },
+    /// What the nodes have written down: the newest entries of a node's audit log
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Measure a cluster under open-loop load, beside the floor that the mathematics sets
+    Bench(Bench),
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// The file to encrypt and decrypt (default: this project's README)
+    #[arg(long, value_name = "PATH")]
+    pub file: Option<PathBuf>,
+    /// Keep the cluster's directory and print where it is
+    #[arg(long)]
+    pub keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Dev {
+    /// How many nodes
+    #[arg(long, default_value_t = 5)]
+    pub nodes: u16,
+    /// How many of them use a key
+    #[arg(long, default_value_t = 3)]
+    pub threshold: u16,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Cluster {
+    /// Make a roster: a whole cluster on this machine, or one of given nodes
+    Init(Box<ClusterInit>),
+    /// Print the roster
+    Show,
+    /// Which providers and jurisdictions could use a key of these nodes together
+    Check {
+        /// How many nodes use a key (default: the operator's)
+        #[arg(long)]
+        threshold: Option<u16>,
+        /// Node indices (default: all)
+        #[arg(long, value_delimiter = ',')]
+        committee: Vec<u16>,
+    },
+    /// Health of every node, and how many more may be lost
+    Status,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("kind").required(true).args(["local", "node_file"]))]
+pub struct ClusterInit {
+    /// Lay out a cluster of N nodes on this machine, on free loopback ports
+    #[arg(long, value_name = "N")]
+    pub local: Option<u16>,
+    /// A node's public part, from `quorate-node init --public-out` (repeat)
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub node_file: Vec<PathBuf>,
+    /// A coordinator's public part, from `quorate-coordinator init --public-out` (repeat)
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "node_file")]
+    pub coordinator_file: Vec<PathBuf>,
+    /// An operator's public key as NAME=KEY, from `quorate operator keygen` (repeat);
+    /// without any, one operator is made under --dir
+    #[arg(long, value_name = "NAME=KEY", requires = "node_file")]
+    pub operator: Vec<String>,
+    /// How many operators to make, for a local cluster
+    #[arg(long, value_name = "K", requires = "local", value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub operators: Option<u16>,
+    /// How many operators make an order (default: more than half)
+    #[arg(long, value_name = "M")]
+    pub quorum: Option<u16>,
+    /// How many nodes use a key, where a command does not say
+    #[arg(long, value_name = "T")]
+    pub threshold: u16,
+    /// Where homes are made
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// The cluster's name
+    #[arg(long, default_value = "quorate")]
+    pub name: String,
+    /// Name of the operator made under --dir
+    #[arg(long, default_value = "operator-1")]
+    pub operator_name: String,
+    /// Name of the client made under --dir
+    #[arg(long, default_value = "client")]
+    pub client_name: String,
+    /// Also write the roster here, for the nodes and coordinators
+    #[arg(long, value_name = "FILE")]
+    pub roster_out: Option<PathBuf>,
+    /// Also write the first orders into this directory, for the nodes
+    #[arg(long, value_name = "DIR")]
+    pub orders_out: Option<PathBuf>,
+}
+
+impl ClusterInit {
+    /// A cluster of `n` nodes on this machine, with one operator and one client.
+    #[must_use]
+    pub fn local(dir: PathBuf, n: u16, threshold: u16) -> Self {
+        Self {
+            local: Some(n),
+            node_file: Vec::new(),
+            coordinator_file: Vec::new(),
+            operator: Vec::new(),
+            operators: None,
+            quorum: None,
+            threshold,
+            dir,
+            name: "local".into(),
+            operator_name: "operator-1".into(),
+            client_name: "client".into(),
+            roster_out: None,
+            orders_out: None,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Operator {
+    /// Make an operator's key in a new home; prints the public key
+    Keygen(Keygen),
+}
+
+#[derive(Debug, Args)]
+pub struct Keygen {
+    /// The new home
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// The party's name
+    #[arg(long)]
+    pub name: String,
+    /// The cluster's roster file; its fingerprint is printed and pinned
+    #[arg(long, value_name = "FILE")]
+    pub roster: Option<PathBuf>,
+    /// The fingerprint that the operators gave you; the roster must match it
+    #[arg(long, value_name = "HEX", requires = "roster")]
+    pub fingerprint: Option<String>,
+    /// Seal the key under a passphrase (asked for, or in QUORATE_PASSPHRASE_FILE)
+    #[arg(long)]
+    pub passphrase: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Client {
+    /// Make a client's key in a new home; prints the public key
+    Keygen(Keygen),
+    /// Order: make a client known
+    Add {
+        /// The client's name
+        name: String,
+        /// Its public key, 64 hexadecimal digits
+        key: String,
+        #[command(flatten)]
+        order: OrderOut,
+    },
+    /// Order: end all that a client may do, at once and for ever
+    Revoke {
+        /// The client's name or public key
+        client: String,
+        #[command(flatten)]
+        order: OrderOut,
+    },
+    /// Clients that the nodes know
+    List,
+}
+
+/// Where an order goes that needs more operators.
+#[derive(Debug, Args)]
+pub struct OrderOut {
+    /// Write the order to this file, signed by this operator, instead of submitting it
+    #[arg(long, value_name = "FILE")]
+    pub order_out: Option<PathBuf>,
+    /// Days until an order that is not applied dies
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=30))]
+    pub order_days: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Key {
+    /// Order: make a key, born split among the nodes
+    Create(KeyCreate),
+    /// Keys that the nodes know
+    List,
+    /// What is proven about a key
+    Show {
+        /// The key's name
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct KeyCreate {
+    /// The key's name
+    pub name: String,
+    /// How many nodes use it (default: the operator's)
+    #[arg(long)]
+    pub threshold: Option<u16>,
+    /// Node indices (default: all of the roster)
+    #[arg(long, value_delimiter = ',')]
+    pub committee: Vec<u16>,
+    /// How many nodes may be absent when it is born
+    #[arg(long, default_value_t = 0, value_name = "K")]
+    pub allow_absent: u16,
+    /// A client that may use it, by name (repeat; default: all clients known)
+    #[arg(long, value_name = "NAME")]
+    pub client: Vec<String>,
+    /// Days until the grants expire
+    #[arg(long, default_value_t = 90)]
+    pub grant_days: u64,
+    /// The version to make: higher than 1 after a birth that failed for good
+    #[arg(long, default_value_t = 1)]
+    pub version: u32,
+    /// Let one provider or jurisdiction hold enough shares to use the key. Development only
+    #[arg(long)]
+    pub danger_concentrated: bool,
+    /// Accept that losing one jurisdiction may put the key out of reach
+    #[arg(long)]
+    pub acknowledge_fragile: bool,
+    /// Go on although the order tolerates fewer liars than t - 1
+    #[arg(long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub order: OrderOut,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Order {
+    /// Print exactly what an order says, and who has signed it
+    Show {
+        /// The order's file
+        file: PathBuf,
+    },
+    /// Add this operator's signature
+    Sign {
+        /// The order's file; changed in place
+        file: PathBuf,
+        /// Sign without being asked
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Bring a signed order to the cluster
+    Submit {
+        /// The order's file
+        file: PathBuf,
+    },
+    /// Orders that the cluster knows
+    List,
+}
+
+#[derive(Debug, Args)]
+pub struct Crypt {
+    /// The key's name (decrypt finds it in the ciphertext)
+    #[arg(long)]
+    pub key: Option<String>,
+    /// Encryption context as NAME=VALUE (repeat); the same is needed to decrypt
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub context: Vec<String>,
+    /// Input file (default: stdin)
+    #[arg(long = "in", value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// Output file (default: stdout)
+    #[arg(long = "out", value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// The newest entries of one node's log
+    Tail {
+        /// Node index
+        #[arg(long)]
+        node: u16,
+        /// How many
+        #[arg(long, short = 'n', default_value_t = 20)]
+        count: u32,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// What to measure
+    #[arg(value_enum, default_value_t = Workload::Decrypt)]
+    pub workload: Workload,
+    /// The key
+    #[arg(long)]
+    pub key: String,
+    /// Requests per second, arriving at random (open loop); 0: one after the other
+    #[arg(long, default_value_t = 0.0)]
+    pub rate: f64,
+    /// Seconds to measure, after one of warm-up
+    #[arg(long, default_value_t = 10.0)]
+    pub seconds: f64,
+    /// Items in a request (batch decrypt)
+    #[arg(long, default_value_t = 256)]
+    pub batch: usize,
+    /// Bytes of plaintext
+    #[arg(long, default_value_t = 64)]
+    pub size: usize,
+    /// The most requests under way at once
+    #[arg(long, default_value_t = 256)]
+    pub in_flight: usize,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Workload {
+    /// Local encryption.
+    Encrypt,
+    /// One ciphertext a request.
+    Decrypt,
+    /// Many ciphertexts a request.
+    BatchDecrypt,
+    /// A stream of --size bytes, encrypted and decrypted chunk by chunk.
+    Stream,
+}

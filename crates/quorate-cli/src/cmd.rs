@@ -1,0 +1,10 @@
+//! One module for each group of commands.
+
+pub mod audit;
+pub mod client;
+pub mod cluster;
+pub mod cluster_init;
+pub mod crypt;
+pub mod key;
+pub mod keygen;
+pub mod order;

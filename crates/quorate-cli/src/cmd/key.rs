@@ -1,0 +1,171 @@
+//! `quorate key create|list|show` and `quorate who-owns`.
+
+use super::order::{Fate, confirmed, make};
+use crate::{
+    args::{Global, KeyCreate},
+    compose::{self, KnownClient},
+    failure::Failure,
+    output::{Report, table},
+    render, session,
+    time::now,
+};
+use quorate_client::Operator;
+use quorate_types::{Action, Cluster, CreateKey, VerifiedKey};
+use serde_json::{Value, json};
+
+/// Makes a key.
+///
+/// # Errors
+/// For parameters that do not fit, and when its birth fails.
+pub async fn create(global: &Global, args: &KeyCreate) -> Result<Report, Failure> {
+    let operator = session::operator(global)?;
+    let cluster = operator.cluster();
+    let known = known_clients(&operator).await?;
+    let default = session::home(global)?.config().threshold;
+    let create = compose::create_key(cluster.roster(), args, default, &known, now())?;
+    warn_of_few_liars(&create, args.yes)?;
+    let heads = operator.heads(Some(&create.name)).await?;
+    let action = Action::CreateKey(create);
+    match make(&operator, action, heads.key, &args.order).await? {
+        Fate::Written(text) => Ok(Report::new(text, json!({ "done": false }))),
+        Fate::Done(Some(key)) => {
+            let (_, json) = describe(&cluster, &key);
+            Ok(Report::new(born(&key), json))
+        }
+        Fate::Done(None) => {
+            let text =
+                "the order was applied; a coordinator must conduct the birth: submit it there";
+            Ok(Report::new(text, json!({ "done": false })))
+        }
+    }
+}
+
+async fn known_clients(operator: &Operator) -> Result<Vec<KnownClient>, Failure> {
+    let clients = operator.clients().await?;
+    let known = clients.into_iter().filter(|c| !c.revoked);
+    Ok(known.filter_map(|c| Some(KnownClient { name: c.name?, key: c.client })).collect())
+}
+
+/// Fewer tolerated liars than `t − 1` is a choice that a person makes.
+fn warn_of_few_liars(create: &CreateKey, yes: bool) -> Result<(), Failure> {
+    let (tolerated, wanted) =
+        (render::tolerated_liars(create), create.committee.threshold().as_usize() - 1);
+    if tolerated >= wanted || yes || create.q == create.committee.size().try_into().unwrap_or(0) {
+        return Ok(());
+    }
+    eprintln!("The birth of this key tolerates {tolerated} lying nodes, fewer than {wanted}.");
+    if confirmed("Go on? [y/N] ")? { Ok(()) } else { Err(Failure::new("not ordered")) }
+}
+
+fn born(key: &VerifiedKey) -> String {
+    let create = key.create();
+    let clients: Vec<&str> = create.grants.iter().map(|g| g.name.as_str()).collect();
+    let clients = if clients.is_empty() { "nobody".to_owned() } else { clients.join(", ") };
+    format!(
+        "{} version {} is born: {} of {} nodes use it; granted to {clients}",
+        create.name,
+        create.version,
+        create.committee.threshold(),
+        create.committee.size(),
+    )
+}
+
+/// Names of keys.
+///
+/// # Errors
+/// When no coordinator answers.
+pub async fn list(global: &Global) -> Result<Report, Failure> {
+    let keys = session::operator(global)?.keys().await?;
+    let mut rows =
+        vec![["KEY", "VERSION", "SUITE", "NODES", "EPOCH", "STATE"].map(String::from).to_vec()];
+    rows.extend(keys.iter().map(|k| {
+        vec![
+            k.name.clone(),
+            k.version.to_string(),
+            k.suite.clone(),
+            format!("{} of {}", k.threshold, k.committee.len()),
+            k.epoch.to_string(),
+            k.state.clone(),
+        ]
+    }));
+    let json = json!(
+        keys.iter()
+            .map(|k| json!({
+                "name": k.name, "version": k.version, "suite": k.suite, "purpose": k.purpose,
+                "threshold": k.threshold, "committee": k.committee, "state": k.state,
+                "epoch": k.epoch,
+            }))
+            .collect::<Vec<_>>()
+    );
+    Ok(Report::new(if keys.is_empty() { "no keys".into() } else { table(&rows) }, json))
+}
+
+/// What is proven about a key.
+///
+/// # Errors
+/// When it does not verify, or nobody answers.
+pub async fn show(global: &Global, name: &str) -> Result<Report, Failure> {
+    let client = session::client(global)?;
+    let key = client.key(name).await?;
+    let (lines, json) = describe(&client.cluster(), key.verified());
+    Ok(Report::new(lines.join("\n"), json))
+}
+
+/// Who holds a key.
+///
+/// # Errors
+/// As [`show`].
+pub async fn who_owns(global: &Global, name: &str) -> Result<Report, Failure> {
+    let client = session::client(global)?;
+    let key = client.key(name).await?;
+    let cluster = client.cluster();
+    let (mut lines, mut json) =
+        render::ownership(cluster.roster(), &key.verified().create().committee);
+    lines.insert(0, format!("Nobody alone owns {}.", key.name()));
+    json["key"] = json!(key.name().as_str());
+    Ok(Report::new(lines.join("\n"), json))
+}
+
+fn describe(cluster: &Cluster, key: &VerifiedKey) -> (Vec<String>, Value) {
+    let (create, public, roster) = (key.create(), key.public(), cluster.roster());
+    let hex = |bytes: &[u8]| hex::encode(bytes);
+    let mut lines = vec![
+        format!("key         {} version {}", create.name, create.version),
+        format!("suite       {} (to {})", create.suite, create.purpose),
+        format!("threshold   {} of {}", create.committee.threshold(), create.committee.size()),
+        format!("public key  {}", hex(public.public_key())),
+        format!("epoch       {}", public.epoch),
+        format!(
+            "order       {} of {}",
+            key.order().hash().short(),
+            render::time(key.order().order().issued_at)
+        ),
+        format!("signed      active by {} nodes ({} needed)", key.record().actives.len(), create.q),
+    ];
+    lines.extend(
+        create.committee.indices().map(|i| format!("node        {}", render::node(roster, i))),
+    );
+    lines.extend(
+        create
+            .grants
+            .iter()
+            .map(|g| format!("client      {} until {}", g.name, render::time(g.expires_at))),
+    );
+    let json = json!({
+        "name": create.name.as_str(),
+        "version": create.version.get(),
+        "suite": create.suite.as_str(),
+        "purpose": create.purpose.as_str(),
+        "threshold": create.committee.threshold().get(),
+        "committee": create.committee.indices().map(quorate_types::NodeIndex::get).collect::<Vec<_>>(),
+        "public_key": hex(public.public_key()),
+        "epoch": { "number": public.epoch.number, "bundle": public.epoch.bundle.to_string() },
+        "order": key.order().hash().to_string(),
+        "active_signatures": key.record().actives.len(),
+        "q": create.q,
+        "grants": create.grants.iter().map(|g| json!({
+            "name": g.name.as_str(), "key": g.client.to_string(), "expires_at": g.expires_at.0,
+        })).collect::<Vec<_>>(),
+    });
+    (lines, json)
+}

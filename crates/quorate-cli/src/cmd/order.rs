@@ -1,0 +1,210 @@
+//! Orders: made, shown, signed, submitted.
+
+use crate::{
+    args::{Global, OrderOut},
+    compose,
+    failure::Failure,
+    output::{Progress, Report},
+    render, session,
+    time::now,
+};
+use quorate_client::Operator;
+use quorate_crypto::hash::Label;
+use quorate_types::{
+    Action, Cluster, Format, Hash, Order, Signed, SignedOrder, VerifiedKey,
+    armor::{self, Title},
+    order::{check_rules, order_hash},
+};
+use serde_json::json;
+use std::{
+    io::{BufRead, IsTerminal, Write},
+    path::Path,
+};
+
+/// What became of an order that a command made.
+#[derive(Debug)]
+pub enum Fate {
+    /// More operators must sign: it is in this file.
+    Written(String),
+    /// It was carried out; for a key, here it is.
+    Done(Option<Box<VerifiedKey>>),
+}
+
+/// Signs an order for `action` with the operator's key; submits it if one operator is
+/// enough, else writes it to a file.
+///
+/// # Errors
+/// When its rules do not hold, or it is refused.
+pub async fn make(
+    operator: &Operator,
+    action: Action,
+    predecessor: Hash,
+    out: &OrderOut,
+) -> Result<Fate, Failure> {
+    let cluster = operator.cluster();
+    let rng = &mut rand::rng();
+    let order = compose::order(&cluster, action, predecessor, now(), out.order_days, rng)?;
+    let mut signed = SignedOrder(Signed::unsigned(order.to_bytes()));
+    signed.0.sign(operator.identity(), Label::SIG_ORDER, cluster.fingerprint());
+    let file = match (&out.order_out, cluster.roster().quorum) {
+        (Some(file), _) => file,
+        (None, 1) => return submit(operator, &signed).await.map(|k| Fate::Done(k.map(Box::new))),
+        (None, m) => {
+            let text = format!("{m} operators must sign: say --order-out FILE, and pass it on");
+            return Err(Failure::usage(text));
+        }
+    };
+    write(file, &signed)?;
+    let (lines, _) = render::order(&order, cluster.roster());
+    Ok(Fate::Written(format!(
+        "{}\nwritten to {}; next: quorate order sign, then quorate order submit",
+        lines.join("\n"),
+        file.display()
+    )))
+}
+
+async fn submit(operator: &Operator, order: &SignedOrder) -> Result<Option<VerifiedKey>, Failure> {
+    let mut line = Progress::new();
+    let result = operator
+        .submit(order, |p| {
+            let waiting = match p.waiting_for.is_empty() || p.done == 0 {
+                true => String::new(),
+                false => format!(", waiting for node {:?}", p.waiting_for),
+            };
+            line.show(&format!("{} {} of {}{waiting}", p.step, p.done, p.of));
+        })
+        .await;
+    line.clear();
+    Ok(result?)
+}
+
+/// `order show`.
+///
+/// # Errors
+/// When the file is no order.
+pub fn show(global: &Global, file: &Path) -> Result<Report, Failure> {
+    let home = session::home(global)?;
+    let (cluster, roster) = (home.cluster(), home.cluster().roster());
+    let (signed, order) = read(file)?;
+    let (mut lines, mut json) = render::order(&order, roster);
+    let valid: Vec<_> = signed
+        .0
+        .valid(Label::SIG_ORDER, cluster.fingerprint(), |k| roster.is_operator(k))
+        .collect();
+    let hash = order_hash(cluster.fingerprint(), &signed.0.body);
+    lines.push(format!("  hash          {hash}"));
+    for o in &roster.operators {
+        let has = if valid.contains(&o.key) { "signed" } else { "-" };
+        lines.push(format!("  {:<14}{has}", o.name.as_str()));
+    }
+    lines.push(format!("  {} of the {} signatures needed", valid.len(), roster.quorum));
+    if order.fingerprint != *cluster.fingerprint() {
+        lines.push("  NOT FOR THIS CLUSTER".into());
+    }
+    if let Err(broken) = check_rules(&order, roster) {
+        lines.push(format!("  WILL BE REFUSED: {broken}"));
+    }
+    json["hash"] = json!(hash.to_string());
+    json["signed_by"] = json!(
+        roster
+            .operators
+            .iter()
+            .filter(|o| valid.contains(&o.key))
+            .map(|o| o.name.as_str())
+            .collect::<Vec<_>>()
+    );
+    json["needed"] = json!(roster.quorum);
+    Ok(Report::new(lines.join("\n"), json))
+}
+
+/// `order sign`.
+///
+/// # Errors
+/// When the file is no order of this cluster, or the person says no.
+pub fn sign(global: &Global, file: &Path, yes: bool) -> Result<Report, Failure> {
+    let operator = session::operator(global)?;
+    let cluster: &Cluster = &operator.cluster();
+    let (mut signed, order) = read(file)?;
+    if !cluster.roster().is_operator(&operator.identity().public()) {
+        return Err(Failure::usage("this home's key is no operator's of the cluster"));
+    }
+    if order.fingerprint != *cluster.fingerprint() {
+        return Err(Failure::verification("the order is for another cluster"));
+    }
+    check_rules(&order, cluster.roster()).map_err(Failure::usage)?;
+    if !yes {
+        eprintln!("{}", render::order(&order, cluster.roster()).0.join("\n"));
+        if !confirmed("Sign this order? [y/N] ")? {
+            return Err(Failure::new("not signed"));
+        }
+    }
+    signed.0.sign(operator.identity(), Label::SIG_ORDER, cluster.fingerprint());
+    write(file, &signed)?;
+    let (got, needed) = (signed.0.signers().len(), cluster.roster().quorum);
+    let json = json!({ "signatures": got, "needed": needed });
+    Ok(Report::new(format!("signed: {got} of {needed}"), json))
+}
+
+/// `order submit`.
+///
+/// # Errors
+/// When it is refused or not carried out.
+pub async fn submit_file(global: &Global, file: &Path) -> Result<Report, Failure> {
+    let operator = session::operator(global)?;
+    let (signed, _) = read(file)?;
+    let key = submit(&operator, &signed).await?;
+    let text = match &key {
+        Some(key) => format!("done: {}", key.create().name),
+        None => "done".into(),
+    };
+    Ok(Report::new(text, json!({ "done": true })))
+}
+
+/// `order list`.
+///
+/// # Errors
+/// When no party answers.
+pub async fn list(global: &Global) -> Result<Report, Failure> {
+    let operator = session::operator(global)?;
+    let cluster = operator.cluster();
+    let orders = operator.orders().await?;
+    let mut lines = Vec::new();
+    let mut all = Vec::new();
+    for order in &orders {
+        let (text, mut json) = render::order(order.order(), cluster.roster());
+        let headline = text.first().cloned().unwrap_or_default();
+        let at = render::time(order.order().issued_at);
+        lines.push(format!("{}  {at}  {headline}", order.hash().short()));
+        json["hash"] = json!(order.hash().to_string());
+        all.push(json);
+    }
+    Ok(Report::new(lines.join("\n"), json!(all)))
+}
+
+fn read(file: &Path) -> Result<(SignedOrder, Order), Failure> {
+    let text = std::fs::read_to_string(file).map_err(|e| Failure::io(file.display(), &e))?;
+    let bad = |e| Failure::verification(format!("{}: {e}", file.display()));
+    let signed: SignedOrder = armor::read(Title::ORDER, &text).map_err(bad)?;
+    let order = Order::from_bytes(&signed.0.body).map_err(bad)?;
+    Ok((signed, order))
+}
+
+fn write(file: &Path, order: &SignedOrder) -> Result<(), Failure> {
+    quorate_client::file::replace(file, armor::write(Title::ORDER, order).as_bytes(), 0o644)
+        .map_err(Failure::new)
+}
+
+/// Asks on the terminal; without one the answer is no.
+///
+/// # Errors
+/// When the terminal cannot be read.
+pub fn confirmed(question: &str) -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage("nobody is there to be asked: say --yes"));
+    }
+    eprint!("{question}");
+    let _ = std::io::stderr().flush();
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).map_err(|e| Failure::io("stdin", &e))?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}

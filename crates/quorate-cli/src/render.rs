@@ -1,0 +1,214 @@
+//! Rosters, orders and keys as people read them.
+
+use quorate_types::{
+    Action, Committee, CreateKey, Holding, Millis, NodeIndex, Order, Ownership, Roster,
+    coalition::MAX_COALITIONS,
+};
+use serde_json::{Value, json};
+
+/// A time in UTC, to the second: 2026-11-23 14:05:09Z.
+#[must_use]
+pub fn time(at: Millis) -> String {
+    let seconds = at.0 / 1000;
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let (y, m, d) = civil(days);
+    format!("{y:04}-{m:02}-{d:02} {:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+/// Days since 1970-01-01 as year, month, day (Hinnant, "chrono-compatible low-level
+/// date algorithms", civil_from_days).
+fn civil(days: u64) -> (u64, u64, u64) {
+    let z = days + 719_468;
+    let era = z / 146_097;
+    let doe = z % 146_097;
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let d = doy - (153 * mp + 2) / 5 + 1;
+    let m = if mp < 10 { mp + 3 } else { mp - 9 };
+    (yoe + era * 400 + u64::from(m <= 2), m, d)
+}
+
+/// `node-2 (Helvetia Hosting, CH)` for a node of the roster.
+#[must_use]
+pub fn node(roster: &Roster, index: NodeIndex) -> String {
+    roster.node(index).map_or_else(
+        || format!("node {index}"),
+        |n| {
+            if n.home == n.location {
+                format!("{} ({}, {})", n.name, n.provider, n.location)
+            } else {
+                format!("{} ({}, {} and {})", n.name, n.provider, n.location, n.home)
+            }
+        },
+    )
+}
+
+/// Names of nodes, in a line.
+#[must_use]
+pub fn nodes<'a>(roster: &Roster, indices: impl IntoIterator<Item = &'a NodeIndex>) -> String {
+    let name = |i: &NodeIndex| roster.node(*i).map_or(i.to_string(), |n| n.name.to_string());
+    indices.into_iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+/// Who holds a key, and which coalitions could use it.
+#[must_use]
+pub fn ownership(roster: &Roster, committee: &Committee) -> (Vec<String>, Value) {
+    let owners = Ownership::of(roster, committee);
+    let (t, n) = (committee.threshold(), committee.size());
+    let k = roster.operators.len();
+    let mut lines = vec![
+        format!("{t} of {n} nodes use it together; fewer learn and can do nothing."),
+        format!(
+            "Operators: {} of {k} together can order shares moved: they are a coalition too.",
+            roster.quorum
+        ),
+        "Held by:".into(),
+    ];
+    lines.extend(committee.indices().map(|i| format!("  {}", node(roster, i))));
+    let text =
+        |set: &[&Holding]| set.iter().map(|h| h.holder.to_string()).collect::<Vec<_>>().join(" + ");
+    let coalitions = owners.coalitions();
+    lines.push("Smallest coalitions of holders that could use it:".into());
+    const SHOWN: usize = 8;
+    lines.extend(coalitions.iter().take(SHOWN).map(|c| format!("  {}", text(c))));
+    if coalitions.len() > SHOWN {
+        let more = coalitions.len() - SHOWN;
+        let least = if coalitions.len() >= MAX_COALITIONS { "at least " } else { "" };
+        lines.push(format!("  and {least}{more} more (all with --output json)"));
+    }
+    lines.extend(warnings(&owners));
+    let json = json!({
+        "threshold": t.get(),
+        "committee": committee.indices().map(NodeIndex::get).collect::<Vec<_>>(),
+        "operators": { "quorum": roster.quorum, "of": k },
+        "coalitions": coalitions.iter().map(|c| {
+            c.iter().map(|h| h.holder.to_string()).collect::<Vec<_>>()
+        }).collect::<Vec<_>>(),
+        "concentrated": holders(owners.concentrated()),
+        "fragile": holders(owners.fragile()),
+    });
+    (lines, json)
+}
+
+fn warnings(owners: &Ownership) -> Vec<String> {
+    let mut lines = Vec::new();
+    for h in owners.concentrated() {
+        lines.push(format!("DANGER: {} alone could use it.", h.holder));
+    }
+    for h in owners.fragile() {
+        lines.push(format!("Warning: without {} it would be out of reach.", h.holder));
+    }
+    lines
+}
+
+fn holders<'a>(holdings: impl Iterator<Item = &'a Holding>) -> Vec<String> {
+    holdings.map(|h| h.holder.to_string()).collect()
+}
+
+/// Everything that an order says, line by line.
+#[must_use]
+pub fn order(order: &Order, roster: &Roster) -> (Vec<String>, Value) {
+    let (mut lines, action) = match &order.action {
+        Action::CreateKey(create) => create_key(create, roster),
+        Action::AddClient { name, client } => (
+            vec![format!("ADD CLIENT {name}"), format!("  public key    {client}")],
+            json!({ "action": "add-client", "name": name.as_str(), "key": client.to_string() }),
+        ),
+        Action::RevokeClient { client } => (
+            vec!["REVOKE CLIENT, at once and for ever".into(), format!("  public key    {client}")],
+            json!({ "action": "revoke-client", "key": client.to_string() }),
+        ),
+    };
+    lines.extend([
+        format!("  cluster       {} ({})", roster.cluster, order.fingerprint),
+        format!("  roster        version {} ({})", order.roster_version, order.roster_hash.short()),
+        format!("  issued        {}", time(order.issued_at)),
+        format!("  dies unused   {}", time(order.expires_at)),
+        format!("  follows       {}", predecessor(order)),
+    ]);
+    let mut json = action;
+    json["cluster"] = json!(order.fingerprint.to_string());
+    json["roster_version"] = json!(order.roster_version);
+    json["issued_at"] = json!(order.issued_at.0);
+    json["expires_at"] = json!(order.expires_at.0);
+    json["predecessor"] = json!(order.predecessor.to_string());
+    (lines, json)
+}
+
+fn predecessor(order: &Order) -> String {
+    if order.predecessor == quorate_types::Hash::default() {
+        "nothing (first of its chain)".into()
+    } else {
+        format!("order {}", order.predecessor.short())
+    }
+}
+
+fn create_key(c: &CreateKey, roster: &Roster) -> (Vec<String>, Value) {
+    let mut lines = vec![
+        format!("CREATE KEY {} version {}", c.name, c.version),
+        format!("  suite         {} (to {})", c.suite, c.purpose),
+        format!("  threshold     {} of {}", c.committee.threshold(), c.committee.size()),
+        format!("  born when     {} nodes have signed it active", c.q),
+        format!("  tolerates     {} lying nodes at birth", tolerated_liars(c)),
+        format!("  epochs        {} to {}", c.numbers().start(), c.numbers().end()),
+    ];
+    for m in c.committee.members() {
+        lines.push(format!("  node {:<9}{}", m.index.get(), node(roster, m.index)));
+        lines.push(format!("                {}", m.identity));
+    }
+    for g in &c.grants {
+        lines.push(format!("  client        {} until {}", g.name, time(g.expires_at)));
+        lines.push(format!("                {}", g.client));
+    }
+    if c.grants.is_empty() {
+        lines.push("  client        none: nobody may use it".into());
+    }
+    if c.danger_concentrated {
+        lines.push("  DANGER        one provider or jurisdiction may hold enough shares".into());
+    }
+    if c.acknowledge_fragile {
+        lines.push("  acknowledged  losing one jurisdiction may put it out of reach".into());
+    }
+    lines.extend(warnings(&Ownership::of(roster, &c.committee)));
+    let json = json!({
+        "action": "create-key",
+        "name": c.name.as_str(),
+        "version": c.version.get(),
+        "suite": c.suite.as_str(),
+        "purpose": c.purpose.as_str(),
+        "threshold": c.committee.threshold().get(),
+        "q": c.q,
+        "committee": c.committee.members().iter().map(|m| json!({
+            "index": m.index.get(), "identity": m.identity.to_string(),
+        })).collect::<Vec<_>>(),
+        "grants": c.grants.iter().map(|g| json!({
+            "name": g.name.as_str(), "key": g.client.to_string(), "expires_at": g.expires_at.0,
+        })).collect::<Vec<_>>(),
+        "danger_concentrated": c.danger_concentrated,
+        "acknowledge_fragile": c.acknowledge_fragile,
+    });
+    (lines, json)
+}
+
+/// How many lying receivers an order survives: no share is lost while at most `q − t`
+/// lie, and no number has two certified bundles while at most `2q − n − 1` do
+/// (DESIGN §4.2).
+#[must_use]
+pub fn tolerated_liars(c: &CreateKey) -> usize {
+    let (q, t) = (usize::from(c.q), c.committee.threshold().as_usize());
+    let n = c.committee.size();
+    q.saturating_sub(t).min((2 * q).saturating_sub(n + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_utc() {
+        assert_eq!(time(Millis(0)), "1970-01-01 00:00:00Z");
+        assert_eq!(time(Millis(951_782_400_000)), "2000-02-29 00:00:00Z");
+        assert_eq!(time(Millis(1_795_478_709_123)), "2026-11-24 00:05:09Z");
+    }
+}
