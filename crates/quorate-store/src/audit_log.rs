@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     StoreError,
-    disk::{Disk, unreadable},
+    disk::{Disk, open_existing, unreadable},
     group::Group,
     seal::Owner,
     segment::{Segment, Tail, first_of},
@@ -120,6 +120,12 @@ fn recover(
         disk.remove(&paths[paths.len() - 1])?;
         disk.sync_dir(dir)?;
         paths.pop();
+    }
+    // What a killed process wrote may be in the page cache only: durable first, then believed.
+    // Older segments were durable before the newest was made.
+    if let Some(newest) = paths.last() {
+        disk.sync(&open_existing(newest)?)?;
+        disk.sync_dir(dir)?;
     }
     let (mut chain, mut segments) = (Chain::new(), Vec::new());
     let mut met = chain == *remembered;

@@ -41,7 +41,7 @@ impl Engine {
     /// Opens sled's directory, which must be there: sled would silently begin anew.
     pub(crate) fn open(disk: Arc<Disk>, dir: &Path) -> Result<Self, StoreError> {
         for file in ["conf", "db"] {
-            open_existing(&dir.join(file))?;
+            disk.sync(&open_existing(&dir.join(file))?)?;
         }
         // A kill while sled writes a snapshot at start leaves `snap.X.generating`, which sled
         // then takes for the newest snapshot and calls corrupt (sled #1527, #1533). It is renamed
@@ -58,8 +58,6 @@ impl Engine {
     fn start(disk: Arc<Disk>, dir: &Path) -> Result<Self, StoreError> {
         // `flush_every_ms(None)`: no thread of sled's writes behind our back.
         let config = sled::Config::new().path(dir).flush_every_ms(None).cache_capacity(CACHE);
-        #[cfg(test)]
-        let config = crate::tests::tune(config);
         let db = guarded(dir, || {
             config.open().map_err(|error| match error {
                 // sled writes and syncs while it opens: after a failure nothing may follow.

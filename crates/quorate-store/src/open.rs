@@ -15,7 +15,7 @@ use crate::{
     StoreError,
     audit_log::AuditLog,
     commit::Live,
-    disk::{Disk, OnPoison, temporary_of, unreadable},
+    disk::{Disk, OnPoison, open_existing, temporary_of, unreadable},
     engine::{Changes, Engine},
     format::Format,
     kek::{Kek, Stretch},
@@ -111,6 +111,12 @@ pub(crate) fn open(disk: Arc<Disk>, dir: &Path, opening: Opening) -> Result<Part
     let room = Room::new(dir, opening.limits);
     room.give_back_if_full();
     remove_temporaries(&disk, dir)?;
+    // What a killed process wrote may be in the page cache only. Nothing is built on it, or shown,
+    // before it is durable. (The engine and the audit log do the same with their own files.)
+    for file in [Keyring::path(dir), Slots::path(dir)] {
+        disk.sync(&open_existing(&file)?)?;
+    }
+    disk.sync_dir(dir)?;
 
     let kek = wrapping_key(dir, &opening, format.stretch.as_ref())?;
     let mut keyring = Keyring::open(dir, owner, kek, opening.kek.kind())?;
@@ -234,5 +240,6 @@ fn audit_dir(dir: &Path) -> PathBuf {
     dir.join("audit")
 }
 
-/// Bytes after which the audit log goes on in a new file.
-const SEGMENT_LEN: u64 = 64 << 20;
+/// Bytes after which the audit log goes on in a new file; small in tests, so that every crash meets
+/// a change of files.
+const SEGMENT_LEN: u64 = if cfg!(test) { 1 << 10 } else { 64 << 20 };

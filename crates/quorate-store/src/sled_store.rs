@@ -192,5 +192,5 @@ impl Drop for SledStore {
 }
 
 /// Entries after which the manifest learns the audit head: bounds what an edit of the files of a
-/// stopped node could cut off unseen by the node itself. Peers see it anyway.
-const FOLD_EVERY: u64 = 4096;
+/// stopped node could cut off unseen by the node itself. Peers see it anyway. Small in tests.
+const FOLD_EVERY: u64 = if cfg!(test) { 16 } else { 4096 };

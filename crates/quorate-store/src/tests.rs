@@ -1,5 +1,6 @@
 //! Tests of the store: what a disk can do to it, and what it must do then.
 
+mod audit;
 mod basic;
 mod child;
 mod erase;
@@ -18,11 +19,6 @@ use quorate_crypto::{IdentityKey, SecretBytes, ShareIndex};
 use std::{path::Path, sync::Arc};
 
 use crate::{EpochId, Kek, Limits, Opening, SledStore, StoreError, disk::Disk, open};
-
-/// sled's configuration, as a test may want it.
-pub(crate) fn tune(config: sled::Config) -> sled::Config {
-    config
-}
 
 /// Node 1 of the test cluster.
 pub(crate) fn opening() -> Opening {

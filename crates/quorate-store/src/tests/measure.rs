@@ -1,9 +1,15 @@
 //! Measurements, not run by default: `cargo test --release -p quorate-store -- --ignored --nocapture`.
 
-use std::{fs, path::PathBuf, thread, time::Instant};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::Instant,
+};
 
 use super::{epoch, opening};
-use crate::{Batch, SledStore, Store, Tree};
+use crate::{Batch, EpochId, SledStore, Store, Tree};
 
 /// On a real disk: `/dev/shm` syncs nothing.
 fn disk_home() -> tempfile::TempDir {
@@ -56,7 +62,7 @@ fn how_long_a_node_with_10_000_keys_takes_to_start() {
         let batch = (0..100).fold(Batch::new(), |b, i| {
             let id = (chunk * 100 + i).to_be_bytes();
             let key = |kind: u8| [&[kind] as &[u8], b"a key name of usual length/1/", &id].concat();
-            let e = epoch(&format!("{:032}{:08}", 1, chunk * 100 + i));
+            let e = numbered(chunk * 100 + i);
             b.put(Tree::Records, key(1), vec![1; 400])
                 .put(Tree::Records, key(2), vec![2; 3000])
                 .put(Tree::Records, key(3), vec![3; 1200])
@@ -67,24 +73,34 @@ fn how_long_a_node_with_10_000_keys_takes_to_start() {
         store.commit(batch).unwrap();
     }
     store.close().unwrap();
-    let size: u64 = super::power::read_all(&dir).values().map(|f| f.len() as u64).sum();
+    // A process of its own, so that its memory is the store's.
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "tests::measure::child_starts", "--nocapture"]).env("QS_MEASURE", &dir);
+    assert!(child.status().unwrap().success());
+}
+
+#[test]
+fn child_starts() {
+    let Ok(dir) = std::env::var("QS_MEASURE") else { return };
     let before = resident();
     let start = Instant::now();
-    let store = SledStore::open(&dir, opening()).unwrap();
+    let store = SledStore::open(Path::new(&dir), opening()).unwrap();
     let took = start.elapsed();
-    println!("10,000 keys, {} MiB: open {took:?}, {} -> {} MiB", size >> 20, before, resident());
+    println!("open: {took:?}, {before} -> {} MiB resident", resident());
     let start = Instant::now();
-    let mut after = Vec::new();
-    let mut seen = 0;
+    let (mut after, mut seen) = (Vec::new(), 0);
     while let Some((last, _)) = store.scan(Tree::Secrets, b"", Some(&after), 500).unwrap().pop() {
-        after = last;
-        seen += 500;
+        (after, seen) = (last, seen + 500);
     }
     println!("scan of {seen} secrets: {:?}, {} MiB", start.elapsed(), resident());
     let start = Instant::now();
-    store.commit(Batch::new().erase_epoch(&epoch(&format!("{:032}{:08}", 1, 77)))).unwrap();
-    println!("erase of one epoch of 10,000: {:?}", start.elapsed());
+    store.commit(Batch::new().erase_epoch(&numbered(77))).unwrap();
+    println!("erasing one epoch of 10,000: {:?}", start.elapsed());
     assert!(took.as_secs() < 5);
+}
+
+fn numbered(key: u32) -> EpochId {
+    epoch(&format!("{key:040}"))
 }
 
 /// Resident memory of this process, in MiB.
