@@ -8,6 +8,8 @@ use tokio::time::Instant;
 const UNKNOWN: Duration = Duration::from_millis(50);
 /// How long a failed peer is asked last.
 const PENALTY: Duration = Duration::from_secs(5);
+/// How long one is that stalls again each time it is tried.
+const MOST_PENALTY: Duration = Duration::from_secs(60);
 /// Bounds of the time after which a further node is asked.
 const LEAST_HEDGE: Duration = Duration::from_millis(10);
 const MOST_HEDGE: Duration = Duration::from_millis(1500);
@@ -19,6 +21,9 @@ pub struct Health {
     deviation: Duration,
     failed_at: Option<Instant>,
     failures: u32,
+    outrun_at: Option<Instant>,
+    /// Times in a row that it was outrun.
+    outruns: u32,
 }
 
 impl Health {
@@ -44,6 +49,10 @@ impl Health {
     pub(crate) fn answered(&mut self, took: Duration) {
         self.failed_at = None;
         self.failures = 0;
+        if took < self.hedge_after() {
+            self.outrun_at = None;
+            self.outruns = 0;
+        }
         let Some(mean) = self.mean else {
             self.mean = Some(took);
             self.deviation = took / 2;
@@ -60,10 +69,33 @@ impl Health {
         self.failures = self.failures.saturating_add(1);
     }
 
+    /// No answer came in the time that a caller gave. The caller chose that time: less
+    /// than the peer usually needs says nothing about the peer.
+    pub(crate) fn timed_out(&mut self, waited: Duration) {
+        if waited >= self.mean.map_or(UNKNOWN, |mean| mean + self.deviation * 2) {
+            self.failed();
+        }
+    }
+
+    /// Others answered first. One that was overdue by then is slow, though nobody will
+    /// ever measure how slow: without this it would stay the preferred one for ever.
+    pub(crate) fn outrun(&mut self, waited: Duration) {
+        if waited >= self.hedge_after() {
+            self.outrun_at = Some(Instant::now());
+            self.outruns = self.outruns.saturating_add(1);
+        }
+    }
+
     /// Smaller is asked earlier.
     pub(crate) fn rank(&self) -> (bool, Duration) {
-        let penalised = self.failed_at.is_some_and(|at| at.elapsed() < PENALTY);
-        (penalised, self.mean.unwrap_or(UNKNOWN))
+        let failed = self.failed_at.is_some_and(|at| at.elapsed() < PENALTY);
+        let outrun = self.outrun_at.is_some_and(|at| at.elapsed() < self.outrun_penalty());
+        (failed || outrun, self.mean.unwrap_or(UNKNOWN))
+    }
+
+    fn outrun_penalty(&self) -> Duration {
+        let doublings = self.outruns.saturating_sub(1).min(8);
+        (PENALTY * (1 << doublings)).min(MOST_PENALTY)
     }
 
     /// About the 95th percentile of the expected latency: the mean and two deviations.
@@ -91,6 +123,24 @@ mod tests {
         tokio::time::advance(PENALTY).await;
         assert!(failed.rank() < fast.rank());
         assert!(!failed.reachable());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_stalls_each_time_is_tried_ever_more_rarely() {
+        let mut health = Health::default();
+        health.answered(Duration::from_millis(2));
+        let good = health;
+        for seconds in [5, 10, 20, 40, 60, 60] {
+            health.outrun(Duration::from_millis(500));
+            tokio::time::advance(Duration::from_millis(seconds * 1000 - 1)).await;
+            assert!(health.rank() > good.rank(), "{seconds}");
+            tokio::time::advance(Duration::from_millis(1)).await;
+            assert_eq!(health.rank(), good.rank(), "{seconds}");
+        }
+        health.answered(Duration::from_millis(2));
+        assert_eq!(health.outruns, 0);
+        health.outrun(Duration::from_millis(1)); // it was not overdue
+        assert_eq!(health.rank(), good.rank());
     }
 
     #[test]

@@ -50,9 +50,8 @@ impl Link {
         *self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, took: std::time::Duration, answered: bool) {
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        if answered { health.answered(took) } else { health.failed() }
+    fn note(&self, change: impl FnOnce(&mut Health)) {
+        change(&mut self.health.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -288,12 +287,16 @@ impl<T: Send + 'static> Round<T> {
         self.asked.remove(&index);
         match result {
             Ok(answer) => {
-                link.note(took, true);
+                link.note(|h| h.answered(took));
                 self.answers.push((index, answer));
                 Finished::Answered
             }
             Err(fault) => {
-                link.note(took, fault.kind.is_decision());
+                link.note(|h| match fault.kind {
+                    kind if kind.is_decision() => h.answered(took),
+                    FaultKind::DeadlineExceeded => h.timed_out(took),
+                    _ => h.failed(),
+                });
                 self.failures.push((index, fault));
                 Finished::Failed
             }
@@ -303,9 +306,13 @@ impl<T: Send + 'static> Round<T> {
     /// Gives what has come. Calls under way are dropped; those that are so at the
     /// deadline count as failed, those that lost a race against `want` do not.
     fn end(mut self, want: usize) -> Outcome<T> {
-        if self.answers.len() < want {
-            for (index, (link, begun)) in std::mem::take(&mut self.asked) {
-                link.note(begun.elapsed(), false);
+        let enough = self.answers.len() >= want;
+        for (index, (link, begun)) in std::mem::take(&mut self.asked) {
+            let waited = begun.elapsed();
+            if enough {
+                link.note(|h| h.outrun(waited));
+            } else {
+                link.note(|h| h.timed_out(waited));
                 let text = "the node gave no answer in time";
                 self.failures.push((index, Fault::new(FaultKind::DeadlineExceeded, text)));
             }

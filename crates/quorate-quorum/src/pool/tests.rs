@@ -126,7 +126,7 @@ async fn a_dropped_question_drops_its_calls() {
 #[tokio::test]
 async fn peers_that_stay_keep_their_history() {
     let (pool, _) = pool(3);
-    pool.link(index(1)).unwrap().note(millis(7), true);
+    pool.link(index(1)).unwrap().note(|h| h.answered(millis(7)));
     let key = IdentityKey::from_seed(&[1; 32]).public();
     let peer = |i: u16, port: u16| Peer {
         index: index(i),
@@ -137,4 +137,59 @@ async fn peers_that_stay_keep_their_history() {
     assert_eq!(pool.indices(), [index(1), index(2)]);
     assert_eq!(pool.health(index(1)).unwrap().latency(), Some(millis(7)));
     assert_eq!(pool.health(index(2)).unwrap().latency(), None);
+}
+
+/// Row 12: a node that stalls, and had been the fastest. It loses every race, so its
+/// latency is never measured; that it lost is what marks it.
+#[tokio::test(start_paused = true)]
+async fn a_stalling_node_is_marked_slow_and_not_waited_for() {
+    let (pool, _) = pool(5);
+    for _ in 0..20 {
+        ask(&pool, 5, &[5, 5, 5, 5, 5]).await;
+    }
+    let mut slow = 0;
+    for _ in 0..500 {
+        let begun = Instant::now();
+        let (outcome, _) = ask(&pool, 3, &[1500, 5, 5, 5, 5]).await;
+        assert_eq!(outcome.answers.len(), 3);
+        assert!(begun.elapsed() < millis(50), "hedged: {:?}", begun.elapsed());
+        slow += usize::from(begun.elapsed() > millis(8));
+        tokio::time::sleep(millis(20)).await;
+    }
+    assert!(slow <= 5, "{slow} of 500 waited for the hedge");
+    assert!(pool.health(index(1)).unwrap().reachable());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_slow_is_tried_again() {
+    let (pool, _) = pool(4);
+    for _ in 0..20 {
+        ask(&pool, 4, &[2, 5, 5, 5]).await;
+    }
+    ask(&pool, 3, &[1500, 5, 5, 5]).await;
+    let used = |outcome: Outcome<u16>| outcome.answers.iter().any(|(i, _)| *i == index(1));
+    assert!(!used(ask(&pool, 3, &[2, 5, 5, 5]).await.0));
+    tokio::time::sleep(millis(6000)).await;
+    assert!(used(ask(&pool, 3, &[2, 5, 5, 5]).await.0));
+}
+
+/// A caller chooses its deadline. One that is too short must not make good nodes look dead.
+#[tokio::test(start_paused = true)]
+async fn a_callers_haste_blames_no_node() {
+    let (pool, all) = pool(3);
+    for _ in 0..20 {
+        ask(&pool, 3, &[80, 80, 80]).await;
+    }
+    for own_timeout in [false, true] {
+        let outcome: Outcome<()> = pool
+            .ask(&all, 3, Deadline::after(millis(30)), |_, _| async move {
+                if own_timeout {
+                    return Err(Fault::new(FaultKind::DeadlineExceeded, "no time left"));
+                }
+                std::future::pending().await
+            })
+            .await;
+        assert_eq!(outcome.failures.len(), 3);
+        assert!(all.iter().all(|i| pool.health(*i).unwrap().reachable()));
+    }
 }
