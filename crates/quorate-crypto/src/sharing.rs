@@ -69,7 +69,8 @@ pub fn lagrange_at_zero(indices: &[ShareIndex]) -> Result<Vec<Scalar>, CombineEr
 ///
 /// The points must have been verified as partials: nothing here can tell a wrong one.
 /// Not vsss-rs' `combine`, which inverts and multiplies once for each point: this is a
-/// request's hot path. The two are compared in a property test.
+/// request's hot path. Property tests hold its result to the known secret and its coefficients to
+/// the slow model.
 ///
 /// # Security
 /// Variable time in the indices only. The points may be secret (a key encapsulation):
