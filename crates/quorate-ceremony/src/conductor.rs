@@ -142,7 +142,7 @@ impl Conductor {
         self.stage = Stage::Over(Outcome::Born {
             record: Box::new(record),
             as_ordered,
-            absent: self.round.open().collect(),
+            absent: self.round.missing().collect(),
             culprits: self.culprits.clone(),
         });
     }

@@ -35,10 +35,13 @@ pub(crate) fn deal(
         }
         return Ok(Done::new(me, CeremonyStep::Deal, subject, Vec::new(), &dealt.dealing));
     }
-    if state.record.is_some() || !state.standing.is_live(subject.number) {
+    if state.record.is_some() {
         return Err(Fault::Closed);
     }
     current::newest(me, state, &plan)?;
+    if !state.standing.is_live(subject.number) {
+        return Err(Fault::Closed);
+    }
     let list = PrepareList::verify(&plan, request.answers.clone())?;
 
     let threshold = plan.committee().threshold();

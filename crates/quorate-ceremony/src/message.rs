@@ -11,6 +11,7 @@ mod retire;
 
 pub use activate::{ActivateAnswer, ActivateRequest, Certified};
 pub use deal::{DealRequest, MAX_DEALING, SignedDealing};
+pub(crate) use prepare::read_answers;
 pub use prepare::{MAX_EARLIER, PrepareAnswer, PrepareReply, PrepareRequest};
 pub use receive::{Receipt, ReceiveAnswer, ReceiveRequest, SignedComplaint};
 pub use retire::{RetireAnswer, RetireRequest};

@@ -43,25 +43,19 @@ pub(crate) fn receive(
         return Ok(Done::new(me, step, subject, Vec::new(), &answer));
     }
 
+    if state.record.is_none() {
+        current::newest(me, state, &plan)?;
+    }
     if !state.standing.is_live(subject.number) {
         return Err(Fault::Closed);
     }
     let list = PrepareList::verify(&plan, request.answers.clone())?;
-    let bundle = match &state.record {
-        // Born meanwhile: a member that missed this step may still have its share, of
-        // the epoch that was born and of no other.
-        Some(record) => {
-            let bundle = Bundle::verify(&plan, &list, &request.bundle)?;
-            if *bundle.public() != record.certificate.public {
-                return Err(Fault::Closed);
-            }
-            bundle
-        }
-        None => {
-            current::newest(me, state, &plan)?;
-            Bundle::verify(&plan, &list, &request.bundle)?
-        }
-    };
+    let bundle = Bundle::verify(&plan, &list, &request.bundle)?;
+    // Born meanwhile: a member that missed this step may still have its share, of the
+    // epoch that was born and of no other.
+    if state.record.as_ref().is_some_and(|r| r.certificate.public != *bundle.public()) {
+        return Err(Fault::Closed);
+    }
 
     let secret = state.secrets.ceremony_key.as_ref().ok_or(Fault::SecretMissing("ceremony key"))?;
     let mut values = Vec::with_capacity(bundle.dealings().len());

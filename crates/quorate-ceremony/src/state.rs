@@ -6,11 +6,11 @@
 use crate::{
     message::{
         ActivateRequest, Certified, PrepareAnswer, Receipt, SignedComplaint, SignedDealing,
-        unknown_tag,
+        read_answers, unknown_tag,
     },
     step::Subject,
 };
-use quorate_crypto::{MAX_COMMITTEE, SecretScalar};
+use quorate_crypto::SecretScalar;
 use quorate_types::{
     CodecError, EpochName, Format, KeyName, KeyRecord, KeyVersion, Part, Reader, SignedOrder,
     VerifiedOrder, Writer, codec::ascending,
@@ -110,11 +110,7 @@ impl Part for Dealt {
         self.dealing.write(w);
     }
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Ok(Self {
-            prepared: Part::read(r)?,
-            answers: r.list(MAX_COMMITTEE, "prepare answers")?,
-            dealing: Part::read(r)?,
-        })
+        Ok(Self { prepared: Part::read(r)?, answers: read_answers(r)?, dealing: Part::read(r)? })
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::{Blame, Conductor, Culprit, FailReason, stage::Stage};
 use crate::{
-    ActivateAnswer, BundleFault, Certified, PrepareReply, ReceiveAnswer, RetireAnswer,
-    SignedComplaint, SignedDealing, StepKind,
+    ActivateAnswer, BundleFault, PrepareReply, ReceiveAnswer, RetireAnswer, SignedComplaint,
+    SignedDealing, StepKind,
     bundle::{judge, verify_dealing},
     prepare_list::verify_answer,
 };
@@ -16,8 +16,6 @@ enum Taken {
     Done,
     /// It is honest, but does not count.
     Out,
-    /// Finish that epoch instead.
-    Adopt(VerifiedOrder, Box<Certified>),
     /// The key is born already.
     Born(VerifiedOrder, Box<KeyRecord>),
     /// A receiver has proven that this dealer cheated it.
@@ -38,10 +36,6 @@ impl Conductor {
         match taken {
             Ok(Taken::Done) => self.round.done(node),
             Ok(Taken::Out) => self.round.out(node),
-            Ok(Taken::Adopt(order, certified)) => {
-                let actives = [(node, certified.active)].into();
-                self.activate(order, certified.certificate, actives, [].into());
-            }
             Ok(Taken::Born(order, record)) => self.store(order, *record),
             Ok(Taken::Cheated(dealer)) => {
                 let culprit = self.blame(dealer, Blame::BadValue { receiver: node }, bytes);
@@ -49,21 +43,26 @@ impl Conductor {
             }
             Err(blame) => {
                 let culprit = self.blame(node, blame, bytes);
-                self.round.out(node);
-                if self.needs_everybody() {
-                    self.fail(FailReason::Culprit(Box::new(culprit)));
-                }
+                self.out(node, FailReason::Culprit(Box::new(culprit)));
             }
         }
     }
 
     /// A member will not do this step.
     pub(super) fn refused(&mut self, node: NodeIndex, code: u16, message: String) {
-        if self.needs_everybody() {
-            let step = self.round.step;
-            self.fail(FailReason::Refused { node, step, code, message });
-        } else {
-            self.round.out(node);
+        let step = self.round.step;
+        self.out(node, FailReason::Refused { node, step, code, message });
+    }
+
+    /// Goes on without a member, if it can: a genesis needs everybody to prepare and deal.
+    fn out(&mut self, node: NodeIndex, reason: FailReason) {
+        self.round.out(node);
+        match &mut self.stage {
+            Stage::ExpectPrepared { refusal, .. } => {
+                refusal.get_or_insert(reason);
+            }
+            Stage::ExpectDealings { .. } => self.fail(reason),
+            _ => {}
         }
     }
 
@@ -79,10 +78,6 @@ impl Conductor {
         }
     }
 
-    fn needs_everybody(&self) -> bool {
-        matches!(self.stage, Stage::ExpectPrepared { .. } | Stage::ExpectDealings { .. })
-    }
-
     fn blame(&mut self, node: NodeIndex, blame: Blame, answer: &[u8]) -> Culprit {
         let request = self.round.request.clone();
         let culprit = Culprit { node, blame, request, answer: answer.to_vec() };
@@ -91,7 +86,7 @@ impl Conductor {
     }
 
     fn prepared(&mut self, node: NodeIndex, bytes: &[u8]) -> Result<Taken, Blame> {
-        let Stage::ExpectPrepared { plan, answers } = &mut self.stage else {
+        let Stage::ExpectPrepared { plan, answers, certified, .. } = &mut self.stage else {
             return Ok(Taken::Out);
         };
         let wrong = |rule: String| Blame::Answer { step: StepKind::Prepare, rule };
@@ -107,12 +102,13 @@ impl Conductor {
                 answers.insert(node, answer);
                 Ok(Taken::Done)
             }
-            PrepareReply::Certified(certified) => {
-                let order = certified.verify(&self.cluster).map_err(|e| wrong(e.to_string()))?;
-                if !same_key(&certified.certificate.public) || certified.active.node != node {
+            PrepareReply::Certified(c) => {
+                let order = c.verify(&self.cluster).map_err(|e| wrong(e.to_string()))?;
+                if !same_key(&c.certificate.public) || c.active.node != node {
                     return Err(wrong("it is about another key or node".into()));
                 }
-                Ok(Taken::Adopt(order, certified))
+                certified.insert(node, (order, *c));
+                Ok(Taken::Out)
             }
             PrepareReply::Born(record) => {
                 let key = record.verify(&self.cluster).map_err(|e| wrong(e.to_string()))?;

@@ -97,6 +97,11 @@ impl Round {
         self.asks.iter().filter(|(_, a)| !matches!(a, Ask::Done | Ask::Out)).map(|(n, _)| *n)
     }
 
+    /// Members that have not answered well.
+    pub(super) fn missing(&self) -> impl Iterator<Item = NodeIndex> + '_ {
+        self.asks.iter().filter(|(_, a)| !matches!(a, Ask::Done)).map(|(n, _)| *n)
+    }
+
     /// How many members have answered well.
     pub(super) fn answered(&self) -> usize {
         self.asks.values().filter(|a| matches!(a, Ask::Done)).count()

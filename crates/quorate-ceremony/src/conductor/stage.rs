@@ -6,17 +6,27 @@ use crate::{
     ReceiveRequest, RetireRequest, SignedDealing, StepKind, Subject,
 };
 use quorate_types::{
-    Certificate, Committee, KeyRecord, Millis, NodeIndex, NodeSignature, VerifiedOrder,
+    Certificate, Committee, EpochPublic, KeyRecord, Millis, NodeIndex, NodeSignature, VerifiedOrder,
 };
 use std::collections::BTreeMap;
 
 /// Answers by member. A member counts once.
 pub(super) type By<T> = BTreeMap<NodeIndex, T>;
 
+/// An epoch that somebody has signed active, with its verified order.
+pub(super) type Signed = (VerifiedOrder, Certified);
+
 /// Named for what is awaited.
 pub(super) enum Stage {
     /// Everybody's ceremony key and commitment.
-    ExpectPrepared { plan: Plan, answers: By<PrepareAnswer> },
+    ExpectPrepared {
+        plan: Plan,
+        answers: By<PrepareAnswer>,
+        /// Members that have proven to have signed an epoch active already.
+        certified: By<Signed>,
+        /// Why there will be no full list.
+        refusal: Option<FailReason>,
+    },
     /// Everybody's dealing.
     ExpectDealings { plan: Plan, list: Box<PrepareList>, dealings: By<SignedDealing> },
     /// All receipts, or `q` of them once patience ends.
@@ -34,7 +44,7 @@ pub(super) enum Stage {
         certificate: Box<Certificate>,
         actives: By<NodeSignature>,
         /// Members that have proven to have signed another epoch active.
-        others: By<(VerifiedOrder, Certified)>,
+        others: By<Signed>,
     },
     /// All reports that the birth certificate is stored, or `t` once patience ends.
     ExpectStored { order: VerifiedOrder, record: Box<KeyRecord> },
@@ -44,7 +54,7 @@ pub(super) enum Stage {
 
 impl Stage {
     pub(super) fn prepare(plan: Plan) -> Self {
-        Self::ExpectPrepared { plan, answers: By::new() }
+        Self::ExpectPrepared { plan, answers: By::new(), certified: By::new(), refusal: None }
     }
 
     fn committee(&self) -> Option<&Committee> {
@@ -90,11 +100,23 @@ impl Conductor {
         }
         let (done, needed) = (self.round.answered(), self.stage.needed());
         let open = self.round.open().count();
-        if done >= needed && (open == 0 || self.round.age(now) >= self.pace.patience) {
+        let waited = open == 0 || self.round.age(now) >= self.pace.patience;
+        if done >= needed && waited {
             return self.go_on();
         }
-        if done + open < needed {
-            return self.too_few(done + open, needed);
+        match &mut self.stage {
+            // Everybody is heard first: somebody may know of an epoch to be finished.
+            Stage::ExpectPrepared { certified, refusal, .. } => {
+                if waited && !certified.is_empty() {
+                    let certified = std::mem::take(certified);
+                    return self.finish(certified);
+                }
+                if waited && let Some(reason) = refusal.take() {
+                    return self.fail(reason);
+                }
+            }
+            _ if done + open < needed => return self.too_few(done + open, needed),
+            _ => {}
         }
         if self.round.age(now) >= self.pace.give_up {
             let nodes = self.round.open().collect();
@@ -106,7 +128,7 @@ impl Conductor {
     fn go_on(&mut self) {
         let taken = std::mem::replace(&mut self.stage, Stage::Over(NOTHING));
         match taken {
-            Stage::ExpectPrepared { plan, answers } => self.list(plan, answers),
+            Stage::ExpectPrepared { plan, answers, .. } => self.list(plan, answers),
             Stage::ExpectDealings { plan, list, dealings } => self.bundle(plan, *list, dealings),
             Stage::ExpectReceipts { plan, bundle, receipts, .. } => {
                 let receipts = receipts.into_values().collect();
@@ -181,7 +203,7 @@ impl Conductor {
         order: VerifiedOrder,
         certificate: Certificate,
         actives: By<NodeSignature>,
-        others: By<(VerifiedOrder, Certified)>,
+        others: By<Signed>,
     ) {
         let request =
             ActivateRequest { order: order.signed().clone(), certificate: certificate.clone() };
@@ -213,18 +235,13 @@ impl Conductor {
         }
     }
 
-    /// Members have signed other epochs active, or hold no share of this one: finish
-    /// another one that can still have enough, if there is one.
+    /// Members have signed other epochs active, or hold no share of this one.
     fn split(&mut self, possible: usize, needed: usize) {
         let Stage::ExpectActives { order, certificate, actives, others } = &self.stage else {
             return;
         };
-        let step = StepKind::Activate;
-        if others.is_empty() {
-            return self.fail(FailReason::TooFew { step, possible, needed });
-        }
         // Everybody known to have signed something, with what.
-        let mut signed: By<(VerifiedOrder, Certified)> = others.clone();
+        let mut signed: By<Signed> = others.clone();
         for (node, active) in actives {
             let certified = Certified {
                 order: order.signed().clone(),
@@ -233,36 +250,49 @@ impl Conductor {
             };
             signed.insert(*node, (order.clone(), certified));
         }
-        let reachable = |order: &VerifiedOrder, candidate: &Certificate| {
-            let committee = &candidate.public.committee;
-            let elsewhere = signed
-                .iter()
-                .filter(|(n, (_, c))| {
-                    committee.member(**n).is_some() && c.certificate.public != candidate.public
-                })
-                .count();
-            committee.size() - elsewhere >= q(order)
-        };
-        let epoch = certificate.public.epoch;
-        let ours_reachable = reachable(order, certificate);
-        let next = others
-            .values()
-            .find(|(order, c)| !ours_reachable && reachable(order, &c.certificate))
-            .cloned();
-        match next {
-            Some((order, chosen)) => {
-                let public = chosen.certificate.public.clone();
-                let (ours, others): (By<_>, By<_>) =
-                    signed.into_iter().partition(|(_, (_, c))| c.certificate.public == public);
-                let actives = ours.into_iter().map(|(n, (_, c))| (n, c.active)).collect();
-                self.activate(order, chosen.certificate, actives, others);
-            }
-            None if ours_reachable => {
-                self.fail(FailReason::TooFew { step, possible, needed });
-            }
-            None => self.fail(FailReason::Split(epoch)),
+        if reachable(&signed, order, certificate) {
+            let step = StepKind::Activate;
+            self.fail(FailReason::TooFew { step, possible, needed });
+        } else {
+            self.finish(signed);
         }
     }
+
+    /// Finishes the epoch that most have signed active, of those that can still have
+    /// enough signatures.
+    fn finish(&mut self, signed: By<Signed>) {
+        let epoch = |(_, c): &&Signed| c.certificate.public.epoch;
+        let signers = |public: &EpochPublic| {
+            signed.values().filter(|(_, c)| c.certificate.public == *public).count()
+        };
+        let best = signed
+            .values()
+            .filter(|(order, c)| reachable(&signed, order, &c.certificate))
+            .max_by_key(|s| (signers(&s.1.certificate.public), epoch(s)));
+        let Some((order, chosen)) = best.cloned() else {
+            if let Some(highest) = signed.values().map(|s| epoch(&s)).max() {
+                self.fail(FailReason::Split(highest));
+            }
+            return;
+        };
+        let public = chosen.certificate.public.clone();
+        let (ours, others): (By<_>, By<_>) =
+            signed.into_iter().partition(|(_, (_, c))| c.certificate.public == public);
+        let actives = ours.into_iter().map(|(n, (_, c))| (n, c.active)).collect();
+        self.activate(order, chosen.certificate, actives, others);
+    }
+}
+
+/// Whether an epoch can still have `q` active signatures, if everybody signs it who is
+/// not known to have signed another.
+fn reachable(signed: &By<Signed>, order: &VerifiedOrder, candidate: &Certificate) -> bool {
+    let committee = &candidate.public.committee;
+    let elsewhere = signed
+        .iter()
+        .filter(|(n, _)| committee.member(**n).is_some())
+        .filter(|(_, (_, c))| c.certificate.public != candidate.public)
+        .count();
+    committee.size() - elsewhere >= q(order)
 }
 
 fn subject(plan: &Plan) -> Subject {

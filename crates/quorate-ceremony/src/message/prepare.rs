@@ -169,7 +169,7 @@ impl Format for PrepareReply {
 }
 
 /// Reads a list of answers: at most a committee, by ascending node.
-pub(super) fn read_answers(r: &mut Reader<'_>) -> Result<Vec<PrepareAnswer>, CodecError> {
+pub(crate) fn read_answers(r: &mut Reader<'_>) -> Result<Vec<PrepareAnswer>, CodecError> {
     let answers: Vec<PrepareAnswer> = r.list(quorate_crypto::MAX_COMMITTEE, "prepare answers")?;
     ascending(&answers, "prepare answers", |a| a.node)?;
     Ok(answers)

@@ -1,0 +1,98 @@
+//! A node's disk: bytes by name. What a step changes is encoded into it, what the next step sees
+//! is decoded from it, so every step is also a restart.
+
+use quorate_ceremony::{Change, Changes, SecretKind, Subject, VersionState};
+use quorate_types::{Format, KeyName, KeyVersion, order::order_hash};
+use std::collections::BTreeMap;
+
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Disk(BTreeMap<String, Vec<u8>>);
+
+impl Disk {
+    pub(crate) fn load(&self, s: &Subject) -> VersionState {
+        let of = |what: &str| format!("{what} {} {}", s.key, s.version);
+        let attempt = self.0.get(&numbered("attempt", &s.key, s.version, s.number));
+        let attempt = attempt.map(|b| quorate_ceremony::Attempt::from_bytes(b).unwrap());
+        let order_of = |hash: &str| Format::from_bytes(&self.0[&format!("order {hash}")]).unwrap();
+        let head = self.0.get(&format!("head {}", s.key));
+        let mut state = VersionState {
+            head: head.map(|h| order_of(std::str::from_utf8(h).unwrap())),
+            frozen: self.format(&format!("frozen {}", s.key)),
+            standing: self.format(&of("standing")).unwrap_or_default(),
+            record: self.format(&of("record")),
+            order: attempt.as_ref().map(|a| order_of(&a.prepared().order.to_string())),
+            attempt,
+            ..VersionState::default()
+        };
+        for kind in SecretKind::ALL {
+            if let Some(bytes) = self.secret(s, kind) {
+                state.secrets.set(kind, bytes).unwrap();
+                assert_eq!(&state.secrets.get(kind).unwrap()[..], bytes);
+            }
+        }
+        state
+    }
+
+    pub(crate) fn secret(&self, s: &Subject, kind: SecretKind) -> Option<&[u8]> {
+        let name = numbered(&format!("secret {kind:?}"), &s.key, s.version, s.number);
+        self.0.get(&name).map(Vec::as_slice)
+    }
+
+    pub(crate) fn secrets(&self) -> usize {
+        self.0.keys().filter(|k| k.starts_with("secret")).count()
+    }
+
+    fn format<F: Format>(&self, name: &str) -> Option<F> {
+        self.0.get(name).map(|b| F::from_bytes(b).unwrap())
+    }
+
+    pub(crate) fn apply(&mut self, changes: &Changes) {
+        for change in &changes.list {
+            self.change(&changes.key, changes.version, change);
+        }
+    }
+
+    fn change(&mut self, key: &KeyName, version: KeyVersion, change: &Change) {
+        let of = |what: &str, number: u64| numbered(what, key, version, number);
+        match change {
+            Change::Head(order) => {
+                let body = &order.signed().0.body;
+                assert_eq!(order_hash(&order.order().fingerprint, body), order.hash());
+                let hash = order.hash().to_string();
+                self.0.insert(format!("order {hash}"), order.signed().to_bytes());
+                self.0.insert(format!("head {key}"), hash.into_bytes());
+            }
+            Change::Attempt(n, attempt) => {
+                self.0.insert(of("attempt", *n), attempt.to_bytes());
+            }
+            Change::Bundle(n, bytes) => {
+                self.0.insert(of("bundle", *n), bytes.clone());
+            }
+            Change::Seal(n, kind, secret) => {
+                self.0.insert(of(&format!("secret {kind:?}"), *n), secret.to_vec());
+            }
+            Change::Drop(n, kind) => {
+                self.0.remove(&of(&format!("secret {kind:?}"), *n));
+            }
+            Change::Standing(standing) => {
+                self.0.insert(format!("standing {key} {version}"), standing.to_bytes());
+            }
+            Change::Record(record) => {
+                self.0.insert(format!("record {key} {version}"), record.to_bytes());
+            }
+            Change::Freeze(frozen) => {
+                self.0.insert(format!("frozen {key}"), frozen.to_bytes());
+            }
+            Change::Erase(n) => {
+                for kind in SecretKind::ALL {
+                    self.0.remove(&of(&format!("secret {kind:?}"), *n));
+                }
+                self.0.remove(&of("bundle", *n));
+            }
+        }
+    }
+}
+
+fn numbered(what: &str, key: &KeyName, version: KeyVersion, number: u64) -> String {
+    format!("{what} {key} {version} {number}")
+}

@@ -1,0 +1,14 @@
+//! The genesis as its parties see it: nodes that obey their steps, a conductor, and everybody
+//! who would bend it.
+
+#![allow(clippy::unwrap_used)] // clippy.toml spares test functions, not their fixtures
+
+mod coordinator;
+mod disk;
+mod happy;
+mod identity;
+mod members;
+mod orders;
+mod restart;
+mod rig;
+mod split;

@@ -1,0 +1,130 @@
+//! Every attempt makes another key, and only one may be born.
+
+use crate::rig::*;
+use quorate_ceremony::*;
+use quorate_types::*;
+
+#[test]
+fn a_node_signs_one_public_key_of_a_version_active_for_ever() {
+    let mut world = World::new();
+    let order = world.order(|c| c.q = 4);
+    let one = world.certified(&order, 1);
+    let two = world.certified(&order, 2);
+    let Ok(ActivateAnswer::Active(first)) = world.activate_one(1, &order, &one) else { panic!() };
+    let Ok(ActivateAnswer::Other(proof)) = world.activate_one(1, &order, &two) else { panic!() };
+    assert_eq!((&proof.certificate, proof.active), (&one, first));
+    assert!(proof.verify(&world.cluster).is_ok());
+    assert_eq!(world.activate_one(1, &order, &one), Ok(ActivateAnswer::Active(first)));
+    assert_eq!(world.state(1, 1).standing.serving, Some(one.public.epoch));
+}
+
+#[test]
+fn a_new_conductor_finishes_what_a_node_has_signed_active() {
+    let mut world = World::new();
+    let order = world.order(|c| c.q = 4);
+    let one = world.certified(&order, 3);
+    world.activate_one(2, &order, &one).unwrap();
+    // It begins at number 1, where nobody has been.
+    let record = born(world.conduct(&order));
+    assert_eq!(record.certificate, one);
+}
+
+#[test]
+fn a_new_order_finishes_what_was_certified_under_the_one_before() {
+    let mut world = World::new();
+    let first = world.order(|c| c.q = 4);
+    let one = world.certified(&first, 3);
+    world.activate_one(2, &first, &one).unwrap();
+    let second = world.order_after(Some(&first), |c| c.first_number = 2000);
+    let outcome = world.conduct(&second);
+    assert!(matches!(outcome, Outcome::Born { as_ordered: false, .. }));
+    assert_eq!(born(outcome).certificate, one);
+}
+
+#[test]
+fn split_active_signatures_burn_the_version_and_the_next_one_is_born() {
+    let mut world = World::new();
+    let order = world.order(|c| c.q = 4);
+    let (one, two) = (world.certified(&order, 1), world.certified(&order, 2));
+    for (node, certificate) in [(1, &one), (2, &one), (3, &two), (4, &two)] {
+        let answer = world.activate_one(node, &order, certificate);
+        assert!(matches!(answer, Ok(ActivateAnswer::Active(_))));
+    }
+    let (reason, culprits, burnt) = failed(world.conduct(&order));
+    assert!(matches!(reason, FailReason::Split(_)) && culprits.is_empty() && burnt, "{reason}");
+    // No record of either verifies, with all the signatures that there will ever be.
+    for certificate in [one, two] {
+        let public = &certificate.public;
+        let actives = (1..=5).filter_map(|i| {
+            let active = world.state(i, 1).standing.active?;
+            (active.certificate.public == *public).then_some(active.active)
+        });
+        let actives: Vec<_> = actives.collect();
+        assert!(actives.len() <= 3);
+        let order = order.signed().clone();
+        assert!(KeyRecord { order, certificate, actives }.verify(&world.cluster).is_err());
+    }
+    let next = world.order_after(Some(&order), |c| c.version = KeyVersion::new(2).unwrap());
+    assert_eq!(born(world.conduct(&next)).certificate.public.version.get(), 2);
+}
+
+#[test]
+fn a_split_that_can_still_be_mended_is_mended() {
+    let mut world = World::new();
+    let order = world.order(|c| c.q = 4);
+    let (one, two) = (world.certified(&order, 1), world.certified(&order, 2));
+    // One node has signed the second, two the first: with q = 4 of 5 only the first can be.
+    for (node, certificate) in [(1, &two), (4, &one), (5, &one)] {
+        world.activate_one(node, &order, certificate).unwrap();
+    }
+    // The conductor hears of the second first.
+    let mut conductor = world.conductor_at(&order, 7);
+    let record = born(world.run(&mut conductor, |_, _, _| None));
+    assert_eq!(record.certificate, one);
+    assert_eq!(record.actives.len(), 4);
+    // The node that had signed the other serves the one that was born, and keeps its promise.
+    let state = world.state(1, 1);
+    assert_eq!(state.standing.serving, Some(one.public.epoch));
+    assert!(world.state(1, 2).secrets.share.is_some());
+    assert!(world.state(2, 2).secrets.share.is_none(), "others erase what cannot be born");
+}
+
+#[test]
+fn a_birth_ends_every_other_attempt() {
+    let mut world = World::new();
+    let order = world.order(|_| {});
+    let open = world.prepare(&order, 5);
+    let pending = world.bundled(&order, 6);
+    let certified = world.certified(&order, 7);
+    let record = born(world.conduct(&order));
+    assert_eq!(record.certificate.public.epoch.number, 1);
+    for i in 1..=5 {
+        assert_eq!(world.disk(i).secrets(), 2, "the share and the ceremony key that are in use");
+        for number in [5, 6, 7] {
+            let secrets = world.state(i, number).secrets;
+            assert!(secrets.share.is_none() && secrets.ceremony_key.is_none());
+            assert!(secrets.polynomial.is_none());
+        }
+    }
+    assert_eq!(world.deal_one(1, 5, &open), Err(Fault::Closed));
+    assert_eq!(world.receive_one(1, &pending), Err(Fault::Closed));
+    assert_eq!(
+        world.activate_one(1, &order, &certified).map(|a| matches!(a, ActivateAnswer::Other(_))),
+        Ok(true)
+    );
+}
+
+#[test]
+fn a_second_birth_is_refused_even_with_enough_signatures() {
+    let mut world = World::new();
+    let order = world.order(|_| {});
+    let certificate = world.certified(&order, 2);
+    born(world.conduct(&order));
+    // Only with more liars than the design allows for: every identity signs.
+    let actives = (1..=5).map(|i| certificate.public.sign_active(index(i), &key(i as u8)));
+    let actives = actives.collect();
+    let record = KeyRecord { order: order.signed().clone(), certificate, actives };
+    let request = RetireRequest { record }.to_bytes();
+    assert!(world.ask(1, StepKind::Retire, &request).is_err());
+    assert_eq!(world.state(1, 1).record.unwrap().certificate.public.epoch.number, 1);
+}
