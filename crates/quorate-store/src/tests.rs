@@ -12,7 +12,7 @@ mod measure;
 mod misuse;
 mod power;
 
-pub(crate) use child::home;
+pub(crate) use child::{folder, home};
 pub(crate) use faults::Faults;
 
 use quorate_crypto::{IdentityKey, SecretBytes, ShareIndex};

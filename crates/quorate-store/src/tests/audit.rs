@@ -57,12 +57,12 @@ fn entries_read_back_across_segments_from_anywhere() {
 }
 
 #[test]
-fn a_tail_cut_at_any_byte_or_a_lost_segment_is_refused_by_the_manifest() {
+fn a_cut_tail_or_a_lost_segment_is_refused_by_the_manifest() {
     let (home, dir) = filled();
     let files = read_all(&dir);
     let paths = segments(&dir);
     let last = paths.last().unwrap().strip_prefix(&dir).unwrap().to_owned();
-    for keep in 0..files[&last].len() {
+    for keep in (0..files[&last].len()).step_by(7) {
         let mut cut = files.clone();
         cut.get_mut(&last).unwrap().truncate(keep);
         let copy = home.path().join("copy");

@@ -1,14 +1,13 @@
 //! What is written is read, by the engine as by the model.
 
 use proptest::prelude::*;
-use tempfile::tempdir;
 
-use super::{epoch, open_faulty, opening};
+use super::{epoch, folder, open_faulty, opening};
 use crate::{Batch, MAX_VALUE, MemStore, SledStore, Store, StoreError, Tree, record::PIECE};
 
 #[test]
 fn records_and_entries_outlive_a_restart() {
-    let home = tempdir().unwrap();
+    let home = folder();
     let dir = home.path().join("store");
     let store = SledStore::create(&dir, opening()).unwrap();
     let (e1, e2) = (epoch("e1"), epoch("e2"));
@@ -45,7 +44,7 @@ fn records_and_entries_outlive_a_restart() {
 
 #[test]
 fn a_batch_that_breaks_a_limit_changes_nothing() {
-    let home = tempdir().unwrap();
+    let home = folder();
     let store = SledStore::create(&home.path().join("store"), opening()).unwrap();
     let e = epoch("e");
     let base = || Batch::new().put(Tree::Meta, "k", "v");
@@ -73,7 +72,7 @@ fn a_batch_that_breaks_a_limit_changes_nothing() {
 
 #[test]
 fn writers_that_wait_share_a_sync_and_each_gets_its_own() {
-    let home = tempdir().unwrap();
+    let home = folder();
     let dir = home.path().join("store");
     SledStore::create(&dir, opening()).unwrap().close().unwrap();
     let (store, _) = open_faulty(&dir).unwrap();
@@ -147,7 +146,7 @@ proptest! {
         steps in prop::collection::vec(prop::collection::vec(op(), 1..5), 1..8),
         restart in 0..8_usize,
     ) {
-        let home = tempdir().unwrap();
+        let home = folder();
         let dir = home.path().join("store");
         let mut engine = SledStore::create(&dir, opening()).unwrap();
         let model = MemStore::new();

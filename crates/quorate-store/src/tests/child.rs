@@ -43,11 +43,16 @@ impl Run<'_> {
 
 /// A folder with an empty store, on the fastest disk here.
 pub(crate) fn home() -> tempfile::TempDir {
-    let fast = Path::new("/dev/shm");
-    let base = if fast.is_dir() { fast.to_owned() } else { std::env::temp_dir() };
-    let home = tempfile::Builder::new().prefix("qs-").tempdir_in(base).unwrap();
+    let home = folder();
     SledStore::create(&home.path().join("store"), opening()).unwrap().close().unwrap();
     home
+}
+
+/// An empty folder, on the fastest disk here: what is durable is decided by the shim, not by time.
+pub(crate) fn folder() -> tempfile::TempDir {
+    let fast = Path::new("/dev/shm");
+    let base = if fast.is_dir() { fast.to_owned() } else { std::env::temp_dir() };
+    tempfile::Builder::new().prefix("qs-").tempdir_in(base).unwrap()
 }
 
 /// Rounds of a long test: few by default, as many as `QUORATE_STORE_ROUNDS` says for a release.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use quorate_crypto::SecretBytes;
 
-use super::{epoch, faults::Kind, home, open_faulty, opening, power::read_all};
+use super::{epoch, faults::Kind, folder, home, open_faulty, opening, power::read_all};
 use crate::{
     Batch, SledStore, Store, Tree,
     keyring::Keyring,
@@ -35,7 +35,7 @@ fn an_erasure_cut_short_is_finished_at_the_next_start() {
     disk.faults.fail(Kind::Rename, 1, std::io::ErrorKind::Other);
     assert!(store.commit(Batch::new().erase_epoch(&old)).is_err());
     drop(store);
-    let copy = tempfile::tempdir().unwrap();
+    let copy = folder();
     super::power::write_all(copy.path(), &read_all(&dir));
     assert_eq!(fs::read(Keyring::path(copy.path())).unwrap(), before);
 

@@ -4,7 +4,7 @@ use rand::RngExt;
 use std::{fs, path::Path, thread::sleep, time::Duration};
 
 use super::{
-    child::{Run, acks, home, rounds, verify},
+    child::{Run, acks, folder, home, rounds, verify},
     opening,
 };
 use crate::SledStore;
@@ -16,8 +16,16 @@ fn killed_at_random_moments_it_shows_what_was_acknowledged_and_exactly_that() {
     for round in 0..rounds(12) {
         let threads = 3;
         let run = Run { home: home.path(), threads, steps: 10_000, env: vec![] };
+        let told = fs::metadata(home.path().join("store-acks")).map_or(0, |m| m.len());
         let mut child = run.spawn();
-        sleep(Duration::from_millis(rng.random_range(1..120)));
+        // Every other round is killed during its start, the others while they write.
+        for _ in 0..10_000 * (round % 2) {
+            if fs::metadata(home.path().join("store-acks")).is_ok_and(|m| m.len() > told + 60) {
+                break;
+            }
+            sleep(Duration::from_millis(1));
+        }
+        sleep(Duration::from_micros(rng.random_range(1..40_000)));
         child.kill().unwrap();
         child.wait().unwrap();
         verify(&home.path().join("store"), threads, &acks(home.path()))
@@ -29,7 +37,7 @@ fn killed_at_random_moments_it_shows_what_was_acknowledged_and_exactly_that() {
 /// Every operation of a start-up, of the first steps and of a clean close is once the last one.
 #[test]
 fn killed_before_each_operation_it_opens_again() {
-    let stride = if std::env::var("QUORATE_STORE_ROUNDS").is_ok() { 1 } else { 11 };
+    let stride = if std::env::var("QUORATE_STORE_ROUNDS").is_ok() { 1 } else { 23 };
     let mut ended_by_itself = false;
     for at in (1..2000).step_by(stride) {
         let home = home();
@@ -59,7 +67,7 @@ fn a_snapshot_that_was_being_written_is_no_corruption() {
 }
 
 fn raw_copy(sled: &Path) -> tempfile::TempDir {
-    let copy = tempfile::tempdir().unwrap();
+    let copy = folder();
     for entry in fs::read_dir(sled).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() {

@@ -8,7 +8,7 @@ use std::{
 
 use quorate_crypto::{IdentityKey, SecretBytes, ShareIndex};
 
-use super::{epoch, home, opening};
+use super::{epoch, folder, home, opening};
 use crate::{
     Batch, Kek, Opening, SledStore, Store, StoreError, Tree,
     layout::{CHECK_LEN, check},
@@ -23,7 +23,7 @@ fn refused(dir: &Path, opening: Opening) -> StoreError {
 
 #[test]
 fn a_missing_or_empty_directory_is_never_begun_anew() {
-    let home = tempfile::tempdir().unwrap();
+    let home = folder();
     let dir = home.path().join("store");
     assert!(matches!(refused(&dir, opening()), StoreError::Missing { .. }));
     assert!(!dir.exists());
@@ -109,7 +109,7 @@ fn swapped_files_are_refused() {
     let audit = PathBuf::from("audit/audit-00000000000000000000");
     for file in ["keys", "manifest", "sled/db", audit.to_str().unwrap()] {
         for source in [&old, &foreign] {
-            let copy = tempfile::tempdir().unwrap();
+            let copy = folder();
             super::power::write_all(copy.path(), &new);
             fs::write(copy.path().join(file), &source[Path::new(file)]).unwrap();
             let same = source[Path::new(file)] == new[Path::new(file)];
@@ -144,7 +144,7 @@ fn a_wrong_key_or_passphrase_is_told_from_corruption() {
 
 #[test]
 fn a_key_file_that_others_may_read_is_refused() {
-    let home = tempfile::tempdir().unwrap();
+    let home = folder();
     let path = home.path().join("kek");
     Kek::generate_file(&path).unwrap();
     assert!(Kek::from_file(&path).is_ok());
