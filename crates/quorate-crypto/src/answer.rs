@@ -220,3 +220,5 @@ fn nonce(counter: u64) -> [u8; 12] {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

@@ -202,3 +202,5 @@ fn nonce(number: u32, last: bool) -> Nonce {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

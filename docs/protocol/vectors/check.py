@@ -1,0 +1,415 @@
+#!/usr/bin/env python3
+"""Checks tdh2.json, stream.json and answer.json with nothing but Python's standard library.
+
+An implementation of its own, straight from RFC 9496 (ristretto255), FIPS 197 and SP 800-38D
+(AES-GCM), RFC 8439 (ChaCha20-Poly1305), RFC 7748 (X25519), RFC 9180 (HPKE) and the pages beside
+it. Slow, and not constant time: for checking only. Run it without arguments.
+"""
+
+import hashlib
+import hmac
+import json
+import pathlib
+
+P = 2**255 - 19
+L = 2**252 + 27742317777372353535851937790883648493
+
+# --- ristretto255 -------------------------------------------------------------------------------
+
+D = -121665 * pow(121666, -1, P) % P
+SQRT_M1 = pow(2, (P - 1) // 4, P)
+
+
+def negative(x):
+    return x % P & 1
+
+
+def absolute(x):
+    return -x % P if negative(x) else x % P
+
+
+def sqrt_ratio(u, v):
+    """(u/v is a square, its non-negative root, or that of i*u/v)."""
+    r = u * v**3 * pow(u * v**7, (P - 5) // 8, P) % P
+    check = v * r * r % P
+    correct, flipped, flipped_i = check == u % P, check == -u % P, check == -u * SQRT_M1 % P
+    if flipped or flipped_i:
+        r = r * SQRT_M1 % P
+    return correct or flipped, absolute(r)
+
+
+INVSQRT_A_MINUS_D = sqrt_ratio(1, -1 - D)[1]
+SQRT_AD_MINUS_ONE = 25063068953384623474111414158702152701244531502492656460079210482610430750235
+IDENTITY = (0, 1, 1, 0)
+
+
+def add(p, q):
+    (x1, y1, z1, t1), (x2, y2, z2, t2) = p, q
+    a, b = (y1 - x1) * (y2 - x2) % P, (y1 + x1) * (y2 + x2) % P
+    c, d = 2 * D * t1 * t2 % P, 2 * z1 * z2 % P
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def neg(p):
+    return -p[0] % P, p[1], p[2], -p[3] % P
+
+
+def mul(k, p):
+    total = IDENTITY
+    for bit in bin(k % L)[2:]:
+        total = add(total, total)
+        if bit == "1":
+            total = add(total, p)
+    return total
+
+
+def equal(p, q):
+    return p[0] * q[1] % P == p[1] * q[0] % P or p[1] * q[1] % P == p[0] * q[0] % P
+
+
+def decode(b):
+    s = int.from_bytes(b, "little")
+    assert len(b) == 32 and s < P and not negative(s), "not canonical"
+    ss = s * s % P
+    u1, u2 = (1 - ss) % P, (1 + ss) % P
+    v = (-D * u1 * u1 - u2 * u2) % P
+    square, inv = sqrt_ratio(1, v * u2 * u2)
+    den_x, den_y = inv * u2 % P, inv * inv * u2 * v % P
+    x, y = absolute(2 * s * den_x), u1 * den_y % P
+    t = x * y % P
+    assert square and not negative(t) and y != 0, "not canonical"
+    assert s != 0, "the identity"
+    return x, y, 1, t
+
+
+def encode(p):
+    x, y, z, t = p
+    u1, u2 = (z + y) * (z - y) % P, x * y % P
+    inv = sqrt_ratio(1, u1 * u2 * u2)[1]
+    den1, den2 = inv * u1 % P, inv * u2 % P
+    z_inv = den1 * den2 * t % P
+    den_inv = den2
+    if negative(t * z_inv):
+        x, y, den_inv = y * SQRT_M1 % P, x * SQRT_M1 % P, den1 * INVSQRT_A_MINUS_D % P
+    if negative(x * z_inv):
+        y = -y
+    return absolute(den_inv * (z - y)).to_bytes(32, "little")
+
+
+def elligator(t):
+    r = SQRT_M1 * t * t % P
+    u = (r + 1) * (1 - D * D) % P
+    v = (-1 - r * D) * (r + D) % P
+    square, s = sqrt_ratio(u, v)
+    c = -1
+    if not square:
+        s, c = -absolute(s * t) % P, r
+    n = (c * (r - 1) * (D - 1) ** 2 - v) % P
+    w0, w1 = 2 * s * v % P, n * SQRT_AD_MINUS_ONE % P
+    w2, w3 = (1 - s * s) % P, (1 + s * s) % P
+    return w0 * w3 % P, w2 * w1 % P, w1 * w3 % P, w0 * w2 % P
+
+
+def from_uniform(b):
+    half = lambda c: elligator((int.from_bytes(c, "little") % 2**255) % P)
+    return add(half(b[:32]), half(b[32:]))
+
+
+def scalar(b):
+    s = int.from_bytes(b, "little")
+    assert len(b) == 32 and s < L, "not canonical"
+    return s
+
+
+B = decode(bytes.fromhex("e2f2ae0a6abc4e71a884a961c500515f58e30b6aa582dd8db6a65945e08d2d76"))
+B2 = from_uniform(hashlib.sha512(b"quorate/v1/group/second-generator.").digest())
+
+
+def H(label, *parts):
+    data = b""
+    for part in (b"quorate/v1/" + label, *parts):
+        data += len(part).to_bytes(8, "big") + part
+    return hashlib.sha512(data).digest()
+
+
+def H_scalar(label, *parts):
+    return int.from_bytes(H(label, *parts), "little") % L
+
+
+# --- AES-256-GCM --------------------------------------------------------------------------------
+
+
+def xtime(a):
+    return (a << 1 ^ (0x1B if a & 0x80 else 0)) & 0xFF
+
+
+def make_sbox():
+    box, p, q = [0x63] * 256, 1, 1
+    while True:
+        p ^= xtime(p)
+        q ^= q << 1
+        q ^= q << 2
+        q ^= q << 4
+        q &= 0xFF
+        if q & 0x80:
+            q ^= 0x09
+        rotate = lambda n: (q << n | q >> 8 - n) & 0xFF
+        box[p] = q ^ rotate(1) ^ rotate(2) ^ rotate(3) ^ rotate(4) ^ 0x63
+        if p == 1:
+            return box
+
+
+SBOX = make_sbox()
+DOUBLE = [xtime(a) for a in range(256)]
+
+
+def expand_key(key):
+    words = [list(key[i : i + 4]) for i in range(0, 32, 4)]
+    rcon = 1
+    for i in range(8, 60):
+        w = words[-1][:]
+        if i % 8 == 0:
+            w = [SBOX[b] for b in w[1:] + w[:1]]
+            w[0] ^= rcon
+            rcon = xtime(rcon)
+        elif i % 8 == 4:
+            w = [SBOX[b] for b in w]
+        words.append([a ^ b for a, b in zip(words[-8], w)])
+    return [sum(words[i : i + 4], []) for i in range(0, 60, 4)]
+
+
+SHIFT = [0, 5, 10, 15, 4, 9, 14, 3, 8, 13, 2, 7, 12, 1, 6, 11]
+
+
+def encrypt_block(keys, block):
+    s = [a ^ b for a, b in zip(block, keys[0])]
+    for rnd in range(1, 15):
+        s = [SBOX[s[i]] for i in SHIFT]
+        if rnd < 14:
+            out = []
+            for c in range(0, 16, 4):
+                a, b, d, e = s[c : c + 4]
+                x = a ^ b ^ d ^ e
+                out += [
+                    a ^ x ^ DOUBLE[a ^ b],
+                    b ^ x ^ DOUBLE[b ^ d],
+                    d ^ x ^ DOUBLE[d ^ e],
+                    e ^ x ^ DOUBLE[e ^ a],
+                ]
+            s = out
+        s = [a ^ b for a, b in zip(s, keys[rnd])]
+    return bytes(s)
+
+
+def ghash(h, data):
+    table, v = [], int.from_bytes(h, "big")
+    for _ in range(128):
+        table.append(v)
+        v = v >> 1 ^ 0xE1 << 120 if v & 1 else v >> 1
+    y = 0
+    for i in range(0, len(data), 16):
+        x, y = y ^ int.from_bytes(data[i : i + 16], "big"), 0
+        for bit in range(128):
+            if x >> 127 - bit & 1:
+                y ^= table[bit]
+    return y.to_bytes(16, "big")
+
+
+def pad16(b):
+    return b + bytes(-len(b) % 16)
+
+
+def xor(a, b):
+    return bytes(x ^ y for x, y in zip(a, b))
+
+
+def aes_gcm_seal(key, nonce, aad, text):
+    keys = expand_key(key)
+    stream = (encrypt_block(keys, nonce + i.to_bytes(4, "big")) for i in range(2, 2**32))
+    body = b"".join(xor(text[i : i + 16], next(stream)) for i in range(0, len(text), 16))
+    lengths = (8 * len(aad)).to_bytes(8, "big") + (8 * len(body)).to_bytes(8, "big")
+    tag = ghash(encrypt_block(keys, bytes(16)), pad16(aad) + pad16(body) + lengths)
+    return body + xor(tag, encrypt_block(keys, nonce + b"\0\0\0\1"))
+
+
+# --- HPKE: X25519, HKDF-SHA256, ChaCha20-Poly1305 -----------------------------------------------
+
+
+def x25519(k, u):
+    k = int.from_bytes(k, "little") & ~7 & (1 << 255) - 1 | 1 << 254
+    x1 = int.from_bytes(u, "little") % 2**255
+    x2, z2, x3, z3 = 1, 0, x1, 1
+    for t in range(254, -1, -1):
+        bit = k >> t & 1
+        if bit:
+            x2, x3, z2, z3 = x3, x2, z3, z2
+        a, b, c, d = x2 + z2, x2 - z2, x3 + z3, x3 - z3
+        aa, bb, da, cb = a * a, b * b, d * a, c * b
+        e = aa - bb
+        x3, z3 = (da + cb) ** 2 % P, x1 * (da - cb) ** 2 % P
+        x2, z2 = aa * bb % P, e * (aa + 121665 * e) % P
+        if bit:
+            x2, x3, z2, z3 = x3, x2, z3, z2
+    return (x2 * pow(z2, -1, P) % P).to_bytes(32, "little")
+
+
+KEM, SUITE = b"KEM\x00\x20", b"HPKE\x00\x20\x00\x01\x00\x03"
+
+
+def extract(suite, salt, label, ikm):
+    return hmac.digest(salt or bytes(32), b"HPKE-v1" + suite + label + ikm, "sha256")
+
+
+def expand(suite, prk, label, info):
+    return hmac.digest(prk, b"\x00\x20HPKE-v1" + suite + label + info + b"\x01", "sha256")
+
+
+def chacha_block(key, counter, nonce):
+    words = lambda b: [int.from_bytes(b[i : i + 4], "little") for i in range(0, len(b), 4)]
+    start = words(b"expand 32-byte k" + key + counter.to_bytes(4, "little") + nonce)
+    s = start[:]
+
+    def quarter(a, b, c, d):
+        for x, y, z, n in ((a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)):
+            s[x] = s[x] + s[y] & 0xFFFFFFFF
+            v = s[z] ^ s[x]
+            s[z] = (v << n | v >> 32 - n) & 0xFFFFFFFF
+
+    for _ in range(10):
+        for i in range(4):
+            quarter(i, 4 + i, 8 + i, 12 + i)
+        for i in range(4):
+            quarter(i, 4 + (i + 1) % 4, 8 + (i + 2) % 4, 12 + (i + 3) % 4)
+    return b"".join((a + b & 0xFFFFFFFF).to_bytes(4, "little") for a, b in zip(s, start))
+
+
+def chacha_seal(key, nonce, aad, text):
+    body = b"".join(
+        xor(text[i : i + 64], chacha_block(key, 1 + i // 64, nonce)) for i in range(0, len(text), 64)
+    )
+    data = pad16(aad) + pad16(body) + len(aad).to_bytes(8, "little") + len(body).to_bytes(8, "little")
+    one_time = chacha_block(key, 0, nonce)[:32]
+    r = int.from_bytes(one_time[:16], "little") & 0x0FFFFFFC0FFFFFFC0FFFFFFC0FFFFFFF
+    acc = 0
+    for i in range(0, len(data), 16):
+        acc = (acc + int.from_bytes(data[i : i + 16] + b"\x01", "little")) * r % (2**130 - 5)
+    tag = (acc + int.from_bytes(one_time[16:], "little")) % 2**128
+    return body + tag.to_bytes(16, "little")
+
+
+# --- the vectors --------------------------------------------------------------------------------
+
+
+def hexed(value):
+    return bytes.fromhex(value)
+
+
+def check_proof(case):
+    """The proof of one partial: see docs/protocol/tdh2.md."""
+    proof = case["proof"]
+    node = next(p for p in case["partials"] if p["index"] == proof["node"])
+    public, u, answer = hexed(node["share_public"]), hexed(case["U"]), hexed(node["partial"])
+    c, s = scalar(hexed(proof["proof"])[:32]), scalar(hexed(proof["proof"])[32:])
+    seed = H(b"dleq/seed.", hexed(proof["context"]), encode(B), public, u, answer)
+    m, z = decode(u), decode(answer)
+    a = add(mul(s, B), mul(c, decode(public)))
+    a_bar = add(mul(s, m), mul(c, z))
+    said = H_scalar(b"dleq/challenge.", seed, *map(encode, (m, z, a, a_bar)))
+    assert said == c, "proof of a partial"
+
+
+def check_tdh2(file):
+    assert encode(B2) == hexed(file["B2"])
+    for case in file["cases"]:
+        get = lambda name: hexed(case[name])
+        f, key, version = get("fingerprint"), get("key"), case["version"].to_bytes(4, "big")
+        y, label, header = get("public_key"), get("label"), get("header")
+        r, s = scalar(get("r")), scalar(get("s"))
+        coefficients = [scalar(hexed(c)) for c in case["coefficients"]]
+        assert encode(mul(coefficients[0], B)) == y
+        points = [encode(mul(k, p)) for k, p in ((r, B), (r, B2), (s, B), (s, B2))]
+        assert points == [get(n) for n in ("U", "U2", "W", "W2")]
+        shared = encode(mul(r, decode(y)))
+        assert shared == get("shared")
+        dem = H(b"tdh2/dem.", f, key, version, points[0], shared, label)
+        assert dem == get("wrapping_key") + get("commitment")
+        wrapped = aes_gcm_seal(dem[:32], bytes(12), header, get("payload_key"))
+        assert wrapped == get("wrapped")
+        e = H_scalar(
+            b"tdh2/proof.", f, key, version, y, label, *points, header, dem[32:], wrapped
+        )
+        assert e == scalar(get("e"))
+        z = (s + e * r) % L
+        ciphertext = b"".join(points) + z.to_bytes(32, "little") + dem[32:] + wrapped
+        assert ciphertext == get("ciphertext") and len(ciphertext) == 240
+        u, u2, w, w2 = map(decode, points)
+        assert equal(mul(z, B), add(w, mul(e, u))) and equal(mul(z, B2), add(w2, mul(e, u2)))
+
+        total = IDENTITY
+        indices = [p["index"] for p in case["partials"]]
+        for p in case["partials"]:
+            i = p["index"]
+            share = sum(c * pow(i, k, L) for k, c in enumerate(coefficients)) % L
+            assert share == scalar(hexed(p["share"]))
+            assert encode(mul(share, B)) == hexed(p["share_public"])
+            assert encode(mul(share, u)) == hexed(p["partial"])
+            lam = 1
+            for j in indices:
+                if j != i:
+                    lam = lam * j * pow(j - i, -1, L) % L
+            total = add(total, mul(lam, decode(hexed(p["partial"]))))
+        assert encode(total) == shared
+        check_proof(case)
+
+
+def check_stream(file):
+    for case in file["cases"]:
+        size = case["plaintext_len"]
+        text = bytes((7 * i + i // 251) % 256 for i in range(size))
+        chunks = [text[i : i + 65536] for i in range(0, size, 65536)] or [b""]
+        sealed = b""
+        assert len(chunks) == len(case["chunks"])
+        for i, (chunk, said) in enumerate(zip(chunks, case["chunks"])):
+            nonce = bytes(7) + i.to_bytes(4, "big") + bytes([i + 1 == len(chunks)])
+            out = aes_gcm_seal(hexed(file["key"]), nonce, b"", chunk)
+            assert (nonce, len(out), out[-16:]) == (hexed(said["nonce"]), said["len"], hexed(said["tag"]))
+            sealed += out
+        assert hashlib.sha256(sealed).digest() == hexed(case["sealed_sha256"])
+        assert "sealed" not in case or sealed == hexed(case["sealed"])
+
+
+def check_answer(file):
+    secrets = {}
+    for name in ("node_answer_key", "client_reply_key", "ephemeral_key"):
+        pair = file[name]
+        secret = expand(KEM, extract(KEM, b"", b"dkp_prk", hexed(pair["ikm"])), b"sk", b"")
+        assert secret == hexed(pair["secret"])
+        assert x25519(secret, (9).to_bytes(32, "little")) == hexed(pair["public"])
+        secrets[name] = secret
+    node, client, ephemeral = (hexed(file[n]["public"]) for n in secrets)
+    # The receiver's side: AuthDecap.
+    mine = secrets["client_reply_key"]
+    prk = extract(KEM, b"", b"eae_prk", x25519(mine, ephemeral) + x25519(mine, node))
+    shared = expand(KEM, prk, b"shared_secret", ephemeral + client + node)
+    assert shared == hexed(file["shared_secret"])
+    info = b"quorate/v1/answer/info." + hexed(file["caller_info"])
+    assert info == hexed(file["info"])
+    psk_id_hash = extract(SUITE, b"", b"psk_id_hash", b"")
+    context = b"\x02" + psk_id_hash + extract(SUITE, b"", b"info_hash", info)
+    secret = extract(SUITE, shared, b"secret", b"")
+    exporter = expand(SUITE, secret, b"exp", context)
+    assert exporter == hexed(file["exporter_secret"])
+    key = expand(SUITE, exporter, b"sec", b"quorate/v1/answer/key.")
+    assert key == hexed(file["answer_key"])
+    for answer in file["answers"]:
+        nonce = bytes(4) + answer["counter"].to_bytes(8, "big")
+        sealed = chacha_seal(key, nonce, hexed(file["aad"]), hexed(file["plaintext"]))
+        assert sealed == hexed(answer["sealed"])
+
+
+if __name__ == "__main__":
+    here = pathlib.Path(__file__).parent
+    for name, check in (("tdh2", check_tdh2), ("answer", check_answer), ("stream", check_stream)):
+        check(json.loads((here / f"{name}.json").read_text()))
+        print(f"{name}.json: good")
