@@ -118,3 +118,19 @@ fn argon2id_is_that_of_the_reference_implementation() {
     let expected = "09316115d5cf24ed5a15a31a3ba326e5cf32edc24702987c02b6566f61913cf7";
     assert_eq!(hex::encode(out.expose()), expected);
 }
+
+#[test]
+fn an_envelope_with_a_foreign_commitment_is_refused_although_its_tag_holds() {
+    // What two passphrases that open one file would need.
+    let key = SecretBytes::new([5; 32]);
+    let nonce = [9; NONCE_LEN];
+    let (cipher, commitment) = keys(METHOD_KEY, &key, &nonce);
+    let made = |commitment: [u8; 32]| {
+        let header = [&prefix(METHOD_KEY)[..], &nonce, &commitment].concat();
+        let aad = [&header[..], CONTEXT].concat();
+        let sealed = cipher.encrypt(&nonce.into(), Payload { msg: b"secret", aad: &aad }).unwrap();
+        [header, sealed].concat()
+    };
+    assert!(open_with_key(&key, CONTEXT, &made(commitment)).is_ok());
+    assert_eq!(open_with_key(&key, CONTEXT, &made([0; 32])).err(), Some(EnvelopeError::Open));
+}
