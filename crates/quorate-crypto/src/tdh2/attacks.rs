@@ -190,6 +190,30 @@ fn errors_that_cancel_between_the_two_equations_of_an_item_are_refused() {
 }
 
 #[test]
+fn either_equation_alone_is_not_enough() {
+    let toy = Toy::new(2);
+    let [r, s] = [(); 2].map(|()| SecretScalar::random(&mut rand::rng()));
+    let good = seal::seal(&toy.binding(), LABEL, HEADER, &r, &s, &SecretBytes::new([0; 32]));
+    let finish = |mut c: Ciphertext| {
+        let e = toy.binding().challenge(LABEL, HEADER, &c);
+        c.z = (s.expose() + e * r.expose()).to_bytes();
+        c
+    };
+    let shifted = |p: &PointBytes| encode_point(&(decode_point(p).unwrap() + B));
+    let first_fails = finish(Ciphertext { w: shifted(&good.w), ..good.clone() });
+    let second_fails = finish(Ciphertext { u2: shifted(&good.u2), ..good.clone() });
+    let identity = RistrettoPoint::default();
+    assert!(errors(&toy, &first_fails)[1] == identity, "the second equation holds");
+    assert!(errors(&toy, &second_fails)[0] == identity, "the first equation holds");
+    for c in [first_fails, second_fails] {
+        assert!(refused(&toy.binding(), LABEL, HEADER, &c));
+        let items = [(HEADER, good.clone()), (HEADER, c)];
+        let said = verify_batch(&toy.binding(), LABEL, &items, &mut rand::rng()).err();
+        assert_eq!(said, Some(BatchFault { item: 1, fault: CiphertextFault::Proof }));
+    }
+}
+
+#[test]
 fn fewer_than_t_and_one_node_twice_open_nothing() {
     let toy = Toy::new(3);
     let (c, _) = toy.seal();
@@ -200,6 +224,7 @@ fn fewer_than_t_and_one_node_twice_open_nothing() {
     assert_eq!(toy.open(&c, &[]).err(), count(0));
     assert_eq!(toy.open(&c, &p).err(), count(4));
     assert_eq!(toy.open(&c, &[p[0], p[1], p[1]]).err(), count(2));
+    assert_eq!(toy.open(&c, &[p[0], p[1], p[2], p[2]]).err(), count(3));
     // Also a client that believes in a lower threshold.
     let two = Threshold::new(2, 5).unwrap();
     let low = decapsulate(&toy.binding(), LABEL, HEADER, &c, two, &p[..2]);

