@@ -70,7 +70,7 @@ impl Client {
         Ok((payload::open(&key, payload)?, report))
     }
 
-    /// Decrypts many ciphertexts under one context: one request for every 1,024 of one key.
+    /// Decrypts many ciphertexts under one context: one request for every 1,024 of one key (fewer where `t` is above 28).
     /// One result for each, in their order.
     ///
     /// # Errors
@@ -120,7 +120,7 @@ impl Client {
                 Err(error) => return Err(error),
             };
             while !group.is_empty() {
-                let rest = group.split_off(group.len().min(MAX_ITEMS));
+                let rest = group.split_off(group.len().min(most_items(&key)));
                 let (opened, took) = self.open_group(&key, group, context).await?;
                 report.merge(took);
                 for (at, payload_key) in opened {
@@ -225,6 +225,12 @@ impl Client {
         }
         Ok((results, Report::default()))
     }
+}
+
+/// Items in one request: their partials from `t` nodes must fit into one message of 1 MiB.
+fn most_items(key: &crate::Key) -> usize {
+    const PARTIALS: usize = 28 * 1024; // 32 bytes each, with room for proofs and seals
+    MAX_ITEMS.min(PARTIALS / key.public().committee.threshold().as_usize())
 }
 
 fn split_item(ciphertext: &[u8], fingerprint: &Fingerprint) -> Result<Item, CiphertextError> {

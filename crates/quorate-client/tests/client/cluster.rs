@@ -40,7 +40,7 @@ pub(crate) struct Epoch {
 pub(crate) struct Fake {
     pub(crate) cluster: Cluster,
     pub(crate) keys: Arc<Vec<KeyMaterial>>,
-    nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node>,
     pub(crate) behaviours: Mutex<[Behaviour; 5]>,
 }
 

@@ -179,3 +179,14 @@ async fn a_key_of_a_newer_roster_brings_the_roster() {
     assert_eq!(client.key("demo").await.unwrap().name().as_str(), "demo");
     assert_eq!(client.cluster().roster().version, 2);
 }
+
+/// What a pin file holds: the public key, then the record, whose bytes quorate-types pins.
+#[test]
+fn the_bytes_of_a_pin() {
+    let record = fake().keys[0].record(0);
+    let public = *record.certificate.public.public_key();
+    let expected = [&b"QPIN\0\x01"[..], &public, &record.to_bytes()[6..]].concat();
+    let pin = quorate_client::Pin { public, record };
+    assert_eq!(pin.to_bytes(), expected);
+    assert_eq!(quorate_client::Pin::from_bytes(&expected), Ok(pin));
+}

@@ -9,6 +9,7 @@ mod cluster;
 mod coordinator;
 mod home;
 mod keys;
+mod network;
 mod node;
 mod quorum;
 mod stream;
