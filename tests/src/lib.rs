@@ -1,1 +1,304 @@
-//! Harness: whole clusters of real processes, built in one line.
+//! Harness: whole clusters of real processes on loopback, built in one line.
+//!
+//! ```no_run
+//! let mut cluster = quorate_tests::Cluster::of(5).threshold(3).start();
+//! cluster.key("demo");
+//! let sealed = cluster.encrypt("demo", b"secret");
+//! cluster.kill(1);
+//! assert_eq!(cluster.decrypt(&sealed).stdout, b"secret");
+//! ```
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// How long a process may take to serve.
+const START: Duration = Duration::from_secs(20);
+
+/// One of the project's binaries. `cargo test --workspace` has built them; run alone,
+/// they are built once if they are missing.
+///
+/// # Panics
+/// If they cannot be built.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    let dir = DIR.get_or_init(|| {
+        let exe = std::env::current_exe().expect("a test has an executable");
+        // target/PROFILE/deps/test-hash
+        let dir = exe.ancestors().nth(2).expect("tests run below the target folder").to_owned();
+        let missing = ["quorate", "quorate-node", "quorate-coordinator"]
+            .iter()
+            .any(|b| !dir.join(b).exists());
+        if missing {
+            let packages = ["-p", "quorate-cli", "-p", "quorate-node", "-p", "quorate-coordinator"];
+            let built = Command::new(env!("CARGO")).arg("build").args(packages).status();
+            assert!(built.is_ok_and(|s| s.success()), "cargo build failed");
+        }
+        dir
+    });
+    dir.join(name)
+}
+
+/// What a cluster will be.
+#[derive(Debug)]
+pub struct Plan {
+    nodes: u16,
+    threshold: u16,
+    operators: u16,
+}
+
+impl Plan {
+    /// How many nodes use a key.
+    #[must_use]
+    pub fn threshold(mut self, t: u16) -> Self {
+        self.threshold = t;
+        self
+    }
+
+    /// How many operators there are; more than half make an order.
+    #[must_use]
+    pub fn operators(mut self, k: u16) -> Self {
+        self.operators = k;
+        self
+    }
+
+    /// Lays the cluster out and starts every process.
+    ///
+    /// # Panics
+    /// If anything does not start.
+    #[must_use]
+    pub fn start(self) -> Cluster {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let root = dir.path().join("c");
+        let out = Command::new(binary("quorate"))
+            .args(["cluster", "init", "--local", &self.nodes.to_string()])
+            .args(["--threshold", &self.threshold.to_string()])
+            .args(["--operators", &self.operators.to_string()])
+            .arg("--dir")
+            .arg(&root)
+            .output()
+            .expect("quorate runs");
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        let mut cluster = Cluster { _dir: dir, root, nodes: BTreeMap::new(), coordinator: None };
+        for index in 1..=self.nodes {
+            cluster.start_node(index);
+        }
+        cluster.start_coordinator();
+        cluster.wait_until_serving();
+        cluster
+    }
+}
+
+/// A cluster of real processes; they end with it.
+#[derive(Debug)]
+pub struct Cluster {
+    _dir: TempDir,
+    root: PathBuf,
+    nodes: BTreeMap<u16, Child>,
+    coordinator: Option<Child>,
+}
+
+impl Cluster {
+    /// A cluster of `nodes`, 3 of which use a key, with one operator.
+    #[must_use]
+    pub fn of(nodes: u16) -> Plan {
+        Plan { nodes, threshold: 3, operators: 1 }
+    }
+
+    /// A directory of the cluster: "node-1", "client", "operator-1", …
+    #[must_use]
+    pub fn home(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Starts a node's process; its log goes to a file beside its home.
+    ///
+    /// # Panics
+    /// If the process cannot be started.
+    pub fn start_node(&mut self, index: u16) {
+        let name = format!("node-{index}");
+        let child = self.spawn("quorate-node", &name, &[]);
+        self.nodes.insert(index, child);
+    }
+
+    /// Starts the coordinator.
+    ///
+    /// # Panics
+    /// If the process cannot be started.
+    pub fn start_coordinator(&mut self) {
+        self.coordinator = Some(self.spawn("quorate-coordinator", "coordinator", &[]));
+    }
+
+    fn spawn(&self, program: &str, home: &str, env: &[(&str, &str)]) -> Child {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log(home))
+            .expect("the log can be written");
+        Command::new(binary(program))
+            .args(["run", "--home"])
+            .arg(self.home(home))
+            .env("RUST_LOG", "trace")
+            .envs(env.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the process starts")
+    }
+
+    /// The log file of a process.
+    #[must_use]
+    pub fn log(&self, home: &str) -> PathBuf {
+        self.root.join(format!("{home}.log"))
+    }
+
+    /// SIGKILL.
+    ///
+    /// # Panics
+    /// If the node does not run.
+    pub fn kill(&mut self, index: u16) {
+        let mut child = self.nodes.remove(&index).expect("the node runs");
+        child.kill().expect("a child can be killed");
+        child.wait().expect("a child can be waited for");
+    }
+
+    /// SIGTERM, and waits for the end.
+    ///
+    /// # Panics
+    /// If the node does not run, or does not end.
+    pub fn stop(&mut self, index: u16) -> ExitStatus {
+        let child = self.nodes.remove(&index).expect("the node runs");
+        terminate(child)
+    }
+
+    /// SIGTERM to the coordinator, and waits for the end.
+    ///
+    /// # Panics
+    /// If it does not run, or does not end.
+    pub fn stop_coordinator(&mut self) -> ExitStatus {
+        terminate(self.coordinator.take().expect("the coordinator runs"))
+    }
+
+    /// Waits until coordinator and all started nodes answer.
+    ///
+    /// # Panics
+    /// If they do not within twenty seconds.
+    pub fn wait_until_serving(&self) {
+        let begun = Instant::now();
+        loop {
+            let out = self.operator(&["--output", "json", "cluster", "status"]);
+            let json: serde_json::Value =
+                serde_json::from_slice(&out.stdout).unwrap_or(serde_json::Value::Null);
+            if json["serving"].as_u64() == Some(self.nodes.len() as u64) {
+                return;
+            }
+            assert!(begun.elapsed() < START, "{}", String::from_utf8_lossy(&out.stderr));
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// `quorate --home operator-1 …`
+    #[must_use]
+    pub fn operator(&self, args: &[&str]) -> Output {
+        self.quorate("operator-1", args, &[])
+    }
+
+    /// `quorate --home client …`
+    #[must_use]
+    pub fn client(&self, args: &[&str], input: &[u8]) -> Output {
+        self.quorate("client", args, input)
+    }
+
+    /// `quorate --home HOME …`
+    ///
+    /// # Panics
+    /// If the program cannot be run.
+    #[must_use]
+    pub fn quorate(&self, home: &str, args: &[&str], input: &[u8]) -> Output {
+        run(&self.home(home), args, input)
+    }
+
+    /// Makes a key that all clients may use.
+    ///
+    /// # Panics
+    /// If it is not born.
+    pub fn key(&self, name: &str) {
+        let out = self.operator(&["key", "create", name]);
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    }
+
+    /// Encrypts as the client.
+    ///
+    /// # Panics
+    /// If it fails.
+    #[must_use]
+    pub fn encrypt(&self, key: &str, plaintext: &[u8]) -> Vec<u8> {
+        let out = self.client(&["encrypt", "--key", key], plaintext);
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        out.stdout
+    }
+
+    /// Decrypts as the client.
+    #[must_use]
+    pub fn decrypt(&self, ciphertext: &[u8]) -> Output {
+        self.client(&["decrypt"], ciphertext)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for child in self.nodes.values_mut().chain(self.coordinator.as_mut()) {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Runs `quorate` with a home and input.
+///
+/// # Panics
+/// If the program cannot be run.
+#[must_use]
+pub fn run(home: &Path, args: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(binary("quorate"))
+        .arg("--home")
+        .arg(home)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("quorate runs");
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    let input = input.to_vec();
+    let writer = std::thread::spawn(move || {
+        // A program that ends early closes the pipe.
+        let _ = stdin.write_all(&input);
+    });
+    let out = child.wait_with_output().expect("quorate ends");
+    writer.join().expect("the writer ends");
+    out
+}
+
+fn terminate(mut child: Child) -> ExitStatus {
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it can be told");
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("a child can be waited for") {
+            return status;
+        }
+        assert!(begun.elapsed() < START, "the process does not end on SIGTERM");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

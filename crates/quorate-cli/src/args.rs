@@ -349,8 +349,8 @@ pub enum Audit {
     /// The newest entries of one node's log
     Tail {
         /// Node index
-        #[arg(long)]
-        node: u16,
+        #[arg(value_name = "NODE")]
+        index: u16,
         /// How many
         #[arg(long, short = 'n', default_value_t = 20)]
         count: u32,

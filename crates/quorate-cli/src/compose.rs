@@ -4,7 +4,7 @@ use crate::{args::KeyCreate, failure::Failure};
 use quorate_crypto::PublicKey;
 use quorate_types::{
     Action, Cluster, Committee, CreateKey, Format, Grant, Hash, KeyName, KeyVersion, Member,
-    Millis, NodeIndex, Order, PartyName, Purpose, Roster, Suite, order::check_rules,
+    Millis, NodeIndex, Order, PartyName, Purpose, Roster, Suite, VerifiedOrder, order::check_rules,
 };
 use rand::Rng;
 
@@ -34,6 +34,15 @@ pub fn committee(roster: &Roster, indices: &[u16], threshold: u16) -> Result<Com
     Committee::new(members, threshold).map_err(Failure::usage)
 }
 
+/// The first epoch number that a new order for a key version may allow: above the range
+/// of every earlier one.
+#[must_use]
+pub fn first_number(earlier: &[VerifiedOrder], name: &str, version: u32) -> u64 {
+    let same = |c: &&CreateKey| c.name.as_str() == name && c.version.get() == version;
+    let ends = earlier.iter().filter_map(VerifiedOrder::create_key).filter(same);
+    ends.map(|c| c.numbers().end().saturating_add(1)).max().unwrap_or(1)
+}
+
 /// What `key create` orders.
 ///
 /// # Errors
@@ -43,6 +52,7 @@ pub fn create_key(
     args: &KeyCreate,
     default_threshold: Option<u16>,
     known: &[KnownClient],
+    first_number: u64,
     now: Millis,
 ) -> Result<CreateKey, Failure> {
     let threshold = args.threshold.or(default_threshold).ok_or_else(|| {
@@ -65,7 +75,7 @@ pub fn create_key(
         purpose: Purpose::Decrypt,
         committee,
         q,
-        first_number: 1,
+        first_number,
         grants: grants(known, &args.client, now.plus(args.grant_days * Millis::DAY))?,
         danger_concentrated: args.danger_concentrated,
         acknowledge_fragile: args.acknowledge_fragile,

@@ -53,8 +53,8 @@ pub async fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Order(Order::Submit { file }) => cmd::order::submit_file(global, file).await?,
         Command::Order(Order::List) => cmd::order::list(global).await?,
         Command::WhoOwns { key } => cmd::key::who_owns(global, key).await?,
-        Command::Audit(Audit::Tail { node, count }) => {
-            cmd::audit::tail(global, *node, *count).await?
+        Command::Audit(Audit::Tail { index, count }) => {
+            cmd::audit::tail(global, *index, *count).await?
         }
         Command::Bench(args) => bench::run(global, args).await?,
     };

@@ -27,7 +27,10 @@ impl State {
         report: &Reporter,
     ) -> Result<OrderProgress, Fault> {
         let cluster: Arc<Cluster> = Arc::new(self.cluster.clone());
-        let mut conductor = Conductor::new(cluster, order.clone(), self.pace(deadline))
+        let first = order.create_key().map_or(1, |create| create.first_number);
+        let earlier = self.earlier(order, deadline).await;
+        let pace = self.pace(deadline);
+        let mut conductor = Conductor::starting_at(cluster, order.clone(), earlier, first, pace)
             .map_err(|e| Fault::invalid(e.to_string()))?;
         let mut under_way: JoinSet<(Ticket, StepAnswer)> = JoinSet::new();
         let mut told: Option<Progress> = None;

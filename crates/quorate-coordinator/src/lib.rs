@@ -17,6 +17,7 @@ pub mod postman;
 pub mod records;
 pub mod server;
 pub mod state;
+mod watch;
 
 pub use config::{Config, LogFormat};
 pub use server::{Coordinator, StartError};

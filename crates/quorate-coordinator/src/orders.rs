@@ -2,14 +2,15 @@
 //! that they ask for.
 
 use crate::state::{State, now};
+use quorate_ceremony::message::MAX_EARLIER;
 use quorate_rpc::{
-    Deadline, Fault, FaultKind, MAX_REQUEST_BYTES, bounded,
+    Channel, Deadline, Fault, FaultKind, MAX_REQUEST_BYTES, bounded,
     v1::{
         HeadsRequest, HeadsResponse, ListOrdersRequest, ListOrdersResponse, OrderProgress,
         SubmitOrderRequest, orders_client::OrdersClient, orders_server::Orders,
     },
 };
-use quorate_types::{Format, NodeIndex, SignedOrder, VerifiedOrder, order::order_hash};
+use quorate_types::{Format, Hash, NodeIndex, SignedOrder, VerifiedOrder, order::order_hash};
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
@@ -136,7 +137,21 @@ impl State {
         report: &Reporter,
     ) -> Result<OrderProgress, Fault> {
         let nodes = self.nodes();
-        let (applied, failed) = self.deliver(order, deadline).await;
+        let (mut applied, mut failed) = self.deliver(order, &nodes, deadline).await;
+        let behind: Vec<NodeIndex> = (failed.iter())
+            .filter(|(_, fault)| fault.kind == FaultKind::FailedPrecondition)
+            .map(|(node, _)| *node)
+            .collect();
+        if !behind.is_empty() {
+            // They were away when earlier orders came.
+            for node in &behind {
+                self.catch_up(*node, deadline).await;
+            }
+            let (now_applied, still) = self.deliver(order, &behind, deadline).await;
+            failed.retain(|node, _| !behind.contains(node));
+            failed.extend(still);
+            applied.extend(now_applied);
+        }
         report.step(OrderProgress {
             step: "deliver".into(),
             done: count(&applied),
@@ -173,28 +188,63 @@ impl State {
     async fn deliver(
         &self,
         order: &VerifiedOrder,
+        nodes: &[NodeIndex],
         deadline: Deadline,
     ) -> (Vec<NodeIndex>, BTreeMap<NodeIndex, Fault>) {
         let deadline = deadline.min(Deadline::after(PATIENCE));
-        let message = SubmitOrderRequest { order: order.signed().to_bytes() };
+        let bytes = order.signed().to_bytes();
         let outcome = self
             .pool
-            .ask_all(&self.nodes(), deadline, |_, channel| {
-                let request = deadline.request(message.clone());
-                async move {
-                    let mut node = bounded!(OrdersClient::new(channel), MAX_REQUEST_BYTES);
-                    let mut progress = node.submit(request?).await?.into_inner();
-                    while let Some(step) = progress.message().await? {
-                        if step.step == "failed" {
-                            return Err(Fault::new(FaultKind::FailedPrecondition, step.message));
-                        }
-                    }
-                    Ok(())
-                }
+            .ask_all(nodes, deadline, |_, channel| {
+                let order = bytes.clone();
+                async move { bring(channel, order, deadline).await }
             })
             .await;
         let applied = outcome.answers.into_iter().map(|(node, ())| node).collect();
         (applied, outcome.failures.into_iter().collect())
+    }
+
+    /// Brings a node every order that another one knows: it may have been away, and a
+    /// revocation that it missed must not wait for the next order.
+    pub(crate) async fn catch_up(&self, node: NodeIndex, deadline: Deadline) {
+        let Ok(orders) = self.gather_orders(deadline).await else { return };
+        let only = [node];
+        for order in orders {
+            // Refused or known already: both are no reason to stop.
+            let brought = self.pool.ask_all(&only, deadline, |_, channel| {
+                let order = order.clone();
+                async move { bring(channel, order, deadline).await }
+            });
+            if brought.await.failures.iter().any(|(_, f)| !f.kind.is_decision()) {
+                return;
+            }
+        }
+    }
+
+    /// The orders before this one in its key's chain, oldest first: for nodes that were
+    /// away when they came.
+    pub(crate) async fn earlier(
+        &self,
+        order: &VerifiedOrder,
+        deadline: Deadline,
+    ) -> Vec<SignedOrder> {
+        let all = self.gather_orders(deadline).await.unwrap_or_default();
+        let mut by_hash: BTreeMap<Hash, SignedOrder> = BTreeMap::new();
+        for signed in all.iter().filter_map(|bytes| SignedOrder::from_bytes(bytes).ok()) {
+            by_hash.insert(order_hash(self.cluster.fingerprint(), &signed.0.body), signed);
+        }
+        let mut chain = Vec::new();
+        let mut before = order.order().predecessor;
+        while let Some(signed) = by_hash.remove(&before) {
+            let Ok(link) = VerifiedOrder::verify(&self.cluster, &signed) else { break };
+            before = link.order().predecessor;
+            chain.push(signed);
+            if chain.len() >= MAX_EARLIER {
+                break;
+            }
+        }
+        chain.reverse();
+        chain
     }
 
     /// All orders that any node knows, by time of issue: nodes that were away lack some.
@@ -234,6 +284,19 @@ impl State {
         orders.sort();
         Ok(orders.into_iter().map(|(_, bytes)| bytes).collect())
     }
+}
+
+/// Brings one order to one node.
+async fn bring(channel: Channel, order: Vec<u8>, deadline: Deadline) -> Result<(), Fault> {
+    let mut node = bounded!(OrdersClient::new(channel), MAX_REQUEST_BYTES);
+    let request = deadline.request(SubmitOrderRequest { order })?;
+    let mut progress = node.submit(request).await?.into_inner();
+    while let Some(step) = progress.message().await? {
+        if step.step == "failed" {
+            return Err(Fault::new(FaultKind::FailedPrecondition, step.message));
+        }
+    }
+    Ok(())
 }
 
 /// The fault that tells an operator most: a decision before an outage.

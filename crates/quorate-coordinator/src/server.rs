@@ -7,6 +7,7 @@ use crate::{
     observe::observe,
     orders::OrdersService,
     state::State,
+    watch::watch,
 };
 use quorate_crypto::{IdentityKey, envelope::Cost};
 use quorate_quorum::PoolError;
@@ -157,6 +158,7 @@ impl Coordinator {
                 bounded!(AuditServer::new(AuditService(Arc::clone(&state))), MAX_REQUEST_BYTES),
             )
             .serve(listen(config.listen).await?, stop.clone().cancelled_owned())?;
+        tokio::spawn(watch(Arc::clone(&state), stop.clone()));
         tracing::info!(
             coordinator = %state.name,
             listen = %server.local_addr(),

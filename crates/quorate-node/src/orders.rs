@@ -85,6 +85,10 @@ fn in_sequence(core: &Core, order: &VerifiedOrder) -> Result<(), Fault> {
     match follow(head.as_ref(), order) {
         Ok(Follow::Known | Follow::Next) => return Ok(()),
         Err(ChainFault::Forked { first, .. }) => return Err(forked(core, &first, order)?),
+        // It names the newest, and breaks a rule about what follows it.
+        Err(fault @ ChainFault::Sequence(_)) => {
+            return Err(Fault::new(FaultKind::InvalidArgument, fault.to_string()));
+        }
         Err(_) => {}
     }
     // Behind the head: an order that follows one of the past is a fork too.

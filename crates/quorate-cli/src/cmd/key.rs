@@ -22,7 +22,8 @@ pub async fn create(global: &Global, args: &KeyCreate) -> Result<Report, Failure
     let cluster = operator.cluster();
     let known = known_clients(&operator).await?;
     let default = session::home(global)?.config().threshold;
-    let create = compose::create_key(cluster.roster(), args, default, &known, now())?;
+    let first = compose::first_number(&operator.orders().await?, &args.name, args.version);
+    let create = compose::create_key(cluster.roster(), args, default, &known, first, now())?;
     warn_of_few_liars(&create, args.yes)?;
     let heads = operator.heads(Some(&create.name)).await?;
     let action = Action::CreateKey(create);
