@@ -14,6 +14,7 @@ use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
+use zeroize::Zeroizing;
 
 /// Sessions that are kept: some for each of 64 nodes. Beyond, all are set up anew.
 const MAX_SESSIONS: usize = 1024;
@@ -89,6 +90,7 @@ impl AnswerBook {
         let aad = SealedAnswer::associated_data(&expected.request, node, &sealed.epoch);
         let plain = session
             .open(sealed.counter, &aad, &sealed.sealed)
+            .map(Zeroizing::new)
             .map_err(|_| "does not open: it was changed, or sealed for somebody else")?;
         let answer = Answer::from_bytes(&plain).map_err(|_| "holds no partials")?;
         Ok((node, Said::Answered(sealed.epoch, answer)))

@@ -82,10 +82,12 @@ impl Client {
     pub async fn key(&self, name: &str) -> Result<Key, Error> {
         let name = key_name(name)?;
         match self.0.fetch_key(&name, None).await {
-            Err(error @ Error::Party { .. }) => match self.0.pins.newest(&name)? {
-                Some(version) => self.0.pinned_key(&name, version)?.ok_or(error),
-                None => Err(error),
-            },
+            Err(error @ Error::Party { .. }) if error.is_elsewhere() => {
+                match self.0.pins.newest(&name)? {
+                    Some(version) => self.0.pinned_key(&name, version)?.ok_or(error),
+                    None => Err(error),
+                }
+            }
             other => other,
         }
     }

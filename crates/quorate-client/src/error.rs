@@ -180,7 +180,8 @@ impl Error {
     /// Whether another coordinator could do better.
     pub(crate) fn is_elsewhere(&self) -> bool {
         match self {
-            Self::NoQuorum { .. } => true,
+            // Also "no such key": nobody can be believed to know that.
+            Self::NoQuorum { .. } | Self::UnknownKey { .. } => true,
             Self::Verification { culprit, .. } => matches!(culprit, Culprit::Coordinator(_)),
             Self::Party { fault, .. } => fault.retry() != quorate_rpc::Retry::Never,
             _ => false,

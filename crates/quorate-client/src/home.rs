@@ -277,7 +277,7 @@ impl Home {
     fn config_text(&self) -> String {
         let comment =
             "# A Quorate home. `fingerprint` pins the cluster: everything is verified from it.\n";
-        let body = toml::to_string(&self.config).unwrap_or_default();
+        let body = toml::to_string(&self.config).expect("strings, a number and a list are TOML");
         format!("{comment}{body}")
     }
 }

@@ -37,10 +37,10 @@ impl Inner {
         name: &KeyName,
         version: Option<KeyVersion>,
     ) -> Result<Key, Error> {
-        if !self.roster_asked.swap(true, Ordering::Relaxed) {
-            // An outage here is an outage below, and told there.
+        if !self.roster_asked.load(Ordering::Relaxed) {
             match self.refresh_roster().await {
-                Ok(()) | Err(Error::Party { .. }) => {}
+                Ok(()) => self.roster_asked.store(true, Ordering::Relaxed),
+                Err(Error::Party { .. }) => {} // an outage below too, and told there
                 Err(error) => return Err(error),
             }
         }
@@ -114,7 +114,7 @@ impl Inner {
 
     /// Pins a verified key. A pin never changes: another public key for a pinned version is
     /// a finding, and so is a newest version below one that was seen.
-    fn pin(&self, party: &str, key: Key, is_newest: bool) -> Result<Key, Error> {
+    pub(crate) fn pin(&self, party: &str, key: Key, is_newest: bool) -> Result<Key, Error> {
         let (name, version) = (key.name(), key.version());
         if is_newest && let Some(seen) = self.pins.newest(name)?.filter(|seen| *seen > version) {
             let what = format!(

@@ -194,7 +194,7 @@ impl Operator {
         if key.verified().order().hash() != order.hash() {
             return Err(Error::coordinator(party, "made the key under another order"));
         }
-        Ok(Some(key.verified().clone()))
+        Ok(Some(self.client.0.pin(party, key, false)?.verified().clone()))
     }
 
     fn not_done(&self, last: &Progress) -> Error {

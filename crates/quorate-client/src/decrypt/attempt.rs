@@ -24,7 +24,11 @@ use quorate_types::{
     request::MAX_TTL,
 };
 use rand::Rng;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, thread};
+use zeroize::Zeroizing;
+
+/// Items that are worth a thread: some milliseconds of work.
+const LEAST_SHARE: usize = 64;
 
 /// Payload keys, one result for each item, and what it took.
 pub(crate) struct Opened {
@@ -157,7 +161,7 @@ impl<'a> Attempt<'a> {
         indices.into_iter().map(|i| self.node(i)).collect()
     }
 
-    /// Payload keys of all items from a quorum's partials.
+    /// Payload keys of all items from a quorum's partials; a large batch on all cores.
     pub(super) fn combine(&self, quorum: &Quorum) -> Vec<Result<SecretBytes<32>, OpenError>> {
         let nodes: Vec<NodeIndex> = quorum.partials.iter().map(|(node, _)| *node).collect();
         let threshold = self.key.public().committee.threshold();
@@ -165,10 +169,37 @@ impl<'a> Attempt<'a> {
             Ok(combiner) => combiner,
             Err(error) => return self.items.iter().map(|_| Err(error)).collect(),
         };
-        let by_item: Vec<Vec<[u8; 32]>> = (0..self.items.len())
-            .map(|i| quorum.partials.iter().map(|(_, partials)| partials[i]).collect())
-            .collect();
-        let inputs: Vec<_> = (self.items.iter().zip(&by_item))
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let share = self.items.len().div_ceil(cores).max(LEAST_SHARE);
+        let combine = |at: usize, items: &[Item]| self.combine_some(&combiner, quorum, at, items);
+        if share >= self.items.len() {
+            return combine(0, self.items);
+        }
+        let combine = &combine;
+        thread::scope(|scope| {
+            let parts: Vec<_> = (self.items.chunks(share).enumerate())
+                .map(|(i, items)| scope.spawn(move || combine(i * share, items)))
+                .collect();
+            let joined = |part: thread::ScopedJoinHandle<'_, Vec<_>>| {
+                part.join().expect("combining does not panic: all input is checked")
+            };
+            parts.into_iter().flat_map(joined).collect()
+        })
+    }
+
+    /// As [`Attempt::combine`], for the items from place `at` on.
+    fn combine_some(
+        &self,
+        combiner: &Combiner,
+        quorum: &Quorum,
+        at: usize,
+        items: &[Item],
+    ) -> Vec<Result<SecretBytes<32>, OpenError>> {
+        let of_item =
+            |i: usize| quorum.partials.iter().map(|(_, partials)| partials[i]).collect::<Vec<_>>();
+        let by_item: Vec<Zeroizing<Vec<[u8; 32]>>> =
+            (at..at + items.len()).map(|i| Zeroizing::new(of_item(i))).collect();
+        let inputs: Vec<_> = (items.iter().zip(&by_item))
             .map(|(item, partials)| (&item.header[..], &item.ciphertext, &partials[..]))
             .collect();
         combiner.open_batch(&self.key.binding(), &self.context.label(), &inputs)

@@ -9,16 +9,21 @@ use crate::{
     error::{Culprit, Error, Missing},
     transport::{Replies, Reply},
 };
+use quorate_crypto::MAX_COMMITTEE;
 use quorate_types::{Answer, EpochName, NodeIndex, Refusal, RefusalReason};
 use std::collections::{BTreeMap, BTreeSet};
+use zeroize::Zeroizing;
 
 /// How often further nodes are asked: each round brings something new, or ends it.
 const MAX_ROUNDS: usize = 70;
 
+/// One node's partials, one for each item. `t` of them are as good as the payload key.
+pub(super) type Partials = Zeroizing<Vec<[u8; 32]>>;
+
 /// Partials for every item from exactly `t` nodes of one epoch.
 pub(crate) struct Quorum {
     pub(super) epoch: EpochName,
-    pub(super) partials: Vec<(NodeIndex, Vec<[u8; 32]>)>,
+    pub(super) partials: Vec<(NodeIndex, Partials)>,
 }
 
 /// The answers to one signed request so far.
@@ -27,7 +32,7 @@ pub(super) struct Collection<'c, 'a> {
     signed: Signed,
     proofs: Option<ProofCheck<'c>>,
     /// Partials by epoch: two epochs are never mixed.
-    answers: BTreeMap<EpochName, BTreeMap<NodeIndex, Vec<[u8; 32]>>>,
+    answers: BTreeMap<EpochName, BTreeMap<NodeIndex, Partials>>,
     refusals: BTreeMap<NodeIndex, Refusal>,
     /// Replies in a node's name that do not verify: whose fault that is nobody can tell.
     unverified: BTreeMap<NodeIndex, &'static str>,
@@ -117,7 +122,8 @@ impl<'c, 'a> Collection<'c, 'a> {
     /// Takes a round's replies in; gives whether any node spoke that had not.
     fn absorb(&mut self, replies: &Replies) -> Result<bool, Failed> {
         let before = self.open().len();
-        for reply in &replies.answers {
+        // No more than an honest party could bring, whatever a message holds.
+        for reply in replies.answers.iter().take(MAX_COMMITTEE) {
             self.absorb_one(reply);
         }
         for (node, reason) in &replies.failures {
@@ -167,7 +173,7 @@ impl<'c, 'a> Collection<'c, 'a> {
             self.attempt.liars.insert(node);
             return;
         }
-        self.answers.entry(epoch).or_default().insert(node, answer.partials);
+        self.answers.entry(epoch).or_default().insert(node, Zeroizing::new(answer.partials));
     }
 
     /// Nodes that call an item invalid are right or lie: the proof can be checked here.

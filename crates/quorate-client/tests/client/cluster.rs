@@ -214,6 +214,7 @@ pub(crate) struct Coordinator {
     name: String,
     pub(crate) fake: Arc<Fake>,
     pub(crate) down: bool,
+    pub(crate) denies_keys: bool,
     pub(crate) record: Option<Tamper<KeyRecord>>,
     pub(crate) rosters: Vec<Vec<u8>>,
     pub(crate) question: Option<Tamper<Question>>,
@@ -230,6 +231,7 @@ impl Coordinator {
             name: name.into(),
             fake: Arc::clone(fake),
             down: false,
+            denies_keys: false,
             record: None,
             rosters: fake.cluster.chain().iter().map(Format::to_bytes).collect(),
             question: None,
@@ -290,7 +292,7 @@ impl Transport for Coordinator {
             self.up()?;
             self.keys_asked.fetch_add(1, Ordering::Relaxed);
             let unknown = || Fault::new(FaultKind::NotFound, "no such key");
-            if version.is_some_and(|v| v != KeyVersion::FIRST) {
+            if self.denies_keys || version.is_some_and(|v| v != KeyVersion::FIRST) {
                 return Err(unknown());
             }
             let mut record = self.fake.material(&name).ok_or_else(unknown)?.record(0);

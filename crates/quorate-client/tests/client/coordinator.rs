@@ -212,6 +212,16 @@ async fn a_coordinator_that_is_down_is_passed_over_and_remembered() {
     assert_eq!(error.to_string(), "first: unreachable: connection refused");
 }
 
+/// Nobody is believed to know that a key does not exist.
+#[tokio::test]
+async fn a_key_that_one_coordinator_denies_is_asked_for_elsewhere() {
+    let (with, without) = (fake(), fake());
+    let mut denies = Coordinator::honest("mallory", &without);
+    denies.denies_keys = true;
+    let both = with.client(&[Arc::new(denies), with.coordinator("alice")]);
+    assert!(both.key("demo").await.is_ok());
+}
+
 /// Cheats on the key record, seen at `client.key`.
 async fn key_is_refused(cheat: impl Fn(&mut KeyRecord) + Send + Sync + 'static) -> String {
     let fake = fake();
