@@ -98,15 +98,19 @@ async fn overload_is_shed_at_once_and_others_are_served() {
     let class = Class::new("requests", 4, ms(0), ms(2000));
     let status = Class::status();
     let port = Port::with(1, Limits::default(), &class, |b| b.described(&status).0).await;
+    // Connected before the clock runs: forty handshakes take a loaded machine its time.
+    let mut clients: Vec<_> = (10..14).map(|seed| port.client(seed)).collect();
+    for client in &mut clients {
+        call(client).await.unwrap();
+    }
     let mut calls = tokio::task::JoinSet::new();
-    for n in 0..40 {
-        let mut client = port.client(n % 4 + 10);
+    for mut client in clients.iter().cycle().take(40).cloned() {
         calls.spawn(async move {
             let start = Instant::now();
             (slow_call(&mut client, 600).await, start.elapsed())
         });
     }
-    while port.calls() < 4 {
+    while port.calls() < 4 + 4 {
         tokio::time::sleep(ms(5)).await;
     }
     // Another class is untouched.
@@ -186,6 +190,9 @@ async fn a_call_takes_well_under_a_millisecond() {
         times.push(start.elapsed());
     }
     times.sort();
-    println!("p10 {:?}  p50 {:?}  p90 {:?}", times[30], times[150], times[270]);
+    println!(
+        "least {:?}  p10 {:?}  p50 {:?}  p90 {:?}",
+        times[0], times[30], times[150], times[270]
+    );
     assert!(times[30] < ms(5), "generous, for a loaded machine: {:?}", times[30]);
 }
