@@ -14,6 +14,7 @@ use crate::{
     StoreError,
     disk::{Disk, DiskFile, open_existing, unreadable},
     record::MAX_PHYSICAL,
+    watch::Watch,
 };
 
 /// Bytes that sled may keep in memory.
@@ -26,6 +27,7 @@ pub(crate) struct Engine {
     dir: PathBuf,
     file: DiskFile,
     disk: Arc<Disk>,
+    watch: Watch,
 }
 
 /// Physical changes that happen together.
@@ -70,7 +72,10 @@ impl Engine {
             disk.sync_path(&dir.join(name))?;
         }
         disk.sync_dir(dir)?;
-        Ok(Self { db: Some(db), dir: dir.to_owned(), file, disk })
+        let flushed = db.clone();
+        let watch =
+            Watch::start(move || nudge(&flushed)).map_err(|e| unreadable(dir, "watch", &e))?;
+        Ok(Self { watch, db: Some(db), dir: dir.to_owned(), file, disk })
     }
 
     /// Applies all changes, or none, and returns when they are durable.
@@ -86,7 +91,8 @@ impl Engine {
                 None => batch.remove(key.as_slice()),
             }
         }
-        let written = self.db().apply_batch(batch).and_then(|()| self.db().flush());
+        let written =
+            self.watch.over(|| self.db().apply_batch(batch).and_then(|()| self.db().flush()));
         written
             .map_err(|e| self.disk.poison(&format!("{}: cannot write: {e}", self.dir.display())))?;
         #[cfg(test)]
@@ -120,13 +126,16 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        // A first flush under watch leaves nothing to the one of sled's own drop.
+        let flushed = self.disk.is_poisoned() || self.watch.over(|| self.db().flush()).is_ok();
         let db = self.db.take();
         // sled writes when it is dropped. After a failed write nothing may be written any more,
         // so a poisoned engine is leaked; the process is about to end.
-        if self.disk.is_poisoned() {
+        if self.disk.is_poisoned() || !flushed {
             std::mem::forget(db);
             return;
         }
+        self.watch.stop();
         drop(db);
         // sled's writer threads hold its file a little longer than its handle lives. Their lock
         // on it tells when they are gone: only then may somebody else open the directory.
@@ -138,6 +147,13 @@ impl Drop for Engine {
         }
         tracing::warn!("sled did not let go of its file");
     }
+}
+
+/// Flushes on a thread of its own, which may have to wait.
+fn nudge(db: &sled::Db) {
+    let db = db.clone();
+    // Without a thread to spare there will be another nudge.
+    let _ = std::thread::Builder::new().spawn(move || drop(db.flush()));
 }
 
 /// Milliseconds that a drop waits for sled's threads at the most; they need less than one.

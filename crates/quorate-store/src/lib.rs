@@ -32,6 +32,7 @@ mod sled_store;
 mod store;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use batch::{
     Batch, EpochId, MAX_BATCH_BYTES, MAX_CHANGES, MAX_EPOCH_ID, MAX_KEY, MAX_VALUE, Tree,
