@@ -17,7 +17,7 @@ enum Taken {
     /// It is honest, but does not count.
     Out,
     /// The key is born already.
-    Born(VerifiedOrder, Box<KeyRecord>),
+    Born(Box<VerifiedOrder>, Box<KeyRecord>),
     /// A receiver has proven that this dealer cheated it.
     Cheated(NodeIndex),
 }
@@ -36,7 +36,7 @@ impl Conductor {
         match taken {
             Ok(Taken::Done) => self.round.done(node),
             Ok(Taken::Out) => self.round.out(node),
-            Ok(Taken::Born(order, record)) => self.store(order, *record),
+            Ok(Taken::Born(order, record)) => self.store(*order, *record),
             Ok(Taken::Cheated(dealer)) => {
                 let culprit = self.blame(dealer, Blame::BadValue { receiver: node }, bytes);
                 self.fail(FailReason::Culprit(Box::new(culprit)));
@@ -115,7 +115,7 @@ impl Conductor {
                 if !same_key(key.public()) {
                     return Err(wrong("it is about another key".into()));
                 }
-                Ok(Taken::Born(key.order().clone(), record))
+                Ok(Taken::Born(Box::new(key.order().clone()), record))
             }
         }
     }
