@@ -4,7 +4,7 @@
 //! `i` has `f(i)`. Public: `C_k = a_k·B`, `k < t`; the holder's verifying key is
 //! `Y_i = Σ i^k·C_k`.
 //!
-//! vsss-rs evaluates, checks and combines, and only [`feldman`] names it. What it lets
+//! vsss-rs evaluates, checks and combines, and only `feldman` names it. What it lets
 //! through is closed here by types: indices are never 0 ([`ShareIndex`]), lists of them
 //! are distinct, commitments are exactly `t` ([`Commitments::from_bytes`]), and a
 //! combination is compared with the public key ([`reconstruct`]).

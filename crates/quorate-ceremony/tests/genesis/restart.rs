@@ -6,10 +6,10 @@ use quorate_ceremony::*;
 use quorate_types::*;
 use std::collections::BTreeMap;
 
-/// Runs a whole genesis and gives every request and the answers to it.
 /// What was asked, with the request and its answer.
 type Exchange = (Ticket, Vec<u8>, Vec<u8>);
 
+/// Runs a whole genesis and gives every request and the answers to it.
 fn recorded() -> (World, VerifiedOrder, Vec<Exchange>) {
     let mut world = World::new();
     let order = world.order(|_| {});
