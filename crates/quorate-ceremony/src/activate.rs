@@ -29,16 +29,15 @@ pub(crate) fn activate(
     };
 
     // One public key of a version, for ever: every attempt makes another key.
-    if let Some(active) = &state.standing.active {
-        let answer = if active.certificate.public == *public {
-            ActivateAnswer::Active(active.active)
-        } else {
-            ActivateAnswer::Other(Box::new(active.clone()))
-        };
-        return Ok(done(Vec::new(), &answer));
+    let active = state.standing.active.as_ref();
+    if let Some(active) = active.filter(|a| a.certificate.public == *public) {
+        return Ok(done(Vec::new(), &ActivateAnswer::Active(active.active)));
     }
-    if state.record.as_ref().is_some_and(|r| r.certificate.public != *public) {
-        return Err(Fault::OtherBirth);
+    if let Some(record) = state.record.as_ref().filter(|r| r.certificate.public != *public) {
+        return Ok(done(Vec::new(), &ActivateAnswer::Born(Box::new(record.clone()))));
+    }
+    if let Some(active) = active {
+        return Ok(done(Vec::new(), &ActivateAnswer::Other(Box::new(active.clone()))));
     }
 
     let mut standing = state.standing.clone();

@@ -14,10 +14,12 @@ mod stage;
 pub use outcome::{Blame, Culprit, FailReason, Failure, Outcome, Pace, Progress, Send, Ticket};
 
 use crate::{Advice, Plan, PrepareRequest, StepKind};
-use quorate_types::{Cluster, Format, KeyRecord, Millis, NodeIndex, SignedOrder, VerifiedOrder};
+use quorate_types::{
+    Cluster, EpochName, Format, KeyRecord, Millis, NodeIndex, SignedOrder, VerifiedOrder,
+};
 use round::Round;
 use stage::Stage;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Conducts the genesis of one key version.
 pub struct Conductor {
@@ -29,6 +31,10 @@ pub struct Conductor {
     round: Round,
     stage: Stage,
     culprits: Vec<Culprit>,
+    /// The number to take next, if this attempt comes to nothing.
+    next: u64,
+    /// Epochs whose attempts were gone through again for members that had no share.
+    revisited: BTreeSet<EpochName>,
 }
 
 impl Conductor {
@@ -60,7 +66,18 @@ impl Conductor {
         let plan = Plan::new(order.clone(), number)?;
         let round = prepare_round(0, &plan, &earlier);
         let stage = Stage::prepare(plan);
-        Ok(Self { cluster, order, earlier, pace, rounds: 0, round, stage, culprits: Vec::new() })
+        Ok(Self {
+            cluster,
+            order,
+            earlier,
+            pace,
+            rounds: 0,
+            round,
+            stage,
+            culprits: Vec::new(),
+            next: number.saturating_add(1),
+            revisited: BTreeSet::new(),
+        })
     }
 
     /// What to send now. Call it after each answer, and from time to time while answers
@@ -120,15 +137,20 @@ impl Conductor {
     }
 
     fn next_number(&mut self) {
-        let next = self.round.number.saturating_add(1);
-        match Plan::new(self.order.clone(), next) {
+        match Plan::new(self.order.clone(), self.next) {
             Ok(plan) => {
-                self.rounds += 1;
-                self.round = prepare_round(self.rounds, &plan, &self.earlier);
-                self.stage = Stage::prepare(plan);
+                self.next = self.next.saturating_add(1);
+                self.prepare(plan);
             }
             Err(_) => self.fail(FailReason::NumbersUsed),
         }
+    }
+
+    /// Begins an attempt, or goes through one again from its first step.
+    fn prepare(&mut self, plan: Plan) {
+        self.rounds += 1;
+        self.round = prepare_round(self.rounds, &plan, &self.earlier);
+        self.stage = Stage::prepare(plan);
     }
 
     fn fail(&mut self, reason: FailReason) {

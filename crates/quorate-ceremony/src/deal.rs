@@ -62,7 +62,10 @@ pub(crate) fn deal(
         dealing: signed.clone(),
     };
     // A crash after this: the dealing is there to be sent, the polynomial is not needed.
+    let mut standing = state.standing.clone();
+    standing.enliven(subject.number, true);
     let persist = vec![
+        Change::Standing(Box::new(standing)),
         Change::Attempt(subject.number, Box::new(Attempt::ExpectBundle(Box::new(dealt)))),
         Change::Drop(subject.number, SecretKind::Polynomial),
     ];

@@ -57,7 +57,7 @@ pub(crate) fn prepare(
         persist.push(Change::Head(Box::new(order)));
     }
     if !persist.is_empty() {
-        end_unpromised(&mut standing, &mut persist);
+        end_undealt(&mut standing, &mut persist);
     }
     if standing.live.len() >= MAX_LIVE {
         return Err(Fault::TooMany { max: MAX_LIVE });
@@ -70,14 +70,14 @@ pub(crate) fn prepare(
     Ok(done(persist, &PrepareReply::Prepared(answer)).after(events))
 }
 
-/// Under a newer order no earlier attempt goes on, unless a receipt promises its share:
-/// the secrets of the others are erased.
-fn end_unpromised(standing: &mut Standing, persist: &mut Vec<Change>) {
+/// Under a newer order no earlier attempt goes on in which the node has not dealt: nobody
+/// can finish it, and its secrets are erased.
+fn end_undealt(standing: &mut Standing, persist: &mut Vec<Change>) {
     standing.live.retain(|l| {
-        if !l.promised {
+        if !l.dealt {
             persist.push(Change::Erase(l.number));
         }
-        l.promised
+        l.dealt
     });
 }
 

@@ -13,7 +13,7 @@ use quorate_crypto::{
     SecretScalar, ShareIndex,
     dealing::{OpenError, VerifiedDealing, Weights, combine_share},
 };
-use quorate_types::{CeremonyStep, Format, Hash};
+use quorate_types::{CeremonyStep, Certificate, Format, Hash};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -43,19 +43,12 @@ pub(crate) fn receive(
         return Ok(Done::new(me, step, subject, Vec::new(), &answer));
     }
 
-    if state.record.is_none() {
-        current::newest(me, state, &plan)?;
-    }
     if !state.standing.is_live(subject.number) {
         return Err(Fault::Closed);
     }
     let list = PrepareList::verify(&plan, request.answers.clone())?;
     let bundle = Bundle::verify(&plan, &list, &request.bundle)?;
-    // Born meanwhile: a member that missed this step may still have its share, of the
-    // epoch that was born and of no other.
-    if state.record.as_ref().is_some_and(|r| r.certificate.public != *bundle.public()) {
-        return Err(Fault::Closed);
-    }
+    may_receive(me, state, &plan, &bundle)?;
 
     let secret = state.secrets.ceremony_key.as_ref().ok_or(Fault::SecretMissing("ceremony key"))?;
     let mut values = Vec::with_capacity(bundle.dealings().len());
@@ -71,7 +64,26 @@ pub(crate) fn receive(
             }
         }
     }
-    received(me, state, dealt, request, &bundle, &values)
+    received(me, dealt, request, &bundle, &values)
+}
+
+/// A node receives under the newest order that it knows. One that missed the step may
+/// still have its share of an epoch that was certified or born without it; once a key is
+/// born, of that one only.
+fn may_receive(
+    me: &Me<'_>,
+    state: &VersionState,
+    plan: &Plan,
+    bundle: &Bundle,
+) -> Result<(), Fault> {
+    let is_this = |c: &Certificate| c.public == *bundle.public();
+    if let Some(record) = &state.record {
+        return if is_this(&record.certificate) { Ok(()) } else { Err(Fault::Closed) };
+    }
+    if state.standing.noted.as_ref().is_some_and(|n| is_this(&n.certificate)) {
+        return Ok(());
+    }
+    current::newest(me, state, plan)
 }
 
 /// What the node has answered for this number: the same again for the same bundle,
@@ -161,7 +173,6 @@ fn complained(
 /// A crash after this: the share is pending, the receipt is sent again.
 fn received(
     me: &Me<'_>,
-    state: &VersionState,
     dealt: &Dealt,
     request: &ReceiveRequest,
     bundle: &Bundle,
@@ -178,13 +189,10 @@ fn received(
 
     let number = request.subject.number;
     let attempt = Attempt::ExpectCertificate(Box::new(dealt.clone()), receipt.clone());
-    let mut standing = state.standing.clone();
-    standing.enliven(number, true);
     let persist = vec![
         Change::Attempt(number, Box::new(attempt)),
         Change::Bundle(number, request.to_bytes()),
         Change::Seal(number, SecretKind::Share, Zeroizing::new(share.to_bytes().to_vec())),
-        Change::Standing(Box::new(standing)),
     ];
     let answer = ReceiveAnswer::Receipt(receipt);
     Ok(Done::new(me, CeremonyStep::Receive, &request.subject, persist, &answer))

@@ -40,12 +40,13 @@ pub(crate) fn retire(
         && receipt.public == *public
     {
         serving = true;
-        standing.serving = Some(public.epoch);
         let attempt = Attempt::Active(dealt.clone(), receipt.clone());
         if state.attempt.as_ref() != Some(&attempt) {
             persist.push(Change::Attempt(subject.number, Box::new(attempt)));
         }
     }
+    // An epoch that was not born answers nobody, even if the node has signed it active.
+    standing.serving = serving.then_some(public.epoch);
     end_others(&mut standing, subject.number, &mut persist);
     standing.noted = None;
     if standing != state.standing {

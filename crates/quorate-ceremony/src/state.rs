@@ -180,17 +180,18 @@ pub struct Standing {
 pub struct Live {
     /// Its epoch number.
     pub number: u64,
-    /// Whether a receipt promises to keep its share.
-    pub promised: bool,
+    /// Whether the node has dealt: then others may certify the attempt, whatever this
+    /// node hears of it.
+    pub dealt: bool,
 }
 
 impl Part for Live {
     fn write(&self, w: &mut Writer) {
         w.u64(self.number);
-        w.bool(self.promised);
+        w.bool(self.dealt);
     }
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Ok(Self { number: r.u64("live attempt")?, promised: r.bool("promised")? })
+        Ok(Self { number: r.u64("live attempt")?, dealt: r.bool("dealt")? })
     }
 }
 
@@ -201,11 +202,11 @@ impl Standing {
         self.live.binary_search_by_key(&number, |l| l.number).is_ok()
     }
 
-    /// Notes that an attempt has secrets here, and whether a receipt promises its share.
-    pub(crate) fn enliven(&mut self, number: u64, promised: bool) {
+    /// Notes that an attempt has secrets here, and whether the node has dealt in it.
+    pub(crate) fn enliven(&mut self, number: u64, dealt: bool) {
         match self.live.binary_search_by_key(&number, |l| l.number) {
-            Ok(at) => self.live[at].promised |= promised,
-            Err(at) => self.live.insert(at, Live { number, promised }),
+            Ok(at) => self.live[at].dealt |= dealt,
+            Err(at) => self.live.insert(at, Live { number, dealt }),
         }
     }
 }

@@ -172,7 +172,8 @@ impl Conductor {
     }
 
     fn activated(&mut self, node: NodeIndex, bytes: &[u8]) -> Result<Taken, Blame> {
-        let Stage::ExpectActives { certificate, actives, others, .. } = &mut self.stage else {
+        let Stage::ExpectActives { certificate, actives, others, shareless, .. } = &mut self.stage
+        else {
             return Ok(Taken::Out);
         };
         let wrong = |rule: String| Blame::Answer { step: StepKind::Activate, rule };
@@ -185,7 +186,18 @@ impl Conductor {
                 actives.insert(node, signature);
                 Ok(Taken::Done)
             }
-            ActivateAnswer::Noted => Ok(Taken::Out),
+            ActivateAnswer::Noted => {
+                *shareless = true;
+                Ok(Taken::Out)
+            }
+            ActivateAnswer::Born(record) => {
+                let key = record.verify(&self.cluster).map_err(|e| wrong(e.to_string()))?;
+                let born = key.public();
+                if (&born.key, born.version) != (&public.key, public.version) {
+                    return Err(wrong("it is about another key".into()));
+                }
+                Ok(Taken::Born(Box::new(key.order().clone()), record))
+            }
             ActivateAnswer::Other(certified) => {
                 let order = certified.verify(&self.cluster).map_err(|e| wrong(e.to_string()))?;
                 let other = &certified.certificate.public;

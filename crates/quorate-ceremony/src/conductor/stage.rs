@@ -45,6 +45,8 @@ pub(super) enum Stage {
         actives: By<NodeSignature>,
         /// Members that have proven to have signed another epoch active.
         others: By<Signed>,
+        /// Whether a member says that it has no share.
+        shareless: bool,
     },
     /// All reports that the birth certificate is stored, or `t` once patience ends.
     ExpectStored { order: VerifiedOrder, record: Box<KeyRecord> },
@@ -115,6 +117,8 @@ impl Conductor {
                     return self.fail(reason);
                 }
             }
+            // Here too: which epoch can still be finished, all of them together know.
+            Stage::ExpectActives { .. } if !waited => {}
             _ if done + open < needed => return self.too_few(done + open, needed),
             _ => {}
         }
@@ -211,7 +215,7 @@ impl Conductor {
         let (done, out): (Vec<_>, Vec<_>) =
             (actives.keys().copied().collect(), others.keys().copied().collect());
         let certificate = Box::new(certificate);
-        let stage = Stage::ExpectActives { order, certificate, actives, others };
+        let stage = Stage::ExpectActives { order, certificate, actives, others, shareless: false };
         self.begin(StepKind::Activate, number, &request, stage);
         done.into_iter().for_each(|n| self.round.done(n));
         out.into_iter().for_each(|n| self.round.out(n));
@@ -237,7 +241,8 @@ impl Conductor {
 
     /// Members have signed other epochs active, or hold no share of this one.
     fn split(&mut self, possible: usize, needed: usize) {
-        let Stage::ExpectActives { order, certificate, actives, others } = &self.stage else {
+        let Stage::ExpectActives { order, certificate, actives, others, shareless } = &self.stage
+        else {
             return;
         };
         // Everybody known to have signed something, with what.
@@ -250,11 +255,17 @@ impl Conductor {
             };
             signed.insert(*node, (order.clone(), certified));
         }
-        if reachable(&signed, order, certificate) {
-            let step = StepKind::Activate;
-            self.fail(FailReason::TooFew { step, possible, needed });
-        } else {
-            self.finish(signed);
+        if !reachable(&signed, order, certificate) {
+            return self.finish(signed);
+        }
+        // Members without a share can still have it: all steps again, for the bundle.
+        let epoch = certificate.public.epoch;
+        match Plan::new(order.clone(), epoch.number) {
+            Ok(plan) if *shareless && self.revisited.insert(epoch) => self.prepare(plan),
+            _ => {
+                let step = StepKind::Activate;
+                self.fail(FailReason::TooFew { step, possible, needed });
+            }
         }
     }
 

@@ -2,8 +2,8 @@
 
 use super::unknown_tag;
 use quorate_types::{
-    Certificate, CertificateError, Cluster, CodecError, Format, NodeSignature, Part, Reader,
-    SignedOrder, VerifiedOrder, Writer,
+    Certificate, CertificateError, Cluster, CodecError, Format, KeyRecord, NodeSignature, Part,
+    Reader, SignedOrder, VerifiedOrder, Writer,
 };
 
 /// Conductor to node.
@@ -76,6 +76,8 @@ pub enum ActivateAnswer {
     Noted,
     /// The node has signed another public key of this version active, and signs one only.
     Other(Box<Certified>),
+    /// Another epoch of this version was born: this one never will be.
+    Born(Box<KeyRecord>),
 }
 
 impl Part for ActivateAnswer {
@@ -90,6 +92,10 @@ impl Part for ActivateAnswer {
                 w.u8(3);
                 certified.write(w);
             }
+            Self::Born(record) => {
+                w.u8(4);
+                record.write(w);
+            }
         }
     }
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -97,6 +103,7 @@ impl Part for ActivateAnswer {
             1 => Part::read(r).map(Self::Active),
             2 => Ok(Self::Noted),
             3 => Part::read(r).map(|c| Self::Other(Box::new(c))),
+            4 => Part::read(r).map(|k| Self::Born(Box::new(k))),
             other => Err(unknown_tag("activate answer", other)),
         }
     }

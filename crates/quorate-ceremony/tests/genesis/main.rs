@@ -5,10 +5,12 @@
 
 mod coordinator;
 mod disk;
+mod formats;
 mod happy;
 mod identity;
 mod members;
 mod orders;
+mod random;
 mod restart;
 mod rig;
 mod split;

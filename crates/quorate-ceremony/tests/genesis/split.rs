@@ -109,7 +109,9 @@ fn a_birth_ends_every_other_attempt() {
     assert_eq!(world.deal_one(1, 5, &open), Err(Fault::Closed));
     assert_eq!(world.receive_one(1, &pending), Err(Fault::Closed));
     assert_eq!(
-        world.activate_one(1, &order, &certified).map(|a| matches!(a, ActivateAnswer::Other(_))),
+        world
+            .activate_one(1, &order, &certified)
+            .map(|a| a == ActivateAnswer::Born(Box::new(record))),
         Ok(true)
     );
 }
@@ -127,4 +129,31 @@ fn a_second_birth_is_refused_even_with_enough_signatures() {
     let request = RetireRequest { record }.to_bytes();
     assert!(world.ask(1, StepKind::Retire, &request).is_err());
     assert_eq!(world.state(1, 1).record.unwrap().certificate.public.epoch.number, 1);
+}
+
+#[test]
+fn a_member_without_the_share_is_brought_the_bundle_where_its_signature_is_needed() {
+    let mut world = World::new();
+    let order = world.order(|c| c.q = 4);
+    let other = world.certified(&order, 9);
+    let request = world.bundled(&order, 3);
+    let mut receipts = Vec::new();
+    for i in 1..=4 {
+        let Ok(ReceiveAnswer::Receipt(r)) = world.receive_one(i, &request) else { panic!() };
+        receipts.push(*r);
+    }
+    let one = certificate(&receipts);
+    for i in 1..=3 {
+        world.activate_one(i, &order, &one).unwrap();
+    }
+    world.activate_one(4, &order, &other).unwrap();
+    // Four must sign; the fourth has signed another, the fifth has never received. The conductor
+    // knows neither number, and operators have lost patience already.
+    let second = world.order_after(Some(&order), |c| c.first_number = 2000);
+    world.prepare_one(5, &second, 2020).unwrap();
+    let record = born(world.conduct(&second));
+    assert_eq!(record.certificate.public, one.public);
+    let signers: Vec<_> = record.actives.iter().map(|s| s.node.get()).collect();
+    assert_eq!(signers, [1, 2, 3, 5]);
+    assert_eq!(world.state(5, 3).standing.serving, Some(one.public.epoch));
 }
