@@ -157,3 +157,22 @@ fn a_member_without_the_share_is_brought_the_bundle_where_its_signature_is_neede
     assert_eq!(signers, [1, 2, 3, 5]);
     assert_eq!(world.state(5, 3).standing.serving, Some(one.public.epoch));
 }
+
+#[test]
+fn a_refusal_does_not_keep_the_others_from_being_heard() {
+    let mut world = World::new();
+    let order = world.order(|c| c.q = 4);
+    world.certified(&order, 1);
+    let two = world.certified(&order, 2);
+    for i in 2..=5 {
+        world.activate_one(i, &order, &two).unwrap();
+    }
+    // Of number 1 the first member says nothing but no; the others know what to finish.
+    let refused = Failure::Fault { code: Fault::Subject.code(), message: "no".into() };
+    let mut conductor = world.conductor(&order);
+    let outcome = world.run(&mut conductor, |_, t, _| {
+        let first = t.step == StepKind::Activate && t.number == 1 && t.node == index(1);
+        first.then(|| Err(refused.clone()))
+    });
+    assert_eq!(born(outcome).certificate, two);
+}
