@@ -93,6 +93,18 @@ async fn malformed_protobuf_is_the_callers_fault() {
     assert_eq!(port.calls(), 0);
 }
 
+/// Half a million empty items in a message of 1 MiB would be 12 MiB of memory.
+#[tokio::test]
+async fn a_bomb_of_empty_items_is_refused() {
+    let port = Port::start(1, Limits::default()).await;
+    let of = |count| v1::NodeEvaluateRequest { items: vec![vec![]; count], ..Default::default() };
+    let mut client = port.client(7);
+    client.evaluate(of(1024)).await.expect("a full batch");
+    let fault = Fault::from(client.evaluate(of(500_000)).await.unwrap_err());
+    assert_eq!(fault.kind, FaultKind::InvalidArgument, "{fault}");
+    assert_eq!(port.calls(), 1);
+}
+
 #[tokio::test]
 async fn overload_is_shed_at_once_and_others_are_served() {
     let class = Class::new("requests", 4, ms(0), ms(2000));
