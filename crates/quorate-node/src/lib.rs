@@ -36,6 +36,9 @@ mod replay;
 mod requests;
 mod sessions;
 mod startup;
+#[cfg(test)]
+mod tests;
+mod views;
 
 pub use config::{Config, ConfigError, KekSource, LogFormat};
 pub use enrol::{EnrolError, enrol};

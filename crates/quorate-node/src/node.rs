@@ -2,7 +2,7 @@
 //! embed nodes, and for tests.
 
 use crate::{
-    api::Api,
+    api::{self, Api},
     clock::SystemClock,
     config::Config,
     core::{Core, CoreLimits},
@@ -190,7 +190,10 @@ async fn serve(
         None => None,
     };
     let metrics_address = metrics_listener.as_ref().and_then(|l| l.local_addr().ok());
-    let requests = Class::requests(config.requests_in_flight);
+    // Uses of keys have a limit of their own behind this one, so that status and records
+    // are answered when they are at theirs.
+    let room = 2 * config.requests_in_flight + api::ROOM_FOR_OTHERS;
+    let requests = Class::new("node", room, api::MAX_WAIT, api::LONGEST);
     let (ceremony, status) = (Class::ceremony(), Class::status());
     let api = Api::new(Arc::clone(&core), config.requests_in_flight);
     let (builder, health) = Server::builder(&core.identity)?.limits(limits).described(&status);

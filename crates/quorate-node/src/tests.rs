@@ -1,0 +1,9 @@
+//! Attacks on a node without its network, and what a crash at each point means.
+
+mod ceremonies;
+mod durability;
+mod fixture;
+mod forgeries;
+mod orders;
+mod refusals;
+mod replays;

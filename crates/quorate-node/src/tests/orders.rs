@@ -1,0 +1,105 @@
+//! Orders: verified, in sequence, once; of two that follow one the first stays.
+
+use super::fixture::*;
+use crate::orders::{self, Applied};
+use quorate_rpc::{Fault, FaultKind};
+use quorate_types::*;
+
+fn submit(world: &World, order: &SignedOrder) -> Result<(Applied, Hash), Fault> {
+    orders::submit(&world.nodes[0].core, &order.to_bytes())
+}
+
+fn add(world: &World, client: u8, predecessor: Hash) -> SignedOrder {
+    world.signed(world.add_order(client, predecessor), &[101, 102])
+}
+
+#[test]
+fn an_order_is_applied_once_and_logged() {
+    let mut world = World::empty();
+    let order = add(&world, 50, Hash::default());
+    let (applied, hash) = submit(&world, &order).unwrap();
+    assert_eq!(applied, Applied::Now);
+    for _ in 0..2 {
+        assert_eq!(submit(&world, &order).unwrap(), (Applied::Before, hash));
+        assert_eq!(world.nodes[0].audit().len(), 1);
+        assert_eq!(world.nodes[0].audit()[0].event, Event::Order { order: hash });
+        world.restart(0, LIMITS);
+    }
+    let (policy, key) = orders::heads(&world.nodes[0].core, "payroll").unwrap();
+    assert_eq!((policy, key), (hash, Hash::default()));
+}
+
+#[test]
+fn an_order_needs_its_quorum_its_cluster_and_its_time() {
+    let world = World::empty();
+    let kind = |order: &SignedOrder| submit(&world, order).unwrap_err().kind;
+    for signers in [&[101_u8][..], &[101, 120], &[101, 50], &[]] {
+        let few = world.signed(world.add_order(50, Hash::default()), signers);
+        assert_eq!(kind(&few), FaultKind::PermissionDenied, "{signers:?}");
+    }
+    let mut foreign = world.add_order(50, Hash::default());
+    foreign.fingerprint = Fingerprint([9; 32]);
+    assert_eq!(kind(&world.signed(foreign, &[101, 102])), FaultKind::FailedPrecondition);
+    world.clock.pass(Millis::DAY + 1);
+    assert_eq!(kind(&add(&world, 50, Hash::default())), FaultKind::FailedPrecondition);
+    world.clock.jump_to(START - 6 * 60 * 1000);
+    assert_eq!(kind(&add(&world, 50, Hash::default())), FaultKind::FailedPrecondition);
+    assert!(world.nodes[0].audit().is_empty(), "whoever brings rubbish fills no disk");
+}
+
+#[test]
+fn of_two_orders_that_follow_one_the_first_stays_and_who_signed_both_is_named() {
+    let world = World::empty();
+    let (_, first) = submit(&world, &add(&world, 50, Hash::default())).unwrap();
+    let second = world.signed(world.add_order(51, Hash::default()), &[102, 103]);
+    let fault = submit(&world, &second).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::AlreadyExists);
+    assert!(fault.message.contains(&first.to_string()), "{fault}");
+    assert!(fault.message.ends_with("op-2"), "{fault}");
+    assert_eq!(world.nodes[0].core.clients.standing(&public(51)), None);
+    // Also when the chain has gone on since.
+    submit(&world, &add(&world, 52, first)).unwrap();
+    assert_eq!(submit(&world, &second).unwrap_err().kind, FaultKind::AlreadyExists);
+    let gap = add(&world, 53, Hash([8; 32]));
+    assert_eq!(submit(&world, &gap).unwrap_err().kind, FaultKind::FailedPrecondition);
+}
+
+#[test]
+fn orders_are_listed_by_page_in_the_order_of_arrival() {
+    let world = World::empty();
+    let (mut predecessor, mut sent) = (Hash::default(), Vec::new());
+    for client in 50..55 {
+        let order = add(&world, client, predecessor);
+        predecessor = submit(&world, &order).unwrap().1;
+        sent.push(order.to_bytes());
+    }
+    let core = &world.nodes[0].core;
+    let (mut all, mut after) = (Vec::new(), 0);
+    loop {
+        let (page, next) = orders::list(core, after, 2).unwrap();
+        assert!(page.len() <= 2);
+        all.extend(page);
+        after = next;
+        if after == 0 {
+            break;
+        }
+    }
+    assert_eq!(all, sent);
+}
+
+#[test]
+fn orders_in_a_directory_are_applied_in_whatever_order_they_lie() {
+    let world = World::empty();
+    let dir = tempfile::tempdir().unwrap();
+    let first = add(&world, 50, Hash::default());
+    let hash = VerifiedOrder::verify(&world.cluster, &first).unwrap().hash();
+    let second = add(&world, 51, hash);
+    for (name, order) in [("a", &second), ("b", &first)] {
+        let text = armor::write(armor::Title::ORDER, order);
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    std::fs::write(dir.path().join("c"), "rubbish").unwrap();
+    crate::startup::import_orders(&world.nodes[0].core, dir.path());
+    let known = |c| world.nodes[0].core.clients.standing(&public(c)).is_some();
+    assert!(known(50) && known(51));
+}

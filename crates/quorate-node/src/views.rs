@@ -1,0 +1,142 @@
+//! What a node shows: records, keys, itself, its log's tail. Hints for people, and what
+//! proves itself.
+
+use crate::{
+    core::Core,
+    records::{self, RecordError},
+};
+use quorate_rpc::{
+    Fault, FaultKind,
+    v1::{KeySummary, ListKeysRequest, ListKeysResponse, NodeHealth, TailResponse},
+};
+use quorate_types::{Action, ChainId, CreateKey, Format, KeyName, KeyVersion, Order};
+
+/// The record of a version, or of the newest that is born.
+pub(crate) fn get_key(core: &Core, name: &str, version: u32) -> Result<Vec<u8>, Fault> {
+    let failed = |e: RecordError| e.fault(core);
+    let name = KeyName::new(name).map_err(|e| Fault::invalid(e.to_string()))?;
+    let newest = match KeyVersion::new(version) {
+        Some(version) => version.get(),
+        None => newest_order(core, &name).map_err(failed)?.map_or(0, |c| c.version.get()),
+    };
+    let oldest = if version == 0 { newest.saturating_sub(MAX_BURNT) } else { newest };
+    for version in (oldest.max(1)..=newest).rev().filter_map(KeyVersion::new) {
+        if let Some(record) = records::record(&*core.store, &name, version).map_err(failed)? {
+            return Ok(record.to_bytes());
+        }
+    }
+    Err(Fault::new(FaultKind::NotFound, "this node has no record of the key or version"))
+}
+
+/// Versions that were begun and not born, behind the newest.
+const MAX_BURNT: u32 = 32;
+
+fn newest_order(core: &Core, name: &KeyName) -> Result<Option<CreateKey>, RecordError> {
+    let chain = ChainId::Key(name.clone());
+    let Some(signed) = records::head_order(&*core.store, &chain)? else { return Ok(None) };
+    match Order::from_bytes(&signed.0.body).map(|order| order.action) {
+        Ok(Action::CreateKey(create)) => Ok(Some(create)),
+        _ => Err(RecordError::Damaged("order")),
+    }
+}
+
+/// A page of keys, by name.
+pub(crate) fn list_keys(core: &Core, page: &ListKeysRequest) -> Result<ListKeysResponse, Fault> {
+    let failed = |e: RecordError| e.fault(core);
+    let size = match page.page_size {
+        0 => 100,
+        size => size.min(1000) as usize,
+    };
+    if page.after.len() > 128 {
+        return Err(Fault::invalid("a page begins after a key's name"));
+    }
+    let mut names = records::key_names(&*core.store, &page.after, size + 1).map_err(failed)?;
+    let more = names.len() > size;
+    names.truncate(size);
+    let mut keys = Vec::with_capacity(names.len());
+    for name in &names {
+        let Some(create) = newest_order(core, name).map_err(failed)? else { continue };
+        let version = create.version;
+        let record = records::record(&*core.store, name, version).map_err(failed)?;
+        let standing = records::standing(&*core.store, name, version).map_err(failed)?;
+        let epoch = record.as_ref().map(|r| r.certificate.public.epoch).or(standing.serving);
+        keys.push(KeySummary {
+            name: name.to_string(),
+            version: version.get(),
+            suite: create.suite.to_string(),
+            purpose: create.purpose.to_string(),
+            threshold: u32::from(create.committee.threshold().get()),
+            committee: create.committee.indices().map(|i| u32::from(i.get())).collect(),
+            state: if record.is_some() { "active" } else { "pending" }.to_owned(),
+            epoch: epoch.map_or(0, |e| e.number),
+        });
+    }
+    let next = match names.last() {
+        Some(last) if more => last.to_string(),
+        _ => String::new(),
+    };
+    Ok(ListKeysResponse { keys, next })
+}
+
+/// What the node says of itself.
+pub(crate) fn health(core: &Core) -> NodeHealth {
+    let (me, state) = (&core.me, core.state());
+    let keys = records::count_serving(&*core.store).unwrap_or(0);
+    let detail = match state {
+        "serving" if !core.store.space().allows_writes() => {
+            "the disk is full: no use without its audit entry; make room"
+        }
+        "serving" if !core.store.space().allows_ceremonies() => {
+            "the disk is too full for new keys; make room"
+        }
+        "failed" => "its disk has failed: it is stopping; see its log",
+        _ => "",
+    };
+    NodeHealth {
+        node: u32::from(me.index.get()),
+        name: me.name.to_string(),
+        endpoint: me.endpoint.to_string(),
+        provider: me.provider.to_string(),
+        location: me.location.to_string(),
+        home: me.home.to_string(),
+        reachable: true,
+        state: state.to_owned(),
+        keys,
+        latency_micros: 0,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        detail: detail.to_owned(),
+    }
+}
+
+/// The newest entries, as many as were asked for and fit into one message.
+pub(crate) fn tail(core: &Core, count: u32) -> Result<TailResponse, Fault> {
+    let count = match count {
+        0 => 20,
+        count => count.min(1000),
+    };
+    let (length, head) = core.store.audit_head();
+    let begin = length.saturating_sub(u64::from(count));
+    let read = usize::try_from(length - begin).unwrap_or(0);
+    let mut entries = core.store.audit_read(begin, read).map_err(|e| core.store_fault(&e))?;
+    // Entries appended since belong to a later head.
+    entries.retain(|(at, _)| *at < length);
+    let (mut bytes, mut kept) = (0, entries.len());
+    for (at, (_, leaf)) in entries.iter().enumerate().rev() {
+        bytes += leaf.len() + 8;
+        if bytes > TAIL_BYTES {
+            break;
+        }
+        kept = at;
+    }
+    let entries = entries.split_off(kept.min(entries.len()));
+    let first = entries.first().map_or(length, |(at, _)| *at);
+    Ok(TailResponse {
+        first,
+        entries: entries.into_iter().map(|(_, leaf)| leaf).collect(),
+        head: head.to_vec(),
+        length,
+    })
+}
+
+/// What fits into one message.
+const TAIL_BYTES: usize = 1024 * 1024 - 64 * 1024;
