@@ -64,11 +64,11 @@ fn a_crash_after_the_commit_repeats_the_same_answer() {
 #[test]
 fn a_crash_before_the_commit_leaves_nothing() {
     let world = World::empty();
-    world.nodes[0].store.inner.set_full(true);
+    world.nodes[0].store.refuse_commit.store(true, Ordering::SeqCst);
     let items = [prepare(&world, "key", 1)];
     let full = ceremonies::run(&world.nodes[0].core, StepKind::Prepare, &items);
     assert_eq!(full.unwrap_err().kind, FaultKind::Unavailable);
-    world.nodes[0].store.inner.set_full(false);
+    world.nodes[0].store.refuse_commit.store(false, Ordering::SeqCst);
     assert!(world.nodes[0].audit().is_empty());
     assert!(matches!(run(&world, &items)[..], [Outcome::Done(_)]));
 }

@@ -69,17 +69,21 @@ impl Clock for TestClock {
     }
 }
 
-/// [`MemStore`] that counts, and refuses audit entries when it is told to.
+/// [`MemStore`] that counts, and refuses commits or audit entries when it is told to.
 #[derive(Default)]
 pub(crate) struct Spy {
     pub(crate) inner: MemStore,
     pub(crate) commits: AtomicUsize,
     pub(crate) refuse_audit: AtomicBool,
+    pub(crate) refuse_commit: AtomicBool,
 }
 
 impl Store for Spy {
     fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         self.commits.fetch_add(1, Ordering::SeqCst);
+        if self.refuse_commit.load(Ordering::SeqCst) {
+            return Err(StoreError::Full { free: 0, hard: 1 });
+        }
         self.inner.commit(batch)
     }
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
@@ -333,14 +337,28 @@ impl World {
         self.item_for(self.cluster.fingerprint(), context)
     }
 
+    /// As [`World::item`], made for another cluster's fingerprint.
     pub(crate) fn item_for(&self, cluster: &Fingerprint, context: &EncryptionContext) -> Vec<u8> {
-        let (name, version) = (KEY.parse().unwrap(), KeyVersion::FIRST);
-        let header = CiphertextHeader::new(Suite::Tdh2Ristretto255, cluster, name, version);
+        self.sealed_with(&self.header(cluster, KEY), cluster, context)
+    }
+
+    pub(crate) fn header(&self, cluster: &Fingerprint, key: &str) -> CiphertextHeader {
+        let suite = Suite::Tdh2Ristretto255;
+        CiphertextHeader::new(suite, cluster, key.parse().unwrap(), KeyVersion::FIRST)
+    }
+
+    /// A valid proof under this key and `cluster`, whatever the header says.
+    pub(crate) fn sealed_with(
+        &self,
+        header: &CiphertextHeader,
+        cluster: &Fingerprint,
+        context: &EncryptionContext,
+    ) -> Vec<u8> {
         let point = self.key_point();
         let binding = Binding::new(cluster.as_bytes(), KEY.as_bytes(), 1, &point);
-        let mut rng = UnwrapErr(SysRng);
-        let (kem, _) = tdh2::encapsulate(&binding, &context.label(), &header.to_bytes(), &mut rng);
-        CiphertextHead { header, kem: kem.to_bytes() }.to_bytes()
+        let (label, mut rng) = (context.label(), UnwrapErr(SysRng));
+        let (kem, _) = tdh2::encapsulate(&binding, &label, &header.to_bytes(), &mut rng);
+        CiphertextHead { header: header.clone(), kem: kem.to_bytes() }.to_bytes()
     }
 
     /// A good request of client 50 for one fresh item.

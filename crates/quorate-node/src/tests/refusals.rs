@@ -173,7 +173,7 @@ fn items_that_are_not_the_signed_ones_are_refused() {
 #[test]
 fn a_bad_item_of_a_batch_is_named_whatever_is_wrong_with_it() {
     let world = World::with_key();
-    let none = EncryptionContext::default();
+    let (none, ours) = (EncryptionContext::default(), *world.cluster.fingerprint());
     let last = |items: &mut Vec<u8>, at: usize| {
         let end = items.len();
         items[end - at] ^= 1;
@@ -193,6 +193,9 @@ fn a_bad_item_of_a_batch_is_named_whatever_is_wrong_with_it() {
         world.item(&context("tenant", "b")),
         world.item_for(&Fingerprint([9; 32]), &none),
         other_key,
+        // Proofs that hold, under headers that name something else.
+        world.sealed_with(&world.header(&ours, "other"), &ours, &none),
+        world.sealed_with(&world.header(&Fingerprint([9; 32]), KEY), &ours, &none),
         b"no ciphertext".to_vec(),
         Vec::new(),
     ];
