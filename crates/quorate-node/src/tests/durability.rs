@@ -1,7 +1,7 @@
 //! The audit entry comes first, whatever breaks; and what a caller who leaves leaves behind.
 
 use super::fixture::*;
-use crate::{api::Api, requests::Reply};
+use crate::api::Api;
 use quorate_rpc::{
     FaultKind, Peer,
     v1::{NodeEvaluateRequest, NodeStatusRequest, node_server::Node},
@@ -10,7 +10,7 @@ use quorate_types::*;
 use std::{
     future::Future,
     pin::pin,
-    sync::{Arc, Mutex, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     task::{Context, Waker},
     time::Duration,
 };
@@ -80,11 +80,14 @@ async fn a_handler_that_is_dropped_finishes_what_it_began() {
     let node = &world.nodes[0];
     let api = Api::new(Arc::clone(&node.core), 4);
     let before = node.audit().len();
+    // Nobody can compute yet, so that no call is over before it is dropped.
+    let held: Vec<_> = (0..2).map(|_| node.core.permits.take()).collect();
     for _ in 0..3 {
         let call = Node::evaluate(&api, message(&world, &world.ask()));
         // Polled once, so that the work is begun, then dropped: the caller has left.
         assert!(pin!(call).poll(&mut Context::from_waker(Waker::noop())).is_pending());
     }
+    drop(held);
     let patience = async {
         // The gauge falls last, after the share was used.
         while node.uses() < 3 || node.core.metrics.in_flight.get() > 0 {
@@ -95,7 +98,6 @@ async fn a_handler_that_is_dropped_finishes_what_it_began() {
     assert_eq!(node.audit().len() - before, 3);
     // Nothing is held: the next one is served.
     Node::evaluate(&api, message(&world, &world.ask())).await.unwrap();
-    assert_eq!(node.core.metrics.in_flight.get(), 0);
 }
 
 #[tokio::test]
@@ -119,42 +121,4 @@ async fn calls_that_are_made_and_dropped_do_not_pile_up_and_status_is_answered()
     drop(held);
     Node::evaluate(&api, message(&world, &world.ask())).await.unwrap();
     assert!(node.audit().len() - before <= 4, "three had been begun");
-}
-
-#[test]
-fn no_secret_is_logged_at_any_level() {
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-    impl std::io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let share = tracing::subscriber::with_default(subscriber, || {
-        let world = World::with_key();
-        assert!(matches!(world.bring(0, &world.ask()), Ok(Reply::Sealed(_))));
-        let mut bad = world.ask();
-        bad.items[0].truncate(10);
-        world.refused(0, &bad);
-        world.nodes[0].watch.share.lock().unwrap().clone().unwrap()
-    });
-    let text = lines.0.lock().unwrap().clone();
-    assert!(!text.is_empty());
-    for secret in [share.to_bytes().to_vec(), key(1).seed().to_vec()] {
-        let hex: String = secret.iter().map(|b| format!("{b:02x}")).collect();
-        let list = format!("{secret:?}");
-        for shown in [&secret[..8], &hex.as_bytes()[..16], &list.as_bytes()[1..20]] {
-            assert!(!text.windows(shown.len()).any(|w| w == shown));
-        }
-    }
 }
