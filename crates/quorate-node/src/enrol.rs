@@ -1,12 +1,14 @@
-//! A node joins its cluster, once: it pins the fingerprint and makes its store.
+//! A node joins its cluster, once: it makes its store, notes so in its identity's file, and
+//! pins the fingerprint.
 //!
-//! The pin lies beside the identity, not in the store. A node that has a pin and no store
-//! has lost its store, and must not start over (`quorate-store` refuses).
+//! The note lies in the file without which the node is nobody. A node whose identity says
+//! that it has joined, and that has no store, has lost it: it must not start over, whatever
+//! else is gone (`quorate-store` refuses).
 
 use crate::{
     config::Config,
     home::{self, HomeError},
-    kek::{self, KekError},
+    kek::{self, KekError, Membership},
 };
 use quorate_crypto::IdentityKey;
 use quorate_store::{Kek, Limits, OnPoison, Opening, SledStore, StoreError};
@@ -101,15 +103,18 @@ pub(crate) fn find_place(
     Ok(Place { cluster, me })
 }
 
-/// Opens the node's store. On the first start makes it and pins the cluster.
+/// Opens the node's store. On the first start makes it, notes that the node has joined, and
+/// pins the cluster.
 pub(crate) fn open_store(
     config: &Config,
     home: &Path,
     place: &Place,
     identity: &IdentityKey,
+    membership: Membership,
     kek: Kek,
     on_poison: Option<OnPoison>,
 ) -> Result<SledStore, EnrolError> {
+    let again = kek.clone();
     let opening = Opening {
         node: place.me.index,
         cluster: *place.cluster.fingerprint().as_bytes(),
@@ -118,18 +123,25 @@ pub(crate) fn open_store(
         limits: Limits::default(),
         on_poison,
     };
-    if pin(home)?.is_some() {
-        return Ok(SledStore::open(&config.store, opening)?);
-    }
-    // A crash between the two leaves a store without a pin: it is opened, then pinned.
-    let store = if is_missing_or_empty(&config.store) {
+    let pinned = pin(home)?.is_some();
+    let new = membership == Membership::New;
+    // A crash after the store was made leaves one of a node that has not joined: no share has
+    // come into it yet, and it is opened.
+    let store = if new && !pinned && is_missing_or_empty(&config.store) {
         SledStore::create(&config.store, opening)?
     } else {
         SledStore::open(&config.store, opening)?
     };
-    let fingerprint = format!("{}\n", place.cluster.fingerprint());
-    home::write_new(&home.join(PIN), fingerprint.as_bytes(), 0o644)?;
-    tracing::info!(fingerprint = %place.cluster.fingerprint(), "joined the cluster");
+    // A crash here: the node has a store and is still new. The next start finds both so.
+    if new {
+        kek::note_joined(&config.identity, identity, &again)?;
+    }
+    // A crash here: it has joined and pins at the next start; the store knows its cluster.
+    if !pinned {
+        let fingerprint = format!("{}\n", place.cluster.fingerprint());
+        home::write_new(&home.join(PIN), fingerprint.as_bytes(), 0o644)?;
+        tracing::info!(fingerprint = %place.cluster.fingerprint(), "joined the cluster");
+    }
     Ok(store)
 }
 
@@ -144,13 +156,13 @@ pub fn enrol(
     expected: Option<&Fingerprint>,
 ) -> Result<Fingerprint, EnrolError> {
     let kek = kek::load(&config.kek)?;
-    let identity = kek::open_identity(&config.identity, &kek)?;
+    let (identity, membership) = kek::open(&config.identity, &kek)?;
     let place = find_place(config, home, &identity)?;
     let got = *place.cluster.fingerprint();
     if let Some(expected) = expected.filter(|e| **e != got) {
         return Err(EnrolError::Fingerprint { expected: *expected, got });
     }
-    open_store(config, home, &place, &identity, kek, None)?.close()?;
+    open_store(config, home, &place, &identity, membership, kek, None)?.close()?;
     Ok(got)
 }
 

@@ -74,8 +74,28 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Home
         _ => HomeError::io("make", path)(error),
     })?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(HomeError::io("write", path))?;
+    sync_dir(path)
+}
+
+/// Makes a file's name durable.
+fn sync_dir(path: &Path) -> Result<(), HomeError> {
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(dir).and_then(|d| d.sync_all()).map_err(HomeError::io("sync", dir))
+}
+
+/// Writes a file in place of the one that is there, durable with its name when this returns.
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), HomeError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let beside = path.with_file_name(name);
+    match fs::remove_file(&beside) {
+        Ok(()) => {} // of an attempt that was cut short
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(HomeError::io("remove", &beside)(error)),
+    }
+    write_new(&beside, bytes, mode)?;
+    fs::rename(&beside, path).map_err(HomeError::io("replace", path))?;
+    sync_dir(path)
 }
 
 /// Reads a file of at most `max` bytes.

@@ -3,7 +3,7 @@
 use crate::{
     config::{self, KekSource},
     home::{self, HomeError},
-    kek::{self, KekError},
+    kek::{self, KekError, Membership},
 };
 use quorate_crypto::{
     IdentityKey,
@@ -111,7 +111,7 @@ pub fn init(options: &InitOptions) -> Result<NodeCard, InitError> {
     let kek = kek_of(options)?;
 
     let identity = IdentityKey::generate(&mut UnwrapErr(SysRng));
-    let sealed = kek::seal_identity(&identity, &kek, &Cost::DEFAULT)?;
+    let sealed = kek::seal_identity(&identity, &kek, &Cost::DEFAULT, Membership::New)?;
     let card = NodeCard::sign(entry(options, &identity), &identity);
     home::write_new(&identity_file, sealed.as_bytes(), 0o600)?;
     home::write_new(&toml, toml_text(options).as_bytes(), 0o600)?;

@@ -73,8 +73,27 @@ pub const MIN_PASSPHRASE: usize = 12;
 const MAX_PASSPHRASE: u64 = 4096;
 /// Largest identity file: an envelope in base64.
 const MAX_IDENTITY: u64 = 16 * 1024;
-/// What the envelope holds; bound by its seal.
-const CONTEXT: &[u8] = b"quorate node identity key";
+
+/// Whether a node has ever had a store. It stands in the identity's own file, bound by its
+/// seal: a node that has kept nothing but its identity still knows that it was a member,
+/// and does not begin anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Membership {
+    /// `init` has made the identity; no store was ever made.
+    New,
+    /// The node has joined its cluster.
+    Joined,
+}
+
+impl Membership {
+    /// What the envelope holds; bound by its seal.
+    const fn context(self) -> &'static [u8] {
+        match self {
+            Self::New => b"quorate node identity key, of a node that has not joined",
+            Self::Joined => b"quorate node identity key",
+        }
+    }
+}
 
 /// Fetches the key-encryption key.
 ///
@@ -110,13 +129,23 @@ pub(crate) fn seal_identity(
     identity: &IdentityKey,
     kek: &Kek,
     cost: &Cost,
+    membership: Membership,
 ) -> Result<String, EnvelopeError> {
     let (secret, mut rng) = (keyfile::plain_bytes(identity), UnwrapErr(SysRng));
+    let context = membership.context();
     let sealed = match kek {
-        Kek::Key(key) => envelope::seal_with_key(key, CONTEXT, &secret, &mut rng)?,
-        Kek::Passphrase(p) => envelope::seal_with_passphrase(p, CONTEXT, &secret, cost, &mut rng)?,
+        Kek::Key(key) => envelope::seal_with_key(key, context, &secret, &mut rng)?,
+        Kek::Passphrase(p) => envelope::seal_with_passphrase(p, context, &secret, cost, &mut rng)?,
     };
     Ok(armor::encode(Title::SEALED_IDENTITY, &sealed))
+}
+
+/// Notes in an identity's file that its node has joined, durable when this returns. A crash
+/// leaves the file as it was or as it will be.
+pub(crate) fn note_joined(path: &Path, identity: &IdentityKey, kek: &Kek) -> Result<(), KekError> {
+    let sealed = seal_identity(identity, kek, &Cost::DEFAULT, Membership::Joined)
+        .map_err(|error| KekError::Envelope { path: path.to_owned(), error })?;
+    Ok(home::replace(path, sealed.as_bytes(), 0o600)?)
 }
 
 /// Opens the identity in a file.
@@ -124,15 +153,29 @@ pub(crate) fn seal_identity(
 /// # Errors
 /// [`KekError`].
 pub fn open_identity(path: &Path, kek: &Kek) -> Result<IdentityKey, KekError> {
+    open(path, kek).map(|(identity, _)| identity)
+}
+
+/// Opens the identity in a file, with what it says of its node.
+pub(crate) fn open(path: &Path, kek: &Kek) -> Result<(IdentityKey, Membership), KekError> {
     let text = home::read_text(path, MAX_IDENTITY)?;
     let sealed = armor::decode(Title::SEALED_IDENTITY, &text)
         .map_err(|error| KekError::Armor { path: path.to_owned(), error })?;
-    let secret: Zeroizing<Vec<u8>> = match kek {
-        Kek::Key(key) => envelope::open_with_key(key, CONTEXT, &sealed),
-        Kek::Passphrase(p) => envelope::open_with_passphrase(p, CONTEXT, &sealed, &Cost::FLOOR),
-    }
-    .map_err(|error| KekError::Envelope { path: path.to_owned(), error })?;
+    let opened = |membership: Membership| match kek {
+        Kek::Key(key) => envelope::open_with_key(key, membership.context(), &sealed),
+        Kek::Passphrase(p) => {
+            envelope::open_with_passphrase(p, membership.context(), &sealed, &Cost::FLOOR)
+        }
+    };
+    let (secret, membership): (Zeroizing<Vec<u8>>, _) = match opened(Membership::Joined) {
+        Ok(secret) => (secret, Membership::Joined),
+        Err(error) => match opened(Membership::New) {
+            Ok(secret) => (secret, Membership::New),
+            Err(_) => return Err(KekError::Envelope { path: path.to_owned(), error }),
+        },
+    };
     let plain = Zeroizing::new(armor::encode(Title::IDENTITY, &secret));
     keyfile::read(&plain, None, &Cost::FLOOR)
+        .map(|identity| (identity, membership))
         .map_err(|error| KekError::Identity { path: path.to_owned(), error })
 }

@@ -151,7 +151,7 @@ fn prepare(
     failed: CancellationToken,
 ) -> Result<(Arc<Core>, Arc<SledStore>), StartError> {
     let kek = kek::load(&config.kek)?;
-    let identity = kek::open_identity(&config.identity, &kek)?;
+    let (identity, membership) = kek::open(&config.identity, &kek)?;
     let place = enrol::find_place(config, home, &identity)?;
     let on_poison = {
         let failed = failed.clone();
@@ -160,7 +160,9 @@ fn prepare(
             failed.cancel();
         })
     };
-    let store = Arc::new(enrol::open_store(config, home, &place, &identity, kek, Some(on_poison))?);
+    let opened =
+        enrol::open_store(config, home, &place, &identity, membership, kek, Some(on_poison));
+    let store = Arc::new(opened?);
     let limits = CoreLimits {
         window: config.clock_window(),
         replay_entries: config.replay_entries,

@@ -97,6 +97,55 @@ async fn a_node_that_lost_its_store_or_found_another_cluster_does_not_start() {
     assert!(refused.to_string().contains("another cluster"), "{refused}");
 }
 
+/// What the data directory and its surroundings can lose, each by itself and together: with the
+/// store gone the node never begins anew, though everything else that says so is gone too.
+#[tokio::test]
+async fn a_node_that_keeps_only_its_identity_knows_that_it_was_a_member() {
+    for also_pin in [false, true] {
+        let laid = Laid::out();
+        laid.start(1).await.unwrap().stop().await;
+        fs::remove_dir_all(laid.home(1).join("store")).unwrap();
+        if also_pin {
+            fs::remove_file(laid.home(1).join("fingerprint")).unwrap();
+        }
+        let refused = laid.start(1).await.unwrap_err();
+        let missing =
+            matches!(refused, StartError::Enrol(EnrolError::Store(StoreError::Missing { .. })));
+        assert!(missing, "{refused}");
+        assert!(!laid.home(1).join("store").exists(), "nothing was begun");
+    }
+    // The pin alone can be made again: the store knows its cluster.
+    let laid = Laid::out();
+    laid.start(1).await.unwrap().stop().await;
+    fs::remove_file(laid.home(1).join("fingerprint")).unwrap();
+    laid.start(1).await.unwrap().stop().await;
+    assert!(laid.home(1).join("fingerprint").exists());
+}
+
+/// A first start that was cut short between any two of its durable writes is finished by the
+/// next, and from then on the node is a member.
+#[tokio::test]
+async fn a_first_start_that_was_cut_short_is_finished() {
+    // After the store, before the note in the identity's file.
+    let laid = Laid::out();
+    let new = fs::read(laid.home(1).join("identity.key")).unwrap();
+    laid.start(1).await.unwrap().stop().await;
+    let joined = fs::read(laid.home(1).join("identity.key")).unwrap();
+    assert_ne!(new, joined);
+    fs::write(laid.home(1).join("identity.key"), &new).unwrap();
+    fs::remove_file(laid.home(1).join("fingerprint")).unwrap();
+    laid.start(1).await.unwrap().stop().await;
+    fs::remove_dir_all(laid.home(1).join("store")).unwrap();
+    assert!(laid.start(1).await.is_err(), "it has joined");
+
+    // While the identity's file was replaced.
+    let laid = Laid::out();
+    fs::write(laid.home(1).join("identity.key.new"), b"half of it").unwrap();
+    laid.start(1).await.unwrap().stop().await;
+    assert!(!laid.home(1).join("identity.key.new").exists());
+    laid.start(1).await.unwrap().stop().await;
+}
+
 #[tokio::test]
 async fn two_processes_never_share_a_store() {
     let laid = Laid::out();
