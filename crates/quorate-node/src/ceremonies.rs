@@ -5,7 +5,7 @@
 //! the step's own: persist, audit, send. A crash between any two loses nothing, since the
 //! conductor asks again and the same request gives the same bytes.
 
-use crate::{core::Core, locks::Subject as Lock, records};
+use crate::{core::Core, locks::Subject as Lock, records, unlogged};
 use quorate_ceremony::{Fault as StepFault, Me, Request, Step, StepKind, Subject, fault, perform};
 use quorate_rpc::{Fault, v1};
 use quorate_store::{Batch, StoreError};
@@ -74,9 +74,12 @@ fn take_round(waiting: &mut VecDeque<Item>) -> Vec<Item> {
 
 fn round(core: &Core, items: Vec<Item>) -> Result<Vec<(usize, v1::StepResult)>, Fault> {
     let steps = perform_all(core, items)?;
-    persist(core, &steps)?;
+    // A step is done once and logged again whenever it is asked for; an order it brought along
+    // is applied once, and has a mark until it is logged.
+    unlogged::settle(core)?;
+    persist(core, &steps).inspect_err(|_| core.unlogged.doubt())?;
     let events: Vec<Event> = steps.iter().flat_map(|(_, _, s)| s.audit.clone()).collect();
-    core.log_all(events)?;
+    unlogged::log(core, events)?;
     Ok(steps.into_iter().map(|(at, _, step)| (at, result(step))).collect())
 }
 
@@ -98,11 +101,15 @@ fn perform_all(core: &Core, items: Vec<Item>) -> Result<Vec<Done>, Fault> {
 /// One commit for all; one for each only where all together are above the store's limit.
 fn persist(core: &Core, steps: &[Done]) -> Result<(), Fault> {
     let put = |batch: Batch, step: &Step| {
+        let batch = unlogged::mark(core, batch, &step.audit);
         records::put_changes(batch, &step.persist, || {
             core.order_sequence.fetch_add(1, Ordering::SeqCst) + 1
         })
     };
-    let commit = |batch: Batch| if batch.is_empty() { Ok(()) } else { core.store.commit(batch) };
+    let commit = |batch: Batch| match batch.is_empty() {
+        true => Ok(()),
+        false => core.store.commit(core.unlogged.sweep(Batch::new()).and(batch)),
+    };
     let all = steps.iter().try_fold(Batch::new(), |batch, (_, _, step)| put(batch, step));
     let result = match all.and_then(commit) {
         Err(StoreError::BatchLength { .. } | StoreError::BatchBytes { .. }) => {

@@ -11,6 +11,7 @@ use crate::{
     permits::Permits,
     replay::{ReplayCache, ReplayLimits},
     sessions::Sessions,
+    unlogged::Unlogged,
 };
 use quorate_crypto::{IdentityKey, PublicKey};
 use quorate_rpc::{Fault, FaultKind};
@@ -54,6 +55,7 @@ pub(crate) struct Core {
     pub(crate) metrics: Metrics,
     /// The sequence number of the newest order.
     pub(crate) order_sequence: AtomicU64,
+    pub(crate) unlogged: Unlogged,
     replay: Mutex<ReplayCache>,
     draining: AtomicBool,
     /// Cancelled once a write has failed: the process must end.
@@ -91,6 +93,7 @@ impl Core {
             locks: Locks::default(),
             metrics: Metrics::new(),
             order_sequence: AtomicU64::new(0),
+            unlogged: Unlogged::default(),
             replay: Mutex::new(replay),
             draining: AtomicBool::new(false),
             failed,

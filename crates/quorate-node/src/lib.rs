@@ -38,6 +38,7 @@ mod sessions;
 mod startup;
 #[cfg(test)]
 mod tests;
+mod unlogged;
 mod views;
 
 pub use config::{Config, ConfigError, KekSource, LogFormat};

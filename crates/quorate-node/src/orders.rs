@@ -5,6 +5,7 @@ use crate::{
     core::Core,
     locks::Subject,
     records::{self, RecordError},
+    unlogged,
 };
 use quorate_ceremony::{ChainFault, Follow, chain::follow};
 use quorate_crypto::{PublicKey, hash::Label};
@@ -34,6 +35,7 @@ pub(crate) fn submit(core: &Core, bytes: &[u8]) -> Result<(Applied, Hash), Fault
     let _held = core.locks.hold([subject(&order)].into());
     let failed = |e: RecordError| e.fault(core);
     if records::order(&*core.store, &hash).map_err(failed)?.is_some() {
+        unlogged::settle(core)?;
         return Ok((Applied::Before, hash));
     }
     order.check_fresh(core.now().wall).map_err(|e| order_fault(&e))?;
@@ -50,8 +52,10 @@ pub(crate) fn submit(core: &Core, bytes: &[u8]) -> Result<(Applied, Hash), Fault
         ));
     }
     in_sequence(core, &order)?;
-    apply(core, &order).map_err(failed)?;
-    core.log(Event::Order { order: hash })?;
+    let event = vec![Event::Order { order: hash }];
+    apply(core, &order, &event).map_err(failed)?;
+    // A crash here: the order holds, and its mark has it logged at the next start.
+    unlogged::log(core, event)?;
     tracing::info!(order = %hash, action = word(&order.order().action), "applied an order");
     Ok((Applied::Now, hash))
 }
@@ -150,9 +154,10 @@ fn forked(core: &Core, first: &Hash, second: &VerifiedOrder) -> Result<Fault, Fa
 }
 
 /// Durable first, then in memory, so that memory never shows what a crash takes back.
-fn apply(core: &Core, order: &VerifiedOrder) -> Result<(), RecordError> {
+fn apply(core: &Core, order: &VerifiedOrder, event: &[Event]) -> Result<(), RecordError> {
     let sequence = core.order_sequence.fetch_add(1, Ordering::SeqCst) + 1;
-    let mut batch = records::put_order(Batch::new(), order, sequence);
+    let batch = unlogged::mark(core, core.unlogged.sweep(Batch::new()), event);
+    let mut batch = records::put_order(batch, order, sequence);
     match &order.order().action {
         Action::CreateKey(create) => {
             core.store.commit(batch)?;

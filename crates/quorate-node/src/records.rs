@@ -7,6 +7,7 @@
 //!           'h' ‖ key name                 hash of the key chain's newest order
 //!           'x' ‖ order hash               a second order after the same one (evidence)
 //!           'c' ‖ client key               1 known, 2 revoked
+//!           'u' ‖ order hash               length of the log when it was applied: until logged
 //! records   's' ‖ name ‖ 0 ‖ version u32   Standing
 //!           'v' ‖ name ‖ 0 ‖ version u32   serving epoch's number: only while it serves
 //!           'r' ‖ name ‖ 0 ‖ version u32   KeyRecord (birth certificate)
@@ -154,6 +155,31 @@ pub(crate) fn put_order(batch: Batch, order: &VerifiedOrder, sequence: u64) -> B
     match order.order().chain() {
         Some(chain) => batch.put(Tree::Orders, head_key(&chain), hash.as_bytes().to_vec()),
         None => batch,
+    }
+}
+
+/// Marks an applied order until it is logged; `length` is the log's.
+pub(crate) fn put_mark(batch: Batch, order: &Hash, length: u64) -> Batch {
+    batch.put(Tree::Orders, tagged(b'u', order.as_bytes()), length.to_be_bytes().to_vec())
+}
+
+/// Takes an order's mark away.
+pub(crate) fn delete_mark(batch: Batch, order: &Hash) -> Batch {
+    batch.delete(Tree::Orders, tagged(b'u', order.as_bytes()))
+}
+
+/// All marked orders, each with the log's length when it was applied.
+pub(crate) fn marks(store: &dyn Store) -> Read<Vec<(Hash, u64)>> {
+    let (mut after, mut all) = (vec![b'u'], Vec::new());
+    loop {
+        let page = store.scan(Tree::Orders, b"u", Some(&after), PAGE)?;
+        for (key, length) in &page {
+            let order = key.get(1..).and_then(|k| k.try_into().ok()).map(Hash);
+            let length = length[..].try_into().ok().map(u64::from_be_bytes);
+            all.push(order.zip(length).ok_or(RecordError::Damaged("mark of an order"))?);
+        }
+        let Some((last, _)) = page.last() else { return Ok(all) };
+        after.clone_from(last);
     }
 }
 

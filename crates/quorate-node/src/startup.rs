@@ -4,7 +4,7 @@ use crate::{
     core::Core,
     home,
     orders::{self, Applied},
-    records,
+    records, unlogged,
 };
 use quorate_rpc::Fault;
 use quorate_types::{
@@ -27,6 +27,7 @@ pub(crate) fn load(core: &Core) -> Result<(), Fault> {
     }
     let sequence = records::last_sequence(&*core.store).map_err(failed)?;
     core.order_sequence.store(sequence, Ordering::SeqCst);
+    unlogged::settle(core)?;
     refill_replay(core)
 }
 

@@ -7,3 +7,4 @@ mod forgeries;
 mod orders;
 mod refusals;
 mod replays;
+mod unlogged;

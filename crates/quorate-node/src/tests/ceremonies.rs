@@ -61,6 +61,31 @@ fn a_crash_after_the_commit_repeats_the_same_answer() {
     assert_eq!(run(&world, &[item]), again);
 }
 
+/// The order that came with the step is applied once; its entry must not be lost with the step's.
+#[test]
+fn an_order_that_a_step_brought_is_logged_whatever_failed_after_its_commit() {
+    for crash in [false, true] {
+        let mut world = World::empty();
+        let item = prepare(&world, "key", 1);
+        let order = world.create("key", 1, Hash::default());
+        let order = VerifiedOrder::verify(&world.cluster, &order).unwrap().hash();
+        world.nodes[0].store.refuse_audit.store(true, Ordering::SeqCst);
+        let core = Arc::clone(&world.nodes[0].core);
+        ceremonies::run(&core, StepKind::Prepare, std::slice::from_ref(&item)).unwrap_err();
+        drop(core);
+        world.nodes[0].store.refuse_audit.store(false, Ordering::SeqCst);
+        if crash {
+            world.restart(0, LIMITS);
+            assert_eq!(world.nodes[0].logged_orders(), [order], "before anything was asked");
+        }
+        run(&world, std::slice::from_ref(&item));
+        assert_eq!(world.nodes[0].logged_orders(), [order]);
+        world.restart(0, LIMITS);
+        run(&world, std::slice::from_ref(&item));
+        assert_eq!(world.nodes[0].logged_orders(), [order]);
+    }
+}
+
 #[test]
 fn a_crash_before_the_commit_leaves_nothing() {
     let world = World::empty();

@@ -150,6 +150,15 @@ impl TestNode {
         leaves.iter().map(|(_, leaf)| AuditEntry::from_bytes(leaf).unwrap()).collect()
     }
 
+    /// The orders that stand in the log, as often as they do.
+    pub(crate) fn logged_orders(&self) -> Vec<Hash> {
+        let order = |event| match event {
+            Event::Order { order } => Some(order),
+            _ => None,
+        };
+        self.audit().into_iter().filter_map(|entry| order(entry.event)).collect()
+    }
+
     pub(crate) fn uses(&self) -> usize {
         self.watch.used_at.lock().unwrap().len()
     }
