@@ -4,6 +4,8 @@
 //! The image is built by `deploy/Dockerfile` itself, with base images made on this machine and a
 //! build stage that hands out the programs of this test run (`tests/docker/base-images.sh`).
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, outside of `#[test]` functions")]
+
 use quorate_tests::binary;
 use std::{
     io::Write,
