@@ -324,6 +324,17 @@ pub enum Order {
         /// The order's file
         file: PathBuf,
     },
+    /// Order: of two orders that follow the same one, say which stays
+    ///
+    /// Nodes that have seen both take no further order of their chain until then.
+    Resolve {
+        /// The order that stays: its hash, the beginning of it, or its file
+        stays: String,
+        /// The order that falls, with all that was chained after it
+        falls: String,
+        #[command(flatten)]
+        order: OrderOut,
+    },
     /// Orders that the cluster knows
     List,
 }

@@ -8,3 +8,4 @@ pub mod crypt;
 pub mod key;
 pub mod keygen;
 pub mod order;
+pub mod resolve;

@@ -51,6 +51,9 @@ pub async fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Order(Order::Show { file }) => cmd::order::show(global, file)?,
         Command::Order(Order::Sign { file, yes }) => cmd::order::sign(global, file, *yes)?,
         Command::Order(Order::Submit { file }) => cmd::order::submit_file(global, file).await?,
+        Command::Order(Order::Resolve { stays, falls, order }) => {
+            cmd::resolve::run(global, stays, falls, order).await?
+        }
         Command::Order(Order::List) => cmd::order::list(global).await?,
         Command::WhoOwns { key } => cmd::key::who_owns(global, key).await?,
         Command::Audit(Audit::Tail { index, count }) => {

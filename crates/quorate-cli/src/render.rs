@@ -1,8 +1,8 @@
 //! Rosters, orders and keys as people read them.
 
 use quorate_types::{
-    Action, Committee, CreateKey, Holding, Millis, NodeIndex, Order, Ownership, Roster,
-    coalition::MAX_COALITIONS,
+    Action, ChainId, Committee, CreateKey, Holding, Millis, NodeIndex, Order, Ownership,
+    ResolveFork, Roster, coalition::MAX_COALITIONS,
 };
 use serde_json::{Value, json};
 
@@ -119,6 +119,7 @@ pub fn order(order: &Order, roster: &Roster) -> (Vec<String>, Value) {
             vec!["REVOKE CLIENT, at once and for ever".into(), format!("  public key    {client}")],
             json!({ "action": "revoke-client", "key": client.to_string() }),
         ),
+        Action::ResolveFork(fork) => resolve_fork(fork),
     };
     lines.extend([
         format!("  cluster       {} ({})", roster.cluster, order.fingerprint),
@@ -133,6 +134,28 @@ pub fn order(order: &Order, roster: &Roster) -> (Vec<String>, Value) {
     json["issued_at"] = json!(order.issued_at.0);
     json["expires_at"] = json!(order.expires_at.0);
     json["predecessor"] = json!(order.predecessor.to_string());
+    (lines, json)
+}
+
+fn resolve_fork(fork: &ResolveFork) -> (Vec<String>, Value) {
+    let chain = match &fork.chain {
+        ChainId::Policy => "policy and clients".to_owned(),
+        ChainId::Key(name) => format!("key {name}"),
+    };
+    let lines = vec![
+        format!("RESOLVE FORK of the orders for {chain}"),
+        format!("  stays         order {}", fork.stays),
+        format!("  falls         order {}, and all that was chained after it", fork.falls),
+    ];
+    let json = json!({
+        "action": "resolve-fork",
+        "chain": match &fork.chain {
+            ChainId::Policy => json!("policy"),
+            ChainId::Key(name) => json!({ "key": name.as_str() }),
+        },
+        "stays": fork.stays.to_string(),
+        "falls": fork.falls.to_string(),
+    });
     (lines, json)
 }
 

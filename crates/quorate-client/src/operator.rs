@@ -14,7 +14,7 @@ use quorate_crypto::{IdentityKey, PublicKey};
 use quorate_rpc::{Channel, Deadline, DialOptions, Dialer};
 use quorate_types::{
     Action, AuditEntry, Cluster, Endpoint, Format, Hash, KeyName, KeyRecord, Millis, NodeIndex,
-    Order, PartyName, SignedOrder, VerifiedKey, VerifiedOrder,
+    Order, PartyName, SignedOrder, VerifiedKey, VerifiedOrder, fork::fallen,
 };
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -345,12 +345,14 @@ fn clients_of(orders: &[VerifiedOrder]) -> Vec<ClientEntry> {
         let new = || ClientEntry { name: None, client, revoked: false, grants: Vec::new() };
         change(clients.entry(client).or_insert_with(new));
     };
-    for order in orders {
+    let fallen = fallen(orders);
+    for order in orders.iter().filter(|o| !fallen.contains(&o.hash())) {
         match &order.order().action {
             Action::AddClient { name, client } => {
                 entry(*client, &mut |c| c.name = Some(name.clone()));
             }
             Action::RevokeClient { client } => entry(*client, &mut |c| c.revoked = true),
+            Action::ResolveFork(_) => {}
             Action::CreateKey(create) => {
                 for grant in &create.grants {
                     entry(grant.client, &mut |c| {

@@ -248,6 +248,7 @@ impl State {
     }
 
     /// All orders that any node knows, by time of issue: nodes that were away lack some.
+    /// Those that ended a fork come first, so that what fell is not taken for one again.
     async fn gather_orders(&self, deadline: Deadline) -> Result<Vec<Vec<u8>>, Fault> {
         let outcome = self
             .pool
@@ -270,7 +271,7 @@ impl State {
             return Err(Fault::unavailable("no node could be asked for its orders"));
         }
         let mut seen = HashSet::new();
-        let mut orders: Vec<(u64, Vec<u8>)> = Vec::new();
+        let mut orders: Vec<(bool, u64, Vec<u8>)> = Vec::new();
         for bytes in outcome.answers.into_iter().flat_map(|(_, all)| all) {
             // A node cannot slip in what operators did not sign.
             let Ok(signed) = SignedOrder::from_bytes(&bytes) else { continue };
@@ -278,11 +279,12 @@ impl State {
                 continue;
             }
             if let Ok(order) = VerifiedOrder::verify(&self.cluster, &signed) {
-                orders.push((order.order().issued_at.0, bytes));
+                let link = order.resolves().is_none();
+                orders.push((link, order.order().issued_at.0, bytes));
             }
         }
         orders.sort();
-        Ok(orders.into_iter().map(|(_, bytes)| bytes).collect())
+        Ok(orders.into_iter().map(|(_, _, bytes)| bytes).collect())
     }
 }
 

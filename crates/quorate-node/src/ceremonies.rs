@@ -5,7 +5,7 @@
 //! the step's own: persist, audit, send. A crash between any two loses nothing, since the
 //! conductor asks again and the same request gives the same bytes.
 
-use crate::{core::Core, locks::Subject as Lock, records, unlogged};
+use crate::{core::Core, forks, locks::Subject as Lock, records, unlogged};
 use quorate_ceremony::{Fault as StepFault, Me, Request, Step, StepKind, Subject, fault, perform};
 use quorate_rpc::{Fault, v1};
 use quorate_store::{Batch, StoreError};
@@ -93,7 +93,7 @@ fn perform_all(core: &Core, items: Vec<Item>) -> Result<Vec<Done>, Fault> {
         let _permit = core.permits.take();
         let state = records::load_state(&*core.store, &subject).map_err(|e| e.fault(core))?;
         let step = perform(&me, &subject, &state, &request, core.now().wall, &mut rng);
-        steps.push((at, subject, step));
+        steps.push((at, subject, forks::guard(core, &request, step)?));
     }
     Ok(steps)
 }

@@ -29,6 +29,14 @@ impl Clients {
         all.entry(client).or_insert(Standing::Known);
     }
 
+    /// Forgets a client that no order names any more; a revoked one stays so.
+    pub(crate) fn forget(&self, client: &PublicKey) {
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if all.get(client) == Some(&Standing::Known) {
+            all.remove(client);
+        }
+    }
+
     pub(crate) fn revoke(&self, client: PublicKey) {
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
         all.insert(client, Standing::Revoked);
@@ -45,6 +53,7 @@ mod tests {
         let (clients, key) = (Clients::default(), IdentityKey::from_seed(&[1; 32]).public());
         clients.revoke(key);
         clients.add(key);
+        clients.forget(&key);
         assert_eq!(clients.standing(&key), Some(Standing::Revoked));
     }
 }

@@ -19,6 +19,7 @@ mod core;
 mod decide;
 pub mod enrol;
 mod evaluator;
+mod forks;
 pub mod harden;
 pub mod home;
 mod http;

@@ -3,18 +3,18 @@
 use crate::{
     clients::Standing,
     core::Core,
+    forks::{self, End},
     locks::Subject,
     records::{self, RecordError},
     unlogged,
 };
 use quorate_ceremony::{ChainFault, Follow, chain::follow};
-use quorate_crypto::{PublicKey, hash::Label};
 use quorate_rpc::{Fault, FaultKind};
 use quorate_store::Batch;
 use quorate_types::{
     Action, ChainId, Event, Format, Hash, KeyName, OrderError, SignedOrder, VerifiedOrder,
 };
-use std::{collections::BTreeSet, sync::atomic::Ordering};
+use std::sync::atomic::Ordering;
 
 /// What became of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,10 @@ pub(crate) fn submit(core: &Core, bytes: &[u8]) -> Result<(Applied, Hash), Fault
     let hash = order.hash();
     let _held = core.locks.hold([subject(&order)].into());
     let failed = |e: RecordError| e.fault(core);
-    if records::order(&*core.store, &hash).map_err(failed)?.is_some() {
+    if let Some(fault) = forks::fell(core, &hash)? {
+        return Err(fault);
+    }
+    if forks::holds(core, &hash)? {
         unlogged::settle(core)?;
         return Ok((Applied::Before, hash));
     }
@@ -51,17 +54,22 @@ pub(crate) fn submit(core: &Core, bytes: &[u8]) -> Result<(Applied, Hash), Fault
             ),
         ));
     }
-    in_sequence(core, &order)?;
-    let event = vec![Event::Order { order: hash }];
-    apply(core, &order, &event).map_err(failed)?;
+    if let Some(chain) = order.order().chain() {
+        in_sequence(core, &chain, &order)?;
+        if let Some(fault) = forks::blocked(core, &chain)? {
+            return Err(fault);
+        }
+    }
+    let events = apply(core, &order).map_err(failed)?;
     // A crash here: the order holds, and its mark has it logged at the next start.
-    unlogged::log(core, event)?;
+    unlogged::log(core, events)?;
     tracing::info!(order = %hash, action = word(&order.order().action), "applied an order");
     Ok((Applied::Now, hash))
 }
 
 fn subject(order: &VerifiedOrder) -> Subject {
-    match order.order().chain() {
+    let resolved = order.resolves().map(|fork| fork.chain.clone());
+    match order.order().chain().or(resolved) {
         Some(ChainId::Key(name)) => Subject::Key(name),
         Some(ChainId::Policy) | None => Subject::Policy,
     }
@@ -72,23 +80,23 @@ const fn word(action: &Action) -> &'static str {
         Action::CreateKey(_) => "create key",
         Action::AddClient { .. } => "add client",
         Action::RevokeClient { .. } => "revoke client",
+        Action::ResolveFork(_) => "resolve fork",
     }
 }
 
 /// The next of its chain. Of two that follow one order the first stays.
-fn in_sequence(core: &Core, order: &VerifiedOrder) -> Result<(), Fault> {
-    let Some(chain) = order.order().chain() else { return Ok(()) };
+fn in_sequence(core: &Core, chain: &ChainId, order: &VerifiedOrder) -> Result<(), Fault> {
     let failed = |e: RecordError| e.fault(core);
     let verify = |signed: &SignedOrder| {
         VerifiedOrder::verify(&core.cluster, signed)
             .map_err(|_| failed(RecordError::Damaged("order")))
     };
     let store = &*core.store;
-    let head = records::head_order(store, &chain).map_err(failed)?;
+    let head = records::head_order(store, chain).map_err(failed)?;
     let head = head.as_ref().map(verify).transpose()?;
     match follow(head.as_ref(), order) {
         Ok(Follow::Known | Follow::Next) => return Ok(()),
-        Err(ChainFault::Forked { first, .. }) => return Err(forked(core, &first, order)?),
+        Err(ChainFault::Forked { first, .. }) => return Err(forks::note(core, &first, order)?),
         // It names the newest, and breaks a rule about what follows it.
         Err(fault @ ChainFault::Sequence(_)) => {
             return Err(Fault::new(FaultKind::InvalidArgument, fault.to_string()));
@@ -97,16 +105,16 @@ fn in_sequence(core: &Core, order: &VerifiedOrder) -> Result<(), Fault> {
     }
     // Behind the head: an order that follows one of the past is a fork too.
     let mut later = head;
-    for _ in 0..MAX_BACK {
+    for _ in 0..forks::MAX_BACK {
         let Some(link) = &later else { break };
         let before = link.order().predecessor;
         if before == order.order().predecessor {
             let first = link.hash();
-            return Err(forked(core, &first, order)?);
+            return Err(forks::note(core, &first, order)?);
         }
         later = records::order(store, &before).map_err(failed)?.as_ref().map(verify).transpose()?;
     }
-    let text = match records::head(store, &chain).map_err(failed)? {
+    let text = match records::head(store, chain).map_err(failed)? {
         Some(head) => format!(
             "the newest order of this chain here is {head}; the order must name it, or bring the \
              ones between first"
@@ -116,66 +124,51 @@ fn in_sequence(core: &Core, order: &VerifiedOrder) -> Result<(), Fault> {
     Err(Fault::new(FaultKind::FailedPrecondition, text))
 }
 
-/// How far back a fork is looked for.
-const MAX_BACK: usize = 64;
-
-/// Keeps the evidence, and names who signed both.
-fn forked(core: &Core, first: &Hash, second: &VerifiedOrder) -> Result<Fault, Fault> {
-    let failed = |e: RecordError| e.fault(core);
-    let store = &*core.store;
-    let stays = records::order(store, first).map_err(failed)?;
-    let both: Vec<String> = stays.map_or_else(Vec::new, |stays| {
-        let signers = |signed: &SignedOrder| -> BTreeSet<PublicKey> {
-            let operator = |k: &PublicKey| core.roster().is_operator(k);
-            signed.0.valid(Label::SIG_ORDER, core.fingerprint(), operator).collect()
-        };
-        let (a, b) = (signers(&stays), signers(second.signed()));
-        let named = |key: &&PublicKey| {
-            core.roster().operators.iter().find(|o| o.key == **key).map(|o| o.name.to_string())
-        };
-        a.intersection(&b).filter_map(|k| named(&k)).collect()
-    });
-    if records::fork(store, first).map_err(failed)?.is_none() {
-        let batch = records::put_fork(Batch::new(), first, second.signed());
-        store.commit(batch).map_err(|e| core.store_fault(&e))?;
-        tracing::warn!(
-            stays = %first, refused = %second.hash(), signed_both = both.join(", "),
-            "two orders follow one"
-        );
+/// Durable first, then in memory, so that memory never shows what a crash takes back. Gives
+/// what is to be logged.
+fn apply(core: &Core, order: &VerifiedOrder) -> Result<Vec<Event>, RecordError> {
+    let end = match order.resolves() {
+        Some(fork) => forks::end(core, order, fork)?,
+        None => End::default(),
+    };
+    let applied: Vec<&VerifiedOrder> = end.joins.iter().chain([order]).collect();
+    let events: Vec<Event> = applied.iter().map(|o| Event::Order { order: o.hash() }).collect();
+    let mut batch = core.unlogged.sweep(Batch::new()).and(end.batch);
+    for order in &applied {
+        batch = put(core, batch, order);
     }
-    let who = if both.is_empty() { "nobody".to_owned() } else { both.join(", ") };
-    Ok(Fault::new(
-        FaultKind::AlreadyExists,
-        format!(
-            "order {first} has taken this place in its chain; it stays, this one is refused. \
-             Signed both: {who}"
-        ),
-    ))
+    core.store.commit(unlogged::mark(core, batch, &events))?;
+    end.forgotten.iter().for_each(|client| core.clients.forget(client));
+    applied.iter().for_each(|order| show(core, order));
+    Ok(events)
 }
 
-/// Durable first, then in memory, so that memory never shows what a crash takes back.
-fn apply(core: &Core, order: &VerifiedOrder, event: &[Event]) -> Result<(), RecordError> {
+/// What an order changes in the store.
+fn put(core: &Core, batch: Batch, order: &VerifiedOrder) -> Batch {
     let sequence = core.order_sequence.fetch_add(1, Ordering::SeqCst) + 1;
-    let batch = unlogged::mark(core, core.unlogged.sweep(Batch::new()), event);
-    let mut batch = records::put_order(batch, order, sequence);
+    let batch = records::put_order(batch, order, sequence);
     match &order.order().action {
-        Action::CreateKey(create) => {
-            core.store.commit(batch)?;
-            core.keys.forget(&create.name);
-        }
-        Action::AddClient { client, .. } => {
-            if core.clients.standing(client) != Some(Standing::Revoked) {
-                batch = records::put_client(batch, client, Standing::Known);
+        Action::AddClient { client, .. } => match core.clients.standing(client) {
+            Some(Standing::Revoked) => batch,
+            _ => records::put_client(batch, client, Standing::Known),
+        },
+        Action::RevokeClient { client } => records::put_client(batch, client, Standing::Revoked),
+        Action::CreateKey(_) | Action::ResolveFork(_) => batch,
+    }
+}
+
+/// What an order changes in memory.
+fn show(core: &Core, order: &VerifiedOrder) {
+    match &order.order().action {
+        Action::CreateKey(create) => core.keys.forget(&create.name),
+        Action::AddClient { client, .. } => core.clients.add(*client),
+        Action::RevokeClient { client } => core.clients.revoke(*client),
+        Action::ResolveFork(fork) => {
+            if let ChainId::Key(name) = &fork.chain {
+                core.keys.forget(name);
             }
-            core.store.commit(batch)?;
-            core.clients.add(*client);
-        }
-        Action::RevokeClient { client } => {
-            core.store.commit(records::put_client(batch, client, Standing::Revoked))?;
-            core.clients.revoke(*client);
         }
     }
-    Ok(())
 }
 
 fn order_fault(error: &OrderError) -> Fault {

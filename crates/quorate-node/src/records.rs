@@ -5,7 +5,10 @@
 //!           'q' ‖ sequence u64             order hash, in the order of arrival
 //!           'p'                            hash of the policy chain's newest order
 //!           'h' ‖ key name                 hash of the key chain's newest order
-//!           'x' ‖ order hash               a second order after the same one (evidence)
+//!           'x' ‖ order hash               an order whose place another has (evidence)
+//!           'y' ‖ 'p', or ‖ 'h' ‖ key name  an open fork: the order that stays for now, the other
+//!           'w' ‖ order hash               1 stays, 2 falls ‖ hash of the order that says so
+//!           'z' ‖ order hash               it was applied, and cut from its chain since
 //!           'c' ‖ client key               1 known, 2 revoked
 //!           'u' ‖ order hash               length of the log when it was applied: until logged
 //! records   's' ‖ name ‖ 0 ‖ version u32   Standing
@@ -20,6 +23,7 @@
 use crate::{
     clients::Standing as ClientStanding,
     core::Core,
+    forks,
     keys::{KeyState, Share},
 };
 use quorate_ceremony::{Attempt, Change, Changes, SecretKind, Standing, Subject, VersionState};
@@ -55,9 +59,9 @@ impl RecordError {
     }
 }
 
-type Read<T> = Result<T, RecordError>;
+pub(crate) type Read<T> = Result<T, RecordError>;
 
-fn get<F: Format>(
+pub(crate) fn get<F: Format>(
     store: &dyn Store,
     tree: Tree,
     key: &[u8],
@@ -85,11 +89,11 @@ fn of_attempt(tag: u8, name: &KeyName, version: KeyVersion, number: u64) -> Vec<
     [&of_version(tag, name, version)[..], &number.to_be_bytes()].concat()
 }
 
-fn tagged(tag: u8, rest: &[u8]) -> Vec<u8> {
+pub(crate) fn tagged(tag: u8, rest: &[u8]) -> Vec<u8> {
     [&[tag], rest].concat()
 }
 
-fn head_key(chain: &ChainId) -> Vec<u8> {
+pub(crate) fn head_key(chain: &ChainId) -> Vec<u8> {
     match chain {
         ChainId::Policy => vec![b'p'],
         ChainId::Key(name) => named(b'h', name),
@@ -147,6 +151,7 @@ const PAGE: usize = 1024;
 pub(crate) fn put_order(batch: Batch, order: &VerifiedOrder, sequence: u64) -> Batch {
     let hash = order.hash();
     let bytes = order.signed().to_bytes();
+    let batch = forks::delete_cut(batch, &hash);
     let batch = batch.put(Tree::Orders, tagged(b'o', hash.as_bytes()), bytes).put(
         Tree::Orders,
         tagged(b'q', &sequence.to_be_bytes()),
@@ -183,14 +188,17 @@ pub(crate) fn marks(store: &dyn Store) -> Read<Vec<(Hash, u64)>> {
     }
 }
 
-/// Keeps an order that follows the same one as `first`: evidence against who signed both.
-pub(crate) fn put_fork(batch: Batch, first: &Hash, second: &SignedOrder) -> Batch {
-    batch.put(Tree::Orders, tagged(b'x', first.as_bytes()), second.to_bytes())
+/// Sets a chain's newest order back; zeros leave none.
+pub(crate) fn put_head(batch: Batch, chain: &ChainId, head: &Hash) -> Batch {
+    match *head == Hash::default() {
+        true => batch.delete(Tree::Orders, head_key(chain)),
+        false => batch.put(Tree::Orders, head_key(chain), head.as_bytes().to_vec()),
+    }
 }
 
-/// Whether a fork after `first` was noted.
-pub(crate) fn fork(store: &dyn Store, first: &Hash) -> Read<Option<SignedOrder>> {
-    get(store, Tree::Orders, &tagged(b'x', first.as_bytes()), "forked order")
+/// Forgets a client.
+pub(crate) fn delete_client(batch: Batch, client: &PublicKey) -> Batch {
+    batch.delete(Tree::Orders, tagged(b'c', client.as_bytes()))
 }
 
 /// Keeps what an order says of a client.

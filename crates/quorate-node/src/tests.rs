@@ -4,6 +4,7 @@ mod ceremonies;
 mod durability;
 mod fixture;
 mod forgeries;
+mod forks;
 mod orders;
 mod refusals;
 mod replays;

@@ -13,6 +13,7 @@ pub mod coalition;
 pub mod codec;
 pub mod committee;
 pub mod context;
+pub mod fork;
 pub mod ids;
 pub mod keyfile;
 pub mod order;
@@ -30,6 +31,7 @@ pub use coalition::{Holder, Holding, Ownership};
 pub use codec::{CodecError, Format, Part, Reader, Writer};
 pub use committee::{Committee, CommitteeError, Member};
 pub use context::{CeremonyContext, Parent, PartialContext};
+pub use fork::ResolveFork;
 pub use ids::{
     Endpoint, EpochName, Fingerprint, Hash, Jurisdiction, KeyName, KeyVersion, Millis, NameError,
     NodeIndex, PartyName, ProviderName,

@@ -4,6 +4,7 @@ use crate::{
     coalition::Ownership,
     codec::{CodecError, Format, Part, Reader, Writer, ascending},
     committee::Committee,
+    fork::ResolveFork,
     ids::{Fingerprint, Hash, KeyName, KeyVersion, Millis, PartyName},
     roster::{Cluster, Roster},
     signed::Signed,
@@ -241,6 +242,8 @@ pub enum Action {
         /// The client's identity.
         client: PublicKey,
     },
+    /// Ends a fork of a chain. Unchained: it follows the order that stays.
+    ResolveFork(ResolveFork),
 }
 
 impl Part for Action {
@@ -259,6 +262,10 @@ impl Part for Action {
                 w.u8(3);
                 client.write(w);
             }
+            Self::ResolveFork(fork) => {
+                w.u8(16);
+                fork.write(w);
+            }
         }
     }
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -266,6 +273,7 @@ impl Part for Action {
             1 => Ok(Self::CreateKey(Part::read(r)?)),
             2 => Ok(Self::AddClient { name: Part::read(r)?, client: Part::read(r)? }),
             3 => Ok(Self::RevokeClient { client: Part::read(r)? }),
+            16 => Ok(Self::ResolveFork(Part::read(r)?)),
             other => Err(CodecError::invalid("action", format!("{other} is not known here"))),
         }
     }
@@ -300,7 +308,7 @@ impl Order {
         match &self.action {
             Action::CreateKey(create) => Some(ChainId::Key(create.name.clone())),
             Action::AddClient { .. } => Some(ChainId::Policy),
-            Action::RevokeClient { .. } => None,
+            Action::RevokeClient { .. } | Action::ResolveFork(_) => None,
         }
     }
 }
@@ -427,7 +435,7 @@ impl VerifiedOrder {
     pub fn create_key(&self) -> Option<&CreateKey> {
         match &self.order.action {
             Action::CreateKey(create) => Some(create),
-            Action::AddClient { .. } | Action::RevokeClient { .. } => None,
+            _ => None,
         }
     }
 }
@@ -447,6 +455,7 @@ pub fn check_rules(order: &Order, roster: &Roster) -> Result<(), OrderError> {
         Action::AddClient { client, .. } if is_party(roster, client) => {
             Err(OrderError::Rule("this key belongs to a party of the roster".into()))
         }
+        Action::ResolveFork(fork) => fork.check(&order.predecessor),
         Action::AddClient { .. } | Action::RevokeClient { .. } => Ok(()),
     }
 }

@@ -13,6 +13,7 @@ use quorate_crypto::hash::Label;
 use quorate_types::{
     Action, Cluster, Format, Hash, Order, Signed, SignedOrder, VerifiedKey,
     armor::{self, Title},
+    fork::fallen,
     order::{check_rules, order_hash},
 };
 use serde_json::json;
@@ -65,8 +66,10 @@ pub async fn make(
 
 async fn submit(operator: &Operator, order: &SignedOrder) -> Result<Option<VerifiedKey>, Failure> {
     let mut line = Progress::new();
+    let mut note = String::new();
     let result = operator
         .submit(order, |p| {
+            note.clone_from(&p.message);
             let waiting = match p.waiting_for.is_empty() || p.done == 0 {
                 true => String::new(),
                 false => format!(", waiting for node {:?}", p.waiting_for),
@@ -75,7 +78,12 @@ async fn submit(operator: &Operator, order: &SignedOrder) -> Result<Option<Verif
         })
         .await;
     line.clear();
-    Ok(result?)
+    let key = result?;
+    if !note.is_empty() {
+        // It holds where it was applied; who gave it must know where it does not.
+        eprintln!("{note}");
+    }
+    Ok(key)
 }
 
 /// `order show`.
@@ -168,20 +176,24 @@ pub async fn list(global: &Global) -> Result<Report, Failure> {
     let operator = session::operator(global)?;
     let cluster = operator.cluster();
     let orders = operator.orders().await?;
+    let fallen = fallen(&orders);
     let mut lines = Vec::new();
     let mut all = Vec::new();
     for order in &orders {
         let (text, mut json) = render::order(order.order(), cluster.roster());
         let headline = text.first().cloned().unwrap_or_default();
         let at = render::time(order.order().issued_at);
-        lines.push(format!("{}  {at}  {headline}", order.hash().short()));
+        let fell = fallen.contains(&order.hash());
+        let note = if fell { "  (fell: see the RESOLVE FORK order)" } else { "" };
+        lines.push(format!("{}  {at}  {headline}{note}", order.hash().short()));
         json["hash"] = json!(order.hash().to_string());
+        json["fell"] = json!(fell);
         all.push(json);
     }
     Ok(Report::new(lines.join("\n"), json!(all)))
 }
 
-fn read(file: &Path) -> Result<(SignedOrder, Order), Failure> {
+pub(super) fn read(file: &Path) -> Result<(SignedOrder, Order), Failure> {
     let text = std::fs::read_to_string(file).map_err(|e| Failure::io(file.display(), &e))?;
     let bad = |e| Failure::verification(format!("{}: {e}", file.display()));
     let signed: SignedOrder = armor::read(Title::ORDER, &text).map_err(bad)?;

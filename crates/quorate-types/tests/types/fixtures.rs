@@ -133,6 +133,13 @@ pub(crate) fn sign_order(order: &Order, signers: &[u8]) -> SignedOrder {
     SignedOrder(signed)
 }
 
+/// An order that ends a fork between two orders named by a byte each.
+pub(crate) fn resolve(cluster: &Cluster, chain: ChainId, stays: u8, falls: u8) -> Order {
+    let (stays, falls) = (Hash([stays; 32]), Hash([falls; 32]));
+    let action = Action::ResolveFork(ResolveFork { chain, stays, falls });
+    Order { predecessor: stays, ..order(cluster, action) }
+}
+
 /// The order that makes `create`, signed by two of three operators.
 pub(crate) fn ordered(cluster: &Cluster, create: CreateKey) -> SignedOrder {
     sign_order(&order(cluster, Action::CreateKey(create)), &[101, 103])

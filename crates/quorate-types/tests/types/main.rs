@@ -6,6 +6,7 @@ mod certificate;
 mod coalition;
 mod decoders;
 mod fixtures;
+mod fork;
 mod keyfile;
 mod order;
 mod request;

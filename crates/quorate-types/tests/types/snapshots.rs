@@ -54,6 +54,10 @@ fn orders() {
     pinned_format("order-add-client", &order(&cluster, add));
     let revoke = Action::RevokeClient { client: public(50) };
     pinned_format("order-revoke-client", &order(&cluster, revoke));
+    let of_key = ChainId::Key(create_key().name);
+    for (name, chain) in [("policy", ChainId::Policy), ("key", of_key)] {
+        pinned_format(&format!("order-resolve-fork-{name}"), &resolve(&cluster, chain, 1, 2));
+    }
 }
 
 #[test]
