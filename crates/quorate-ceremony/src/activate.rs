@@ -1,4 +1,5 @@
-//! Step 4 at a node: serve the epoch and say so, for one public key of a version only.
+//! Step 4 at a node: serve the epoch and say so; of a genesis for one public key of a
+//! version only.
 
 use crate::{
     Fault,
@@ -28,31 +29,48 @@ pub(crate) fn activate(
         Done::new(me, CeremonyStep::Activate, subject, persist, answer)
     };
 
-    // One public key of a version, for ever: every attempt makes another key.
-    let active = state.standing.active.as_ref();
-    if let Some(active) = active.filter(|a| a.certificate.public == *public) {
-        return Ok(done(Vec::new(), &ActivateAnswer::Active(active.active)));
+    let standing = &state.standing;
+    let live = standing.live(public.epoch.number).filter(|l| l.epoch == Some(public.epoch));
+    let active = standing.active.as_ref();
+    // A born epoch is served whether the node had signed it active or another one; of a
+    // genesis it signs only the one.
+    let signed = match public.parent {
+        None => active.is_some_and(|a| a.certificate.public == *public),
+        Some(_) => live.is_some_and(|l| l.active),
+    };
+    if signed {
+        let signature = public.sign_active(me.index, me.identity); // deterministic: the same again
+        return Ok(done(Vec::new(), &ActivateAnswer::Active(signature)));
     }
-    if let Some(record) = state.record.as_ref().filter(|r| r.certificate.public != *public) {
+    // Above what is in force, and a child of it; in a genesis before anything is.
+    if !standing.descends(public.epoch.number, public.parent)
+        && let Some(record) = state.in_force().filter(|r| r.certificate.public != *public)
+    {
         return Ok(done(Vec::new(), &ActivateAnswer::Born(Box::new(record.clone()))));
     }
-    if let Some(active) = active {
+    // One public key of a version, for ever: every attempt of a genesis makes another key.
+    if let (None, Some(active)) = (public.parent, active) {
         return Ok(done(Vec::new(), &ActivateAnswer::Other(Box::new(active.clone()))));
     }
 
-    let mut standing = state.standing.clone();
+    let mut standing = standing.clone();
     let (mut persist, answer) = match &state.attempt {
-        Some(Attempt::ExpectCertificate(dealt, receipt) | Attempt::Active(dealt, receipt))
-            if receipt.public == *public =>
+        Some(Attempt::ExpectCertificate(dealt, receipt) | Attempt::Active(dealt, receipt, _))
+            if receipt.public == *public && live.is_some() =>
         {
             let signature = public.sign_active(me.index, me.identity);
-            standing.serving = Some(public.epoch);
-            standing.active = Some(Certified {
+            let proof = Certified {
                 order: request.order.clone(),
                 certificate: certificate.clone(),
                 active: signature,
-            });
-            let attempt = Attempt::Active(dealt.clone(), receipt.clone());
+            };
+            let mut kept = None;
+            match public.parent {
+                None => standing.active = Some(proof),
+                Some(_) => kept = Some(Box::new(proof)),
+            }
+            standing.mark(subject.number, |l| l.active = true);
+            let attempt = Attempt::Active(dealt.clone(), receipt.clone(), kept);
             let persist = vec![Change::Attempt(subject.number, Box::new(attempt))];
             (persist, ActivateAnswer::Active(signature))
         }
@@ -64,7 +82,7 @@ pub(crate) fn activate(
             (Vec::new(), ActivateAnswer::Noted)
         }
     };
-    // A crash after this: the signature is given again, and no other one ever.
+    // A crash after this: the signature is given again, and no other one of a genesis ever.
     if standing != state.standing {
         persist.push(Change::Standing(Box::new(standing)));
     }
@@ -81,7 +99,9 @@ pub(crate) fn own_receipt(
     let mine = certificate.receipts.iter().find(|s| s.node == me.index);
     let signed = mine.is_some_and(|s| public.verifies_receipt(s));
     let held = state.attempt.as_ref().and_then(Attempt::receipt);
-    if signed && held.is_none_or(|receipt| receipt.public != *public) {
+    // Below what is in force the node has forgotten what it signed.
+    let past = state.standing.in_force.is_some_and(|e| e.number > public.epoch.number);
+    if signed && !past && held.is_none_or(|receipt| receipt.public != *public) {
         return Err(impersonated(Forgery::Receipt, certificate));
     }
     Ok(())

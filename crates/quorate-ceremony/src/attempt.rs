@@ -3,12 +3,14 @@
 use crate::{Fault, prepare_list::PrepareList};
 use quorate_crypto::{
     ShareIndex,
+    dealing::Weights,
     hash::{Label, hash32},
 };
 use quorate_types::{
-    CeremonyContext, Committee, CreateKey, EpochName, EpochPublic, Fingerprint, Hash, KeyName,
-    KeyVersion, Part, VerifiedOrder, Writer,
+    CeremonyContext, Committee, EpochName, EpochPublic, Fingerprint, Hash, KeyName, KeyVersion,
+    NodeIndex, Parent, Part, Terms, VerifiedEpoch, VerifiedOrder, Writer,
 };
+use std::collections::BTreeSet;
 
 /// Names one attempt before anything in it exists: made by the conductor, who picks the
 /// number.
@@ -40,25 +42,61 @@ impl AttemptId {
     }
 }
 
-/// A verified order that makes a key, and one of the numbers that it allows.
+/// A verified order, one of the numbers that it allows, and for a reshare the epoch whose
+/// shares are dealt on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     order: VerifiedOrder,
-    create: CreateKey,
     number: u64,
+    parent: Option<Box<VerifiedEpoch>>,
 }
 
 impl Plan {
+    /// A genesis.
+    ///
     /// # Errors
     /// [`Fault::WrongAction`], [`Fault::NumberRange`].
     pub fn new(order: VerifiedOrder, number: u64) -> Result<Self, Fault> {
-        let create = order.create_key().ok_or(Fault::WrongAction)?.clone();
-        let numbers = create.numbers();
-        if !numbers.contains(&number) {
-            let (first, last) = numbers.into_inner();
+        Self::with(order, number, None)
+    }
+
+    /// A reshare of a parent epoch, which must be of the order's key and below the number.
+    ///
+    /// # Errors
+    /// [`Fault::WrongAction`], [`Fault::NumberRange`], [`Fault::Parent`].
+    pub fn reshare(
+        order: VerifiedOrder,
+        number: u64,
+        parent: VerifiedEpoch,
+    ) -> Result<Self, Fault> {
+        Self::with(order, number, Some(Box::new(parent)))
+    }
+
+    fn with(
+        order: VerifiedOrder,
+        number: u64,
+        parent: Option<Box<VerifiedEpoch>>,
+    ) -> Result<Self, Fault> {
+        let terms = order.terms().ok_or(Fault::WrongAction)?;
+        let (first, last) = terms.numbers().into_inner();
+        if !(first..=last).contains(&number) {
             return Err(Fault::NumberRange { first, last, got: number });
         }
-        Ok(Self { order, create, number })
+        match (&parent, terms.public_key) {
+            (None, None) => {}
+            (Some(parent), Some(y)) => {
+                let public = parent.public();
+                let same = (&public.key, public.version) == (terms.name, terms.version)
+                    && (public.suite, public.purpose) == (terms.suite, terms.purpose)
+                    && public.public_key() == y;
+                // An order applies once: an epoch that it has made is not its parent.
+                if !same || public.order == order.hash() || public.epoch.number >= number {
+                    return Err(Fault::Parent);
+                }
+            }
+            _ => return Err(Fault::WrongAction),
+        }
+        Ok(Self { order, number, parent })
     }
 
     /// The order.
@@ -68,9 +106,12 @@ impl Plan {
     }
 
     /// What it asks for.
+    ///
+    /// # Panics
+    /// Never: a plan has an order that makes an epoch.
     #[must_use]
-    pub fn create(&self) -> &CreateKey {
-        &self.create
+    pub fn terms(&self) -> Terms<'_> {
+        self.order.terms().expect("a plan has an order that makes an epoch")
     }
 
     /// The new epoch's number.
@@ -79,10 +120,51 @@ impl Plan {
         self.number
     }
 
-    /// Who deals and receives in a genesis.
+    /// The epoch whose shares are dealt on; `None` in a genesis.
+    #[must_use]
+    pub fn parent(&self) -> Option<&VerifiedEpoch> {
+        self.parent.as_deref()
+    }
+
+    /// Who receives; in a genesis also who deals.
     #[must_use]
     pub fn committee(&self) -> &Committee {
-        &self.create.committee
+        self.terms().committee
+    }
+
+    /// How many dealers a bundle needs at least: all in a genesis, `t` of the parent's
+    /// committee in a reshare.
+    #[must_use]
+    pub fn least_dealers(&self) -> usize {
+        match &self.parent {
+            None => self.committee().size(),
+            Some(parent) => parent.public().committee.threshold().as_usize(),
+        }
+    }
+
+    /// Everybody who takes part: the committee, and in a reshare the parent's.
+    #[must_use]
+    pub fn parties(&self) -> BTreeSet<NodeIndex> {
+        let parents = self.parent.iter().flat_map(|p| p.public().committee.indices());
+        self.committee().indices().chain(parents).collect()
+    }
+
+    /// How the dealings of a bundle are weighted.
+    pub(crate) fn weights(&self) -> Weights {
+        if self.parent.is_some() { Weights::LagrangeAtZero } else { Weights::Sum }
+    }
+
+    /// What a party commits to deal: in a reshare its share of the parent epoch.
+    pub(crate) fn offer(&self) -> Option<[u8; 32]> {
+        self.parent.as_ref().map(|p| *p.name().bundle.as_bytes())
+    }
+
+    /// Whether a party may deal: in a reshare a member of the parent's committee with the
+    /// identity that it has there.
+    pub(crate) fn may_deal(&self, node: NodeIndex) -> bool {
+        let Some(parent) = &self.parent else { return self.committee().member(node).is_some() };
+        let there = parent.public().committee.member(node).map(|m| &m.identity);
+        there.is_some() && there == self.identity(node)
     }
 
     /// The cluster.
@@ -96,8 +178,8 @@ impl Plan {
     pub fn id(&self) -> AttemptId {
         AttemptId {
             fingerprint: *self.fingerprint(),
-            key: self.create.name.clone(),
-            version: self.create.version,
+            key: self.terms().name.clone(),
+            version: self.terms().version,
             order: self.order.hash(),
             number: self.number,
         }
@@ -106,16 +188,20 @@ impl Plan {
     /// `ctx` of DESIGN §4.1 under the list of prepare answers with this hash.
     #[must_use]
     pub fn context(&self, prepare_list: Hash) -> CeremonyContext {
-        let order = self.order.order();
+        let (order, terms) = (self.order.order(), self.terms());
+        let parent = self
+            .parent
+            .as_ref()
+            .map(|p| Parent { epoch: p.name(), certificate: p.record().certificate.hash() });
         CeremonyContext {
             fingerprint: order.fingerprint,
-            key: self.create.name.clone(),
-            version: self.create.version,
-            suite: self.create.suite,
-            purpose: self.create.purpose,
-            parent: None,
+            key: terms.name.clone(),
+            version: terms.version,
+            suite: terms.suite,
+            purpose: terms.purpose,
+            parent,
             number: self.number,
-            committee: self.create.committee.clone(),
+            committee: terms.committee.clone(),
             order: self.order.hash(),
             roster_version: order.roster_version,
             roster_hash: order.roster_hash,
@@ -130,22 +216,27 @@ impl Plan {
         bundle: Hash,
         commitments: Vec<[u8; 32]>,
     ) -> EpochPublic {
+        let terms = self.terms();
         EpochPublic {
             fingerprint: *self.fingerprint(),
-            key: self.create.name.clone(),
-            version: self.create.version,
-            suite: self.create.suite,
-            purpose: self.create.purpose,
+            key: terms.name.clone(),
+            version: terms.version,
+            suite: terms.suite,
+            purpose: terms.purpose,
             epoch: EpochName { number: self.number, bundle },
+            parent: self.parent.as_ref().map(|p| p.name()),
             context: *list.ctx(),
             order: self.order.hash(),
-            committee: self.create.committee.clone(),
+            committee: terms.committee.clone(),
             commitments,
         }
     }
 
-    /// The identity of a member, for proofs that bind it.
-    pub(crate) fn identity(&self, node: ShareIndex) -> Option<&quorate_crypto::PublicKey> {
-        self.committee().member(node).map(|m| &m.identity)
+    /// The identity of a party. An index that has changed hands has its new identity.
+    #[must_use]
+    pub fn identity(&self, node: ShareIndex) -> Option<&quorate_crypto::PublicKey> {
+        let here = self.committee().member(node);
+        let before = || self.parent.as_ref().and_then(|p| p.public().committee.member(node));
+        here.or_else(before).map(|m| &m.identity)
     }
 }

@@ -6,7 +6,7 @@ use quorate_crypto::{
     complaint::{self, Complaint, Verdict},
     dealing::{
         CombineDealingsError, Dealing, DealingFault, DealingParams, ParamsError, VerifiedDealing,
-        Weights, WireError, combine_public, commitment_hash,
+        WireError, combine_public, commitment_hash,
     },
     hash::{Label, hash32},
     sharing::Commitments,
@@ -49,6 +49,12 @@ pub enum BundleFault {
     #[error("the dealings cancel each other: {0}")]
     Cancels(CombineDealingsError),
     /// Ours.
+    #[error("alarm: verified dealings of a reshare make another public key")]
+    PublicKey,
+    /// Ours.
+    #[error("alarm: the certified values of the parent epoch do not decode")]
+    Parent,
+    /// Ours.
     #[error("alarm: a verified list is no list of receivers: {0}")]
     Params(#[from] ParamsError),
 }
@@ -71,12 +77,17 @@ impl Bundle {
         list: &PrepareList,
         signed: &[SignedDealing],
     ) -> Result<Self, BundleFault> {
-        if !signed.iter().map(|d| d.dealer).eq(plan.committee().indices()) {
+        if !signed.iter().map(|d| d.dealer).eq(list.dealers().iter().copied()) {
             return Err(BundleFault::Dealers);
         }
         let dealings: Vec<_> =
             signed.iter().map(|d| verify_dealing(plan, list, d)).collect::<Result<_, _>>()?;
-        let commitments = combine_public(&dealings, Weights::Sum).map_err(BundleFault::Cancels)?;
+        let commitments =
+            combine_public(&dealings, plan.weights()).map_err(BundleFault::Cancels)?;
+        // The interpolation at zero of what the dealers' shares are bound to: cannot differ.
+        if plan.parent().is_some_and(|p| p.public().public_key() != commitments.constant_bytes()) {
+            return Err(BundleFault::PublicKey);
+        }
         let public =
             plan.public(list, bundle_hash(list.ctx(), signed), commitments.bytes().to_vec());
         Ok(Self { dealings, commitments, public })
@@ -103,7 +114,8 @@ impl Bundle {
 
 /// Verifies one dealing: the dealer's signature, which binds `ctx`; its encoding;
 /// exactly `t` commitments; canonical points; one sealed value for each receiver; both
-/// proofs; the opening of the dealer's commitment.
+/// proofs; in a genesis the opening of the dealer's commitment, in a reshare that it deals
+/// its share of the parent epoch (`C₀ = Y_d`).
 ///
 /// # Errors
 /// [`BundleFault::Unsigned`], [`BundleFault::Lie`].
@@ -120,6 +132,13 @@ pub fn verify_dealing(
     let lie = |lie: DealingLie| BundleFault::Lie { dealer, lie };
     let params = dealing_params(plan, list, dealer, identity.as_bytes())?;
     let dealing = Dealing::from_bytes(&signed.dealing).map_err(|e| lie(e.into()))?;
+    if let Some(parent) = plan.parent() {
+        let public = parent.public();
+        let of_parent = Commitments::from_bytes(public.committee.threshold(), &public.commitments)
+            .map_err(|_| BundleFault::Parent)?;
+        let share = of_parent.at(dealer);
+        return dealing.verify(&params, Some(&share)).map_err(|e| lie(e.into()));
+    }
     let verified = dealing.verify(&params, None).map_err(|e| lie(e.into()))?;
     let scope = plan.id().hash();
     let opened =
@@ -174,7 +193,7 @@ pub fn judge(
     receiver: NodeIndex,
     complaint: &SignedComplaint,
 ) -> Result<Verdict, JudgeFault> {
-    let list = PrepareList::verify(plan, request.answers.clone())
+    let list = PrepareList::verify(plan, request.answers.clone(), request.dealers())
         .map_err(|e| JudgeFault::Request(e.to_string()))?;
     let signed =
         request.bundle.iter().find(|d| d.dealer == complaint.dealer).ok_or(JudgeFault::Unsigned)?;

@@ -1,6 +1,6 @@
 //! Chains of orders: each order names the one before it (DESIGN §4.5).
 
-use quorate_types::{Action, Cluster, Hash, Millis, OrderError, SignedOrder, VerifiedOrder};
+use quorate_types::{Cluster, Hash, Millis, OrderError, SignedOrder, VerifiedOrder};
 use thiserror::Error;
 
 /// Why an order is not the next one.
@@ -103,26 +103,41 @@ pub fn advance(
     Ok(applied)
 }
 
-/// What an order must state after the one before: version and numbers go up.
+/// The same for a node that joins a key's committee: it knows no order of the key, and the
+/// birth certificate, which came along, stands for what came before. An older order than
+/// the newest can fool it, but not those who know the chain, without whom no epoch comes
+/// into force.
+///
+/// # Errors
+/// [`ChainFault`].
+pub fn join(order: &VerifiedOrder, now: Millis) -> Result<Vec<VerifiedOrder>, ChainFault> {
+    order.check_fresh(now)?;
+    Ok(vec![order.clone()])
+}
+
+/// What an order must state after the one before: versions and numbers go up.
 fn sequence(head: Option<&VerifiedOrder>, order: &VerifiedOrder) -> Result<(), ChainFault> {
     let fault = |text: String| Err(ChainFault::Sequence(text));
-    let Action::CreateKey(create) = &order.order().action else { return Ok(()) };
-    let Some(before) = head.and_then(VerifiedOrder::create_key) else {
-        return if create.version.get() == 1 {
-            Ok(())
-        } else {
-            fault(format!("the first version of a key is 1, got {}", create.version))
+    let Some(terms) = order.terms() else { return Ok(()) };
+    let Some(before) = head.and_then(VerifiedOrder::terms) else {
+        return match (terms.is_genesis(), terms.version.get()) {
+            (true, 1) => Ok(()),
+            (true, got) => fault(format!("the first version of a key is 1, got {got}")),
+            (false, _) => fault("no key has been made whose shares could move".into()),
         };
     };
-    let (old, new) = (before.version.get(), create.version.get());
-    if new != old && Some(new) != old.checked_add(1) {
+    let (old, new) = (before.newest.get(), terms.newest.get());
+    if terms.is_genesis() && new != old && Some(new) != old.checked_add(1) {
         return fault(format!("after version {old} comes {old} again or the next, got {new}"));
     }
+    if !terms.is_genesis() && new != old {
+        return fault(format!("the newest version of the key is {old}, the order says {new}"));
+    }
     let last = *before.numbers().end();
-    if new == old && create.first_number <= last {
+    if terms.first_number <= last {
         return fault(format!(
             "epoch numbers up to {last} belong to earlier orders; begin above, got {}",
-            create.first_number
+            terms.first_number
         ));
     }
     Ok(())

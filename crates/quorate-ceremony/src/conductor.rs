@@ -8,12 +8,13 @@
 
 mod collect;
 mod outcome;
+mod reshare;
 mod round;
 mod stage;
 
 pub use outcome::{Blame, Culprit, FailReason, Failure, Outcome, Pace, Progress, Send, Ticket};
 
-use crate::{Advice, Plan, PrepareRequest, StepKind};
+use crate::{Advice, Descent, Plan, PrepareRequest, ReceiveRequest, StepKind};
 use quorate_types::{
     Cluster, EpochName, Format, KeyRecord, Millis, NodeIndex, SignedOrder, VerifiedOrder,
 };
@@ -21,7 +22,7 @@ use round::Round;
 use stage::Stage;
 use std::{collections::BTreeSet, sync::Arc};
 
-/// Conducts the genesis of one key version.
+/// Conducts the genesis of one key version, or a reshare.
 pub struct Conductor {
     cluster: Arc<Cluster>,
     order: VerifiedOrder,
@@ -33,8 +34,19 @@ pub struct Conductor {
     culprits: Vec<Culprit>,
     /// The number to take next, if this attempt comes to nothing.
     next: u64,
-    /// Epochs whose attempts were gone through again for members that had no share.
+    /// Epochs whose attempts were gone through again for members that had no share; in a
+    /// reshare those that cannot be finished.
     revisited: BTreeSet<EpochName>,
+    /// In a reshare: the newest epoch known to be in force.
+    descent: Option<Box<Descent>>,
+    /// Dealers that lied, or did not deal in time.
+    excluded: BTreeSet<NodeIndex>,
+    /// Members that did not answer the survey: they are asked, and not waited for.
+    absent: BTreeSet<NodeIndex>,
+    /// How often it was asked what there is.
+    surveys: u32,
+    /// The bundle of the attempt, for members that miss it.
+    bundle: Option<Box<ReceiveRequest>>,
 }
 
 impl Conductor {
@@ -47,7 +59,7 @@ impl Conductor {
         order: VerifiedOrder,
         pace: Pace,
     ) -> Result<Self, crate::Fault> {
-        let first = order.create_key().ok_or(crate::Fault::WrongAction)?.first_number;
+        let first = order.terms().ok_or(crate::Fault::WrongAction)?.first_number;
         Self::starting_at(cluster, order, Vec::new(), first, pace)
     }
 
@@ -64,9 +76,21 @@ impl Conductor {
         pace: Pace,
     ) -> Result<Self, crate::Fault> {
         let plan = Plan::new(order.clone(), number)?;
-        let round = prepare_round(0, &plan, &earlier);
+        let round = prepare_round(0, &plan, &earlier, None);
         let stage = Stage::prepare(plan);
-        Ok(Self {
+        Ok(Self::at(cluster, order, earlier, pace, round, stage, number.saturating_add(1)))
+    }
+
+    fn at(
+        cluster: Arc<Cluster>,
+        order: VerifiedOrder,
+        earlier: Vec<SignedOrder>,
+        pace: Pace,
+        round: Round,
+        stage: Stage,
+        next: u64,
+    ) -> Self {
+        Self {
             cluster,
             order,
             earlier,
@@ -75,9 +99,14 @@ impl Conductor {
             round,
             stage,
             culprits: Vec::new(),
-            next: number.saturating_add(1),
+            next,
             revisited: BTreeSet::new(),
-        })
+            descent: None,
+            excluded: BTreeSet::new(),
+            absent: BTreeSet::new(),
+            surveys: 0,
+            bundle: None,
+        }
     }
 
     /// What to send now. Call it after each answer, and from time to time while answers
@@ -130,13 +159,16 @@ impl Conductor {
     /// The next step of the same ceremony, or another attempt.
     fn begin(&mut self, step: StepKind, number: u64, request: &impl Format, stage: Stage) {
         self.rounds += 1;
-        let members: Vec<NodeIndex> = stage.members().collect();
+        let members = stage.members();
         let bytes = request.to_bytes();
         self.round = Round::new(self.rounds, step, number, bytes, members.into_iter());
         self.stage = stage;
     }
 
     fn next_number(&mut self) {
+        if self.descent.is_some() {
+            return self.attempt();
+        }
         match Plan::new(self.order.clone(), self.next) {
             Ok(plan) => {
                 self.next = self.next.saturating_add(1);
@@ -149,7 +181,8 @@ impl Conductor {
     /// Begins an attempt, or goes through one again from its first step.
     fn prepare(&mut self, plan: Plan) {
         self.rounds += 1;
-        self.round = prepare_round(self.rounds, &plan, &self.earlier);
+        let descent = self.descent.as_deref();
+        self.round = prepare_round(self.rounds, &plan, &self.earlier, descent);
         self.stage = Stage::prepare(plan);
     }
 
@@ -170,12 +203,18 @@ impl Conductor {
     }
 }
 
-fn prepare_round(id: u32, plan: &Plan, earlier: &[SignedOrder]) -> Round {
+fn prepare_round(
+    id: u32,
+    plan: &Plan,
+    earlier: &[SignedOrder],
+    descent: Option<&Descent>,
+) -> Round {
     let request = PrepareRequest {
         order: plan.order().signed().clone(),
         earlier: earlier.to_vec(),
         number: plan.number(),
+        descent: descent.cloned().map(Box::new),
     };
-    let members: Vec<NodeIndex> = plan.committee().indices().collect();
-    Round::new(id, StepKind::Prepare, plan.number(), request.to_bytes(), members.into_iter())
+    let parties = plan.parties().into_iter();
+    Round::new(id, StepKind::Prepare, plan.number(), request.to_bytes(), parties)
 }

@@ -6,18 +6,42 @@ use crate::{
     state::{Forgery, Frozen, VersionState},
     step::{Me, Subject},
 };
-use quorate_types::{NodeIndex, Part, VerifiedOrder, Writer, order::order_hash};
+use quorate_types::{KeyRecord, NodeIndex, Part, VerifiedOrder, Writer, order::order_hash};
 
-/// The plan of the attempt that the state holds.
-pub(crate) fn plan(me: &Me<'_>, state: &VersionState, number: u64) -> Result<Plan, Fault> {
+/// The plan of the attempt that the state holds. In a reshare `parent` proves the parent
+/// epoch: it must be the one on which the node has prepared.
+pub(crate) fn plan(
+    me: &Me<'_>,
+    state: &VersionState,
+    number: u64,
+    parent: Option<&KeyRecord>,
+) -> Result<Plan, Fault> {
     let signed = state.order.as_ref().ok_or(Fault::Alarm("an attempt has lost its order"))?;
-    let plan = Plan::new(VerifiedOrder::verify(me.cluster, signed)?, number)?;
-    member(me, &plan)?;
+    let order = VerifiedOrder::verify(me.cluster, signed)?;
+    let plan = if order.create_key().is_some() {
+        Plan::new(order, number)?
+    } else {
+        let prepared_on = state.standing.live(number).ok_or(Fault::Closed)?.parent;
+        let parent = parent.ok_or(Fault::Parent)?;
+        if prepared_on != Some(parent.certificate.public.epoch) {
+            return Err(Fault::Parent);
+        }
+        Plan::reshare(order, number, parent.verify_epoch(me.cluster)?)?
+    };
+    party(me, &plan)?;
     Ok(plan)
 }
 
-/// The order must have this node, with this identity, in its committee.
-pub(crate) fn member(me: &Me<'_>, plan: &Plan) -> Result<(), Fault> {
+/// Below what is in force the node has forgotten what it made, and does nothing more: old
+/// messages that come again are no forgeries.
+pub(crate) fn above(state: &VersionState, number: u64) -> Result<(), Fault> {
+    let below = state.standing.in_force.is_some_and(|e| number < e.number);
+    if below && state.attempt.is_none() { Err(Fault::Closed) } else { Ok(()) }
+}
+
+/// The order must have this node, with this identity, in its committee, or the parent
+/// epoch in its own.
+pub(crate) fn party(me: &Me<'_>, plan: &Plan) -> Result<(), Fault> {
     match plan.identity(me.index) {
         Some(identity) if *identity == me.identity.public() => Ok(()),
         _ => Err(Fault::NotMember),

@@ -15,8 +15,8 @@ pub enum Fault {
     /// The order is refused.
     #[error(transparent)]
     Order(#[from] OrderError),
-    /// The order makes no key.
-    #[error("the order makes no key")]
+    /// The order makes no epoch, or not in this way.
+    #[error("the order makes no key and moves no shares, or the request is not of its kind")]
     WrongAction,
     /// Key, version or number are not those of the order or of the state at hand.
     #[error("key, version or number are not those that the order states")]
@@ -59,8 +59,8 @@ pub enum Fault {
         /// "prepare" or "deal".
         missing: &'static str,
     },
-    /// The attempt was ended by the birth of the key version.
-    #[error("this attempt is over: the key version was born in another")]
+    /// The attempt was ended by a birth or retire certificate.
+    #[error("this attempt is over: another epoch is in force")]
     Closed,
     /// Too many attempts wait at this node.
     #[error("more than {max} attempts for this key version are open here; make a new version")]
@@ -80,6 +80,14 @@ pub enum Fault {
     /// The record is of another epoch than the one that was born here.
     #[error("another epoch of this key version was born here")]
     OtherBirth,
+
+    /// The parent is not of the order's key, was made by the same order, is not below the
+    /// number, or is not the one on which the node has prepared.
+    #[error("the parent epoch is not one that this order and attempt can deal on")]
+    Parent,
+    /// The node was not chosen to deal, or has no share of the parent epoch.
+    #[error("this node does not deal in this attempt")]
+    NotDealer,
 
     // A peer's or the conductor's: see `culprits`.
     /// The list of prepare answers is refused.
@@ -132,7 +140,7 @@ impl Advice {
     #[must_use]
     pub fn of(code: u16) -> Self {
         match code {
-            NUMBER_USED | TOO_EARLY | CLOSED => Self::NextNumber,
+            NUMBER_USED | TOO_EARLY | CLOSED | PARENT => Self::NextNumber,
             1..=95 => Self::Stop,
             _ => Self::Retry,
         }
@@ -145,6 +153,7 @@ pub const UNAVAILABLE: u16 = 96;
 const NUMBER_USED: u16 = 6;
 const TOO_EARLY: u16 = 10;
 const CLOSED: u16 = 11;
+const PARENT: u16 = 16;
 
 impl Fault {
     /// For the wire. Stable; 1 to 63 the conductor's or a peer's, 64 to 95 ours.
@@ -166,6 +175,8 @@ impl Fault {
             Self::NotMine { .. } => 13,
             Self::Certificate(_) => 14,
             Self::OtherBirth => 15,
+            Self::Parent => PARENT,
+            Self::NotDealer => 17,
             Self::List(_) => 32,
             Self::Bundle(_) => 33,
             Self::Impersonated(_) => 64,

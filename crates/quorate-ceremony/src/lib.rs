@@ -2,8 +2,10 @@
 //!
 //! Pure: no clock, no I/O, no async; time and randomness are arguments. A ceremony has
 //! five steps, each one message to each node and one answer: *prepare*, *deal*,
-//! *receive*, *activate*, *retire* (`docs/protocol/ceremonies.md`). This version makes
-//! keys (genesis, without a dealer); the formats leave room for a reshare.
+//! *receive*, *activate*, *retire* (`docs/protocol/ceremonies.md`). A *genesis* makes a
+//! key without a dealer; a *reshare* moves its shares to a new epoch, for a refresh, other
+//! members, another threshold or a repair. Before a reshare the conductor asks what there
+//! is (*survey*).
 //!
 //! * A node's driver parses a [`Request`], loads the [`VersionState`] of its
 //!   [`Subject`], calls [`perform`] and obeys the [`Step`] in its order: persist, audit,
@@ -29,6 +31,7 @@ mod deal;
 mod prepare;
 mod receive;
 mod retire;
+mod survey;
 
 pub use attempt::{AttemptId, Plan};
 pub use bundle::{Bundle, BundleFault, DealingLie};
@@ -38,9 +41,9 @@ pub use conductor::{
 };
 pub use fault::{Advice, Fault, Whose};
 pub use message::{
-    ActivateAnswer, ActivateRequest, Certified, DealRequest, PrepareAnswer, PrepareReply,
+    ActivateAnswer, ActivateRequest, Certified, DealRequest, Descent, PrepareAnswer, PrepareReply,
     PrepareRequest, Receipt, ReceiveAnswer, ReceiveRequest, RetireAnswer, RetireRequest,
-    SignedComplaint, SignedDealing,
+    SignedComplaint, SignedDealing, SurveyAnswer, SurveyRequest,
 };
 pub use prepare_list::{ListFault, PrepareList};
 pub use state::{

@@ -8,13 +8,16 @@ mod deal;
 mod prepare;
 mod receive;
 mod retire;
+mod survey;
 
 pub use activate::{ActivateAnswer, ActivateRequest, Certified};
 pub use deal::{DealRequest, MAX_DEALING, SignedDealing};
 pub(crate) use prepare::read_answers;
-pub use prepare::{MAX_EARLIER, PrepareAnswer, PrepareReply, PrepareRequest};
+pub use prepare::{Descent, MAX_EARLIER, PrepareAnswer, PrepareReply, PrepareRequest};
 pub use receive::{Receipt, ReceiveAnswer, ReceiveRequest, SignedComplaint};
 pub use retire::{RetireAnswer, RetireRequest};
+pub(crate) use survey::survey_bundle_fits;
+pub use survey::{SurveyAnswer, SurveyRequest};
 
 use quorate_types::{CodecError, Part, Reader, Writer};
 

@@ -1,15 +1,16 @@
-//! Step 1 at a node: apply the order, make a ceremony key, commit to a polynomial.
+//! Step 1 at a node: apply the order, make a ceremony key, commit to what it will deal.
 
 use crate::{
     Fault, Plan,
-    chain::advance,
+    chain::{advance, join},
     current,
-    message::{PrepareAnswer, PrepareReply, PrepareRequest},
-    state::{Attempt, Change, MAX_LIVE, SecretKind, Standing, VersionState},
+    message::{Descent, PrepareAnswer, PrepareReply, PrepareRequest},
+    retire::Adopted,
+    state::{Attempt, Change, Live, MAX_LIVE, SecretKind, Standing, VersionState},
     step::{Done, Me, Subject},
 };
 use quorate_crypto::{EncodedPoint, SecretScalar, dealing::commitment_hash, sharing::Polynomial};
-use quorate_types::{CeremonyStep, Event, Millis, VerifiedOrder};
+use quorate_types::{CeremonyStep, Event, Millis, VerifiedEpoch, VerifiedKey, VerifiedOrder};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -22,8 +23,15 @@ pub(crate) fn prepare(
     rng: &mut impl CryptoRng,
 ) -> Result<Done, Fault> {
     let order = VerifiedOrder::verify(me.cluster, &request.order)?;
-    let plan = Plan::new(order, request.number)?;
-    current::member(me, &plan)?;
+    let descent = match &request.descent {
+        Some(descent) => Some(Proven::verify(me, descent)?),
+        None => None,
+    };
+    let plan = match &descent {
+        Some(proven) => Plan::reshare(order, request.number, proven.parent.clone())?,
+        None => Plan::new(order, request.number)?,
+    };
+    current::party(me, &plan)?;
     let done = |persist, reply: &PrepareReply| {
         Done::new(me, CeremonyStep::Prepare, subject, persist, reply)
     };
@@ -31,43 +39,88 @@ pub(crate) fn prepare(
     // Once for each number: the same again, or not at all.
     if let Some(attempt) = &state.attempt {
         let answer = attempt.prepared();
-        if answer.order != plan.order().hash() {
+        let live = state.standing.live(plan.number());
+        let parent = plan.parent().map(VerifiedEpoch::name);
+        let same = parent.is_none() || live.is_some_and(|l| l.parent == parent);
+        if answer.order != plan.order().hash() || !same {
             let number = request.number;
             return Err(Fault::NumberUsed { number, equivocators: Vec::new() });
         }
         return Ok(done(Vec::new(), &PrepareReply::Prepared(answer.clone())));
     }
-    if let Some(record) = &state.record {
-        return Ok(done(Vec::new(), &PrepareReply::Born(Box::new(record.clone()))));
-    }
-    if let Some(active) = &state.standing.active {
-        return Ok(done(Vec::new(), &PrepareReply::Certified(Box::new(active.clone()))));
+    if plan.parent().is_none() {
+        if let Some(record) = &state.record {
+            return Ok(done(Vec::new(), &PrepareReply::Born(Box::new(record.clone()))));
+        }
+        if let Some(active) = &state.standing.active {
+            return Ok(done(Vec::new(), &PrepareReply::Certified(Box::new(active.clone()))));
+        }
     }
 
     current::roster(me, &plan)?;
+    let mut adopted = Adopted::of(state);
+    if let Some(proven) = &descent {
+        adopted.take(me, state, &proven.birth, &proven.parent)?;
+        let parent = proven.parent.name();
+        if !adopted.standing.descends(plan.number(), Some(parent)) {
+            // What the node knows is newer; it keeps to that, whatever the request brings.
+            let record = state.in_force().ok_or(Fault::Parent)?;
+            return Ok(done(Vec::new(), &PrepareReply::Past(Box::new(record.clone()))));
+        }
+    }
+    let Adopted { mut standing, mut persist, .. } = adopted;
     let head = match &state.head {
         Some(signed) => Some(VerifiedOrder::verify(me.cluster, signed)?),
         None => None,
     };
-    let orders = advance(me.cluster, head.as_ref(), &request.earlier, plan.order(), now)?;
-    let (mut persist, mut standing) = (Vec::new(), state.standing.clone());
+    let orders = match (&head, &descent) {
+        (None, Some(_)) => advance(me.cluster, None, &request.earlier, plan.order(), now)
+            .or_else(|_| join(plan.order(), now))?,
+        _ => advance(me.cluster, head.as_ref(), &request.earlier, plan.order(), now)?,
+    };
     let mut events = Vec::new();
+    let newer = !orders.is_empty();
     for order in orders {
         events.push(Event::Order { order: order.hash() });
         persist.push(Change::Head(Box::new(order)));
     }
-    if !persist.is_empty() {
+    if newer {
         end_undealt(&mut standing, &mut persist);
     }
     if standing.live.len() >= MAX_LIVE {
         return Err(Fault::TooMany { max: MAX_LIVE });
     }
 
-    let (answer, mut changes) = take_part(me, &plan, rng)?;
-    standing.enliven(plan.number(), false);
+    let holds = plan.parent().is_some_and(|p| {
+        let live = standing.live(p.name().number);
+        live.is_some_and(|l| l.active && l.epoch == Some(p.name())) && plan.may_deal(me.index)
+    });
+    let (answer, mut changes) = take_part(me, &plan, holds, rng)?;
+    let parent = plan.parent().map(VerifiedEpoch::name);
+    standing.enliven(Live::prepared(plan.number(), parent));
     persist.append(&mut changes);
     persist.push(Change::Standing(Box::new(standing)));
     Ok(done(persist, &PrepareReply::Prepared(answer)).after(events))
+}
+
+/// Where the shares of a reshare come from, verified.
+struct Proven {
+    birth: VerifiedKey,
+    parent: VerifiedEpoch,
+}
+
+impl Proven {
+    fn verify(me: &Me<'_>, descent: &Descent) -> Result<Self, Fault> {
+        let birth = descent.birth.verify(me.cluster)?;
+        let parent = match &descent.newest {
+            Some(newest) => newest.verify_epoch(me.cluster)?,
+            None => birth.epoch().clone(),
+        };
+        if !birth.has(&parent) {
+            return Err(Fault::Parent);
+        }
+        Ok(Self { birth, parent })
+    }
 }
 
 /// Under a newer order no earlier attempt goes on in which the node has not dealt: nobody
@@ -81,32 +134,36 @@ fn end_undealt(standing: &mut Standing, persist: &mut Vec<Change>) {
     });
 }
 
-/// A fresh ceremony key, and a fresh polynomial to which the node commits before it sees
-/// anyone else's. A crash after this step finds both where they were.
+/// A fresh ceremony key; in a genesis also a fresh polynomial, to which the node commits
+/// before it sees anyone else's. A crash after this step finds both where they were.
 fn take_part(
     me: &Me<'_>,
     plan: &Plan,
+    holds: bool,
     rng: &mut impl CryptoRng,
 ) -> Result<(PrepareAnswer, Vec<Change>), Fault> {
     let ceremony_key = SecretScalar::random(rng);
     let public = EncodedPoint::new(ceremony_key.public())
         .map_err(|_| Fault::Alarm("the random generator gave a ceremony key of zero"))?;
-    let constant = SecretScalar::random(rng);
-    let polynomial = Polynomial::random(plan.committee().threshold(), &constant, rng)
-        .map_err(|_| Fault::Alarm("the random generator gave a secret of zero"))?;
-
-    let (id, identity) = (plan.id(), me.identity.public());
-    let scope = id.hash();
-    let commitment =
-        commitment_hash(scope.as_bytes(), me.index, identity.as_bytes(), &polynomial.commit());
-    let answer = PrepareAnswer::sign(&id, me.index, *public.bytes(), Some(commitment), me.identity);
-
     let number = plan.number();
     let key_bytes = Zeroizing::new(ceremony_key.to_bytes().to_vec());
-    let changes = vec![
-        Change::Attempt(number, Box::new(Attempt::ExpectPrepareList(answer.clone()))),
-        Change::Seal(number, SecretKind::CeremonyKey, key_bytes),
-        Change::Seal(number, SecretKind::Polynomial, polynomial.to_bytes()),
-    ];
+    let mut changes = vec![Change::Seal(number, SecretKind::CeremonyKey, key_bytes)];
+
+    let (id, identity) = (plan.id(), me.identity.public());
+    let commitment = match plan.offer() {
+        Some(parent) => holds.then_some(parent),
+        None => {
+            let constant = SecretScalar::random(rng);
+            let polynomial = Polynomial::random(plan.committee().threshold(), &constant, rng)
+                .map_err(|_| Fault::Alarm("the random generator gave a secret of zero"))?;
+            changes.push(Change::Seal(number, SecretKind::Polynomial, polynomial.to_bytes()));
+            let scope = id.hash();
+            let commitments = polynomial.commit();
+            Some(commitment_hash(scope.as_bytes(), me.index, identity.as_bytes(), &commitments))
+        }
+    };
+    let answer = PrepareAnswer::sign(&id, me.index, *public.bytes(), commitment, me.identity);
+    let attempt = Attempt::ExpectPrepareList(answer.clone());
+    changes.push(Change::Attempt(number, Box::new(attempt)));
     Ok((answer, changes))
 }

@@ -1,5 +1,5 @@
-//! The full list of prepare answers: fixes everybody's ceremony key and commitment
-//! before anybody deals.
+//! The list of prepare answers: fixes every receiver's ceremony key, who deals, and in a
+//! genesis every dealer's commitment, before anybody deals.
 
 use crate::{Plan, PrepareAnswer};
 use quorate_crypto::{
@@ -7,24 +7,30 @@ use quorate_crypto::{
     dealing::Receivers,
     hash::{Label, hash32},
 };
-use quorate_types::{Fingerprint, Hash, NodeIndex, Writer};
+use quorate_types::{Fingerprint, Hash, NodeIndex, Writer, codec::ascending};
 use thiserror::Error;
 
 /// Why answers are no list. A list is put together by the conductor, so all but the
 /// last two are its fault.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ListFault {
-    /// Not the committee.
-    #[error("a list has one prepare answer of each committee member and no other")]
+    /// Not the parties.
+    #[error(
+        "a list has one prepare answer of each member and no other; in a reshare, of q members \
+         at least and of every dealer"
+    )]
     Members,
+    /// Not the dealers.
+    #[error("dealers are all members in a genesis; in a reshare t who hold the parent epoch")]
+    Dealers,
     /// Not signed by its node for this attempt.
     #[error("the prepare answer of node {0} is not signed by it for this attempt")]
     Unsigned(NodeIndex),
     /// Signed, but no key that anything could be sealed to.
     #[error("the ceremony key of node {0} is not a canonical point other than the identity")]
     CeremonyKey(NodeIndex),
-    /// Signed, but without what a genesis needs.
-    #[error("node {0} has not committed to what it will deal, as a genesis needs")]
+    /// Signed, but without what it commits to deal.
+    #[error("node {0} has not committed to what it will deal")]
     Commitment(NodeIndex),
 }
 
@@ -33,16 +39,17 @@ impl ListFault {
     #[must_use]
     pub fn culprit(&self) -> Option<NodeIndex> {
         match self {
-            Self::Members | Self::Unsigned(_) => None,
+            Self::Members | Self::Dealers | Self::Unsigned(_) => None,
             Self::CeremonyKey(node) | Self::Commitment(node) => Some(*node),
         }
     }
 }
 
-/// One verified prepare answer of each committee member.
+/// Verified prepare answers, and who of them deals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrepareList {
     answers: Vec<PrepareAnswer>,
+    dealers: Vec<NodeIndex>,
     receivers: Receivers,
     hash: Hash,
     ctx: Hash,
@@ -53,18 +60,49 @@ impl PrepareList {
     ///
     /// # Errors
     /// [`ListFault`].
-    pub fn verify(plan: &Plan, answers: Vec<PrepareAnswer>) -> Result<Self, ListFault> {
-        if !answers.iter().map(|a| a.node).eq(plan.committee().indices()) {
-            return Err(ListFault::Members);
-        }
+    pub fn verify(
+        plan: &Plan,
+        answers: Vec<PrepareAnswer>,
+        dealers: Vec<NodeIndex>,
+    ) -> Result<Self, ListFault> {
+        ascending(&answers, "answers", |a| a.node).map_err(|_| ListFault::Members)?;
+        ascending(&dealers, "dealers", |d| *d).map_err(|_| ListFault::Dealers)?;
         let mut receivers = Vec::with_capacity(answers.len());
         for answer in &answers {
-            receivers.push((answer.node, verify_answer(plan, answer)?));
+            let key = verify_answer(plan, answer)?;
+            if plan.committee().member(answer.node).is_some() {
+                receivers.push((answer.node, key));
+            } else if !dealers.contains(&answer.node) {
+                return Err(ListFault::Members);
+            }
+        }
+        let needed = match plan.parent() {
+            None => plan.committee().size(),
+            Some(_) => usize::from(plan.terms().q),
+        };
+        if receivers.len() < needed {
+            return Err(ListFault::Members);
+        }
+        for dealer in &dealers {
+            let at = answers.binary_search_by_key(dealer, |a| a.node);
+            let at = at.map_err(|_| ListFault::Dealers)?;
+            if answers[at].commitment.is_none() || !plan.may_deal(*dealer) {
+                return Err(ListFault::Dealers);
+            }
+        }
+        if dealers.len() < plan.least_dealers() {
+            return Err(ListFault::Dealers);
         }
         let receivers = Receivers::new(receivers).map_err(|_| ListFault::Members)?;
-        let hash = list_hash(plan.fingerprint(), &answers);
+        let hash = list_hash(plan.fingerprint(), &answers, &dealers);
         let ctx = plan.context(hash).hash();
-        Ok(Self { answers, receivers, hash, ctx })
+        Ok(Self { answers, dealers, receivers, hash, ctx })
+    }
+
+    /// Who deals, ascending.
+    #[must_use]
+    pub fn dealers(&self) -> &[NodeIndex] {
+        &self.dealers
     }
 
     /// By ascending node.
@@ -73,7 +111,7 @@ impl PrepareList {
         &self.answers
     }
 
-    /// Everybody's ceremony key.
+    /// Every receiver's ceremony key.
     #[must_use]
     pub fn receivers(&self) -> &Receivers {
         &self.receivers
@@ -108,16 +146,26 @@ pub fn verify_answer(plan: &Plan, answer: &PrepareAnswer) -> Result<EncodedPoint
     if !answer.verifies(&plan.id(), identity) {
         return Err(ListFault::Unsigned(answer.node));
     }
-    if answer.commitment.is_none() {
+    let committed = match plan.offer() {
+        None => answer.commitment.is_some(),
+        // In a reshare a receiver may hold no share to deal.
+        Some(offer) => answer.commitment.is_none_or(|c| c == offer && plan.may_deal(answer.node)),
+    };
+    if !committed {
         return Err(ListFault::Commitment(answer.node));
     }
     EncodedPoint::decode(&answer.ceremony_key).map_err(|_| ListFault::CeremonyKey(answer.node))
 }
 
-/// Names a list of prepare answers.
+/// Names a list of prepare answers with its dealers.
 #[must_use]
-pub fn list_hash(fingerprint: &Fingerprint, answers: &[PrepareAnswer]) -> Hash {
+pub fn list_hash(
+    fingerprint: &Fingerprint,
+    answers: &[PrepareAnswer],
+    dealers: &[NodeIndex],
+) -> Hash {
     let mut w = Writer::new();
     w.list(answers);
+    w.list(dealers);
     Hash(hash32(Label::PREPARE_LIST_HASH, &[fingerprint.as_bytes(), &w.finish()]))
 }

@@ -1,7 +1,7 @@
 //! Step 3 at a node: take the share out of the bundle, or prove that a dealer cheated.
 
 use crate::{
-    Bundle, Fault, Plan, PrepareList,
+    Bundle, BundleFault, Fault, Plan, PrepareList,
     bundle::bundle_hash,
     current,
     message::{Receipt, ReceiveAnswer, ReceiveRequest, SignedComplaint, SignedDealing},
@@ -11,9 +11,9 @@ use crate::{
 };
 use quorate_crypto::{
     SecretScalar, ShareIndex,
-    dealing::{OpenError, VerifiedDealing, Weights, combine_share},
+    dealing::{OpenError, VerifiedDealing, combine_share},
 };
-use quorate_types::{CeremonyStep, Certificate, Format, Hash};
+use quorate_types::{CeremonyStep, Certificate, Format, Hash, VerifiedEpoch};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -24,17 +24,33 @@ pub(crate) fn receive(
     rng: &mut impl CryptoRng,
 ) -> Result<Done, Fault> {
     let subject = &request.subject;
+    current::above(state, subject.number)?;
     let prepared = state.attempt.as_ref().map(Attempt::prepared);
     current::own_answer(me, subject, &request.answers, prepared)?;
     let Some(attempt) = &state.attempt else {
         return Err(Fault::TooEarly { missing: "prepare" });
     };
-    let plan = current::plan(me, state, subject.number)?;
-    let ctx = plan.context(list_hash(plan.fingerprint(), &request.answers)).hash();
+    let plan = current::plan(me, state, subject.number, request.parent.as_deref())?;
+    if plan.committee().member(me.index).is_none() {
+        return Err(Fault::NotMember);
+    }
+    let dealers = request.dealers();
+    let ctx = plan.context(list_hash(plan.fingerprint(), &request.answers, &dealers)).hash();
     own_dealing(me, &plan, &ctx, &request.bundle, attempt.dealt())?;
-    let Some(dealt) = attempt.dealt() else {
-        return Err(Fault::TooEarly { missing: "deal" });
+    let dealt = match attempt.dealt() {
+        Some(dealt) => dealt.clone(),
+        None if plan.parent().is_none() => return Err(Fault::TooEarly { missing: "deal" }),
+        // In a reshare a member may receive without dealing.
+        None => Dealt {
+            prepared: attempt.prepared().clone(),
+            answers: request.answers.clone(),
+            dealers: dealers.clone(),
+            dealing: None,
+        },
     };
+    if dealt.answers == request.answers && dealt.dealers != dealers {
+        return Err(BundleFault::Dealers.into());
+    }
     if dealt.answers != request.answers {
         let equivocators = current::equivocators(&plan, &dealt.answers, &request.answers);
         return Err(Fault::NumberUsed { number: subject.number, equivocators });
@@ -46,7 +62,7 @@ pub(crate) fn receive(
     if !state.standing.is_live(subject.number) {
         return Err(Fault::Closed);
     }
-    let list = PrepareList::verify(&plan, request.answers.clone())?;
+    let list = PrepareList::verify(&plan, request.answers.clone(), dealers)?;
     let bundle = Bundle::verify(&plan, &list, &request.bundle)?;
     may_receive(me, state, &plan, &bundle)?;
 
@@ -57,19 +73,19 @@ pub(crate) fn receive(
             Ok(value) => values.push((dealing.dealer(), value)),
             Err(OpenError::BadValue(_)) => {
                 let complaint = complain(me, &plan, &ctx, dealing, secret, rng)?;
-                return Ok(complained(me, dealt, request, complaint));
+                return Ok(complained(me, &dealt, request, complaint));
             }
             Err(OpenError::NotReceiver(_) | OpenError::WrongKey(_)) => {
                 return Err(Fault::Alarm("a verified list does not have this node's key"));
             }
         }
     }
-    received(me, dealt, request, &bundle, &values)
+    received(me, state, &plan, dealt, request, &bundle, &values)
 }
 
-/// A node receives under the newest order that it knows. One that missed the step may
-/// still have its share of an epoch that was certified or born without it; once a key is
-/// born, of that one only.
+/// A node receives under the newest order that it knows, and on the parent in force. One
+/// that missed the step may still have its share of an epoch that was certified without
+/// it, or came into force; below and beside what is in force, of nothing else.
 fn may_receive(
     me: &Me<'_>,
     state: &VersionState,
@@ -77,8 +93,11 @@ fn may_receive(
     bundle: &Bundle,
 ) -> Result<(), Fault> {
     let is_this = |c: &Certificate| c.public == *bundle.public();
-    if let Some(record) = &state.record {
-        return if is_this(&record.certificate) { Ok(()) } else { Err(Fault::Closed) };
+    if state.in_force().is_some_and(|record| is_this(&record.certificate)) {
+        return Ok(());
+    }
+    if !state.standing.descends(plan.number(), plan.parent().map(VerifiedEpoch::name)) {
+        return Err(Fault::Closed);
     }
     if state.standing.noted.as_ref().is_some_and(|n| is_this(&n.certificate)) {
         return Ok(());
@@ -98,7 +117,7 @@ fn answered(
     let used = Fault::NumberUsed { number: plan.number(), equivocators: Vec::new() };
     match attempt {
         Attempt::ExpectPrepareList(_) | Attempt::ExpectBundle(_) => Ok(None),
-        Attempt::ExpectCertificate(_, receipt) | Attempt::Active(_, receipt) => {
+        Attempt::ExpectCertificate(_, receipt) | Attempt::Active(_, receipt, _) => {
             if receipt.public.epoch.bundle != bundle_hash(ctx, &request.bundle) {
                 return Err(used);
             }
@@ -129,7 +148,7 @@ fn own_dealing(
     let Some(dealing) = bundle.iter().find(|d| d.dealer == me.index) else {
         return Ok(()); // no full bundle: refused by whoever verifies it
     };
-    if dealt.is_some_and(|d| d.dealing == *dealing) {
+    if dealt.is_some_and(|d| d.dealing.as_ref() == Some(dealing)) {
         return Ok(());
     }
     if dealing.verifies(plan.fingerprint(), ctx, &me.identity.public()) {
@@ -173,12 +192,14 @@ fn complained(
 /// A crash after this: the share is pending, the receipt is sent again.
 fn received(
     me: &Me<'_>,
-    dealt: &Dealt,
+    state: &VersionState,
+    plan: &Plan,
+    dealt: Dealt,
     request: &ReceiveRequest,
     bundle: &Bundle,
     values: &[(ShareIndex, SecretScalar)],
 ) -> Result<Done, Fault> {
-    let share = combine_share(values, Weights::Sum)
+    let share = combine_share(values, plan.weights())
         .map_err(|_| Fault::Alarm("verified dealings do not combine"))?;
     if !bundle.commitments().verify_share(me.index, &share) {
         return Err(Fault::Alarm("verified values combine to a wrong share"));
@@ -188,8 +209,11 @@ fn received(
     let receipt = Box::new(Receipt { public, signature });
 
     let number = request.subject.number;
-    let attempt = Attempt::ExpectCertificate(Box::new(dealt.clone()), receipt.clone());
+    let attempt = Attempt::ExpectCertificate(Box::new(dealt), receipt.clone());
+    let mut standing = state.standing.clone();
+    standing.mark(number, |l| (l.dealt, l.epoch) = (true, Some(receipt.public.epoch)));
     let persist = vec![
+        Change::Standing(Box::new(standing)),
         Change::Attempt(number, Box::new(attempt)),
         Change::Bundle(number, request.to_bytes()),
         Change::Seal(number, SecretKind::Share, Zeroizing::new(share.to_bytes().to_vec())),

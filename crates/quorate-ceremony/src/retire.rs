@@ -1,4 +1,4 @@
-//! Step 5 at a node: keep the birth certificate, erase what it ends.
+//! Step 5 at a node: keep the birth or retire certificate, erase what it ends.
 
 use crate::{
     Fault,
@@ -6,10 +6,10 @@ use crate::{
     chain::{Follow, follow},
     current::impersonated,
     message::{RetireAnswer, RetireRequest},
-    state::{Attempt, Change, Forgery, Standing, VersionState},
+    state::{Attempt, Change, End, Forgery, Standing, VersionState},
     step::{Done, Me, Subject},
 };
-use quorate_types::{CeremonyStep, Event, KeyRecord, VerifiedKey, VerifiedOrder};
+use quorate_types::{CeremonyStep, Event, KeyRecord, VerifiedEpoch, VerifiedKey, VerifiedOrder};
 
 pub(crate) fn retire(
     me: &Me<'_>,
@@ -17,64 +17,114 @@ pub(crate) fn retire(
     state: &VersionState,
     request: &RetireRequest,
 ) -> Result<Done, Fault> {
-    let key = request.record.verify(me.cluster)?;
-    let public = key.public();
-    let member = public.committee.member(me.index);
-    if member.is_some_and(|m| m.identity == me.identity.public()) {
+    let epoch = request.record.verify_epoch(me.cluster)?;
+    let public = epoch.public();
+    if is_member(me, &epoch) {
         own_receipt(me, state, &request.record.certificate)?;
         own_active(me, state, &request.record)?;
     }
-    if state.record.as_ref().is_some_and(|r| r.certificate.public != *public) {
-        return Err(Fault::OtherBirth);
-    }
+    let birth = birth(me, state, request, &epoch)?;
 
-    let (mut persist, mut events) = (Vec::new(), Vec::new());
-    if state.record.is_none() {
-        follow_order(me, state, &key, &mut persist, &mut events)?;
-        persist.push(Change::Record(Box::new(request.record.clone())));
+    let mut adopted = Adopted::of(state);
+    adopted.take(me, state, &birth, &epoch)?;
+    let mut events = Vec::new();
+    follow_order(me, state, &epoch, &mut adopted.persist, &mut events)?;
+    let Adopted { mut standing, mut persist, .. } = adopted;
+    if standing.noted.as_ref().is_some_and(|n| n.certificate.public.epoch <= public.epoch) {
+        standing.noted = None;
     }
-    let mut standing = state.standing.clone();
+    // A share that the node holds is served from now on, whether it had been activated or not.
     let mut serving = false;
-    if let Some(Attempt::ExpectCertificate(dealt, receipt) | Attempt::Active(dealt, receipt)) =
-        &state.attempt
+    if standing.in_force == Some(public.epoch)
+        && let Some(Attempt::ExpectCertificate(dealt, receipt) | Attempt::Active(dealt, receipt, _)) =
+            &state.attempt
         && receipt.public == *public
     {
-        serving = true;
-        let attempt = Attempt::Active(dealt.clone(), receipt.clone());
-        if state.attempt.as_ref() != Some(&attempt) {
+        serving = standing.mark(subject.number, |l| l.active = true);
+        let attempt = Attempt::Active(dealt.clone(), receipt.clone(), None);
+        if serving && state.attempt.as_ref() != Some(&attempt) {
             persist.push(Change::Attempt(subject.number, Box::new(attempt)));
         }
     }
-    // An epoch that was not born answers nobody, even if the node has signed it active.
-    standing.serving = serving.then_some(public.epoch);
-    end_others(&mut standing, subject.number, &mut persist);
-    standing.noted = None;
     if standing != state.standing {
         persist.push(Change::Standing(Box::new(standing)));
     }
-    // A crash after this: the key is born here, and the same report is given again.
+    // A crash after this: the epoch is in force here, and the same report is given again.
     let answer = RetireAnswer::sign(public, me.index, serving, me.identity);
     Ok(Done::new(me, CeremonyStep::Retire, subject, persist, &answer).after(events))
 }
 
-/// No other attempt of this version can be born any more: its secrets are erased. Only an
-/// epoch that the node has signed active stays, as it has promised.
-fn end_others(standing: &mut Standing, born: u64, persist: &mut Vec<Change>) {
-    let promised = standing.active.as_ref().map(|a| a.certificate.public.epoch.number);
-    standing.live.retain(|l| {
-        let keep = l.number == born || Some(l.number) == promised;
-        if !keep {
-            persist.push(Change::Erase(l.number));
-        }
-        keep
-    });
+/// The birth certificate of the epoch's key: known here, the record itself, or brought along.
+fn birth(
+    me: &Me<'_>,
+    state: &VersionState,
+    request: &RetireRequest,
+    epoch: &VerifiedEpoch,
+) -> Result<VerifiedKey, Fault> {
+    let of_epoch = epoch.order().create_key().map(|_| &request.record);
+    let record = of_epoch.or(state.record.as_ref()).or(request.birth.as_ref());
+    let birth = record.ok_or(Fault::Parent)?.verify(me.cluster)?;
+    if birth.has(epoch) { Ok(birth) } else { Err(Fault::OtherBirth) }
 }
 
-/// A node that missed the order has it now: a birth certificate proves it.
+/// What a node takes over from a proven epoch: it comes into force, and all that this ends
+/// is erased with the same commit.
+pub(crate) struct Adopted {
+    pub(crate) standing: Standing,
+    pub(crate) persist: Vec<Change>,
+}
+
+impl Adopted {
+    pub(crate) fn of(state: &VersionState) -> Self {
+        Self { standing: state.standing.clone(), persist: Vec::new() }
+    }
+
+    /// Takes a birth or retire certificate over, if it is above what is in force here.
+    pub(crate) fn take(
+        &mut self,
+        me: &Me<'_>,
+        state: &VersionState,
+        birth: &VerifiedKey,
+        epoch: &VerifiedEpoch,
+    ) -> Result<(), Fault> {
+        match &state.record {
+            Some(record) if record.certificate.public != *birth.public() => {
+                return Err(Fault::OtherBirth);
+            }
+            Some(_) => {}
+            None => {
+                self.put_in_force(me, birth.epoch());
+                self.persist.push(Change::Record(Box::new(birth.record().clone())));
+            }
+        }
+        if self.put_in_force(me, epoch) {
+            self.persist.push(Change::Newest(Box::new(epoch.record().clone())));
+        }
+        Ok(())
+    }
+
+    fn put_in_force(&mut self, me: &Me<'_>, epoch: &VerifiedEpoch) -> bool {
+        let ends = self.standing.put_in_force(epoch.name(), is_member(me, epoch));
+        let comes = ends.is_some();
+        self.persist.extend(ends.into_iter().flatten().map(|end| match end {
+            End::Erase(number) => Change::Erase(number),
+            End::Forget(number) => Change::Forget(number),
+        }));
+        comes
+    }
+}
+
+fn is_member(me: &Me<'_>, epoch: &VerifiedEpoch) -> bool {
+    let member = epoch.public().committee.member(me.index);
+    member.is_some_and(|m| m.identity == me.identity.public())
+}
+
+/// A node that missed the order has it now: the certificate proves it. One that knows no
+/// order of the key begins there.
 fn follow_order(
     me: &Me<'_>,
     state: &VersionState,
-    key: &VerifiedKey,
+    epoch: &VerifiedEpoch,
     persist: &mut Vec<Change>,
     events: &mut Vec<Event>,
 ) -> Result<(), Fault> {
@@ -82,9 +132,10 @@ fn follow_order(
         Some(signed) => Some(VerifiedOrder::verify(me.cluster, signed)?),
         None => None,
     };
-    if let Ok(Follow::Next) = follow(head.as_ref(), key.order()) {
-        events.push(Event::Order { order: key.order().hash() });
-        persist.push(Change::Head(Box::new(key.order().clone())));
+    let begins = head.is_none() && epoch.order().reshare().is_some();
+    if begins || matches!(follow(head.as_ref(), epoch.order()), Ok(Follow::Next)) {
+        events.push(Event::Order { order: epoch.order().hash() });
+        persist.push(Change::Head(Box::new(epoch.order().clone())));
     }
     Ok(())
 }
@@ -94,8 +145,14 @@ fn own_active(me: &Me<'_>, state: &VersionState, record: &KeyRecord) -> Result<(
     let public = &record.certificate.public;
     let mine = record.actives.iter().find(|s| s.node == me.index);
     let signed = mine.is_some_and(|s| public.verifies_active(s));
-    let given = state.standing.active.as_ref().map(|a| &a.certificate.public);
-    if signed && given != Some(public) {
+    let of_genesis = state.standing.active.as_ref().map(|a| &a.certificate.public);
+    let of_attempt = match &state.attempt {
+        Some(Attempt::Active(_, receipt, _)) => Some(&receipt.public),
+        _ => None,
+    };
+    // Below what is in force the node has forgotten what it gave.
+    let past = state.standing.in_force.is_some_and(|e| e.number > public.epoch.number);
+    if signed && !past && of_genesis != Some(public) && of_attempt != Some(public) {
         return Err(impersonated(Forgery::Active, record));
     }
     Ok(())

@@ -3,22 +3,20 @@
 //! Public values and secrets are apart: a store seals the secrets of an attempt under a
 //! key of its own ([`Subject::store_epoch`]) and erases them together.
 
-use crate::{
-    message::{
-        ActivateRequest, Certified, PrepareAnswer, Receipt, SignedComplaint, SignedDealing,
-        read_answers, unknown_tag,
-    },
-    step::Subject,
+mod standing;
+
+pub(crate) use standing::End;
+pub use standing::{Live, MAX_LIVE, Standing};
+
+use crate::message::{
+    Certified, PrepareAnswer, Receipt, SignedComplaint, SignedDealing, read_answers, unknown_tag,
 };
 use quorate_crypto::SecretScalar;
 use quorate_types::{
-    CodecError, EpochName, Format, KeyName, KeyRecord, KeyVersion, Part, Reader, SignedOrder,
+    CodecError, Format, KeyName, KeyRecord, KeyVersion, NodeIndex, Part, Reader, SignedOrder,
     VerifiedOrder, Writer, codec::ascending,
 };
 use zeroize::Zeroizing;
-
-/// The most attempts of one key version that keep secrets at a node: four orders' worth.
-pub const MAX_LIVE: usize = 4096;
 
 /// All that a step looks at: loaded for one [`Subject`], never held over a step.
 #[derive(Default)]
@@ -31,12 +29,26 @@ pub struct VersionState {
     pub standing: Standing,
     /// The birth certificate.
     pub record: Option<KeyRecord>,
-    /// The attempt with the subject's number.
+    /// The newest retire certificate, if that is not the birth certificate.
+    pub newest: Option<KeyRecord>,
+    /// The share of the epoch in force ([`Standing::in_force`]), if it is held.
+    pub share_in_force: Option<SecretScalar>,
+    /// The bundle that is kept with the subject's number.
+    pub bundle: Option<Vec<u8>>,
+    /// The attempt with the subject's number; for number 0, of [`Standing::highest_active`].
     pub attempt: Option<Attempt>,
     /// That attempt's order.
     pub order: Option<SignedOrder>,
     /// That attempt's secrets.
     pub secrets: Secrets,
+}
+
+impl VersionState {
+    /// The proof of the epoch in force: the retire certificate, or the birth certificate.
+    #[must_use]
+    pub fn in_force(&self) -> Option<&KeyRecord> {
+        self.newest.as_ref().or(self.record.as_ref())
+    }
 }
 
 /// An attempt at one number, named for what the node awaits. The conductor's messages
@@ -51,21 +63,24 @@ pub enum Attempt {
     /// Has signed a receipt: awaits the certificate. Holds the ceremony secret and the
     /// pending share. That an epoch waits so does not mean that it will ever be served.
     ExpectCertificate(Box<Dealt>, Box<Receipt>),
-    /// Has signed active: serves the epoch, and awaits its birth or retire certificate.
-    Active(Box<Dealt>, Box<Receipt>),
+    /// Has signed active: serves the epoch, and awaits its birth or retire certificate. Of
+    /// a reshare it keeps the proof, so that anyone can finish the epoch.
+    Active(Box<Dealt>, Box<Receipt>, Option<Box<Certified>>),
     /// Was cheated by a dealer and has said so: awaits nothing.
     Complained(Box<Dealt>, Box<SignedComplaint>),
 }
 
-/// What a member knows once it has dealt.
+/// What a member knows once it has the list, under which it has dealt or received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dealt {
     /// Its own prepare answer.
     pub prepared: PrepareAnswer,
-    /// The full list, under which it dealt.
+    /// The answers of the list.
     pub answers: Vec<PrepareAnswer>,
-    /// Its own dealing: sent again, never made again.
-    pub dealing: SignedDealing,
+    /// Who deals.
+    pub dealers: Vec<NodeIndex>,
+    /// Its own dealing: sent again, never made again. None if it only receives.
+    pub dealing: Option<SignedDealing>,
 }
 
 impl Attempt {
@@ -76,7 +91,7 @@ impl Attempt {
             Self::ExpectPrepareList(answer) => answer,
             Self::ExpectBundle(d)
             | Self::ExpectCertificate(d, _)
-            | Self::Active(d, _)
+            | Self::Active(d, _, _)
             | Self::Complained(d, _) => &d.prepared,
         }
     }
@@ -88,7 +103,7 @@ impl Attempt {
             Self::ExpectPrepareList(_) => None,
             Self::ExpectBundle(d)
             | Self::ExpectCertificate(d, _)
-            | Self::Active(d, _)
+            | Self::Active(d, _, _)
             | Self::Complained(d, _) => Some(d),
         }
     }
@@ -97,7 +112,7 @@ impl Attempt {
     #[must_use]
     pub fn receipt(&self) -> Option<&Receipt> {
         match self {
-            Self::ExpectCertificate(_, receipt) | Self::Active(_, receipt) => Some(receipt),
+            Self::ExpectCertificate(_, receipt) | Self::Active(_, receipt, _) => Some(receipt),
             Self::ExpectPrepareList(_) | Self::ExpectBundle(_) | Self::Complained(..) => None,
         }
     }
@@ -107,10 +122,14 @@ impl Part for Dealt {
     fn write(&self, w: &mut Writer) {
         self.prepared.write(w);
         w.list(&self.answers);
-        self.dealing.write(w);
+        w.list(&self.dealers);
+        w.option(self.dealing.as_ref());
     }
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Ok(Self { prepared: Part::read(r)?, answers: read_answers(r)?, dealing: Part::read(r)? })
+        let (prepared, answers) = (Part::read(r)?, read_answers(r)?);
+        let dealers: Vec<NodeIndex> = r.list(quorate_crypto::MAX_COMMITTEE, "dealers")?;
+        ascending(&dealers, "dealers", |d| *d)?;
+        Ok(Self { prepared, answers, dealers, dealing: r.option("dealing")? })
     }
 }
 
@@ -130,10 +149,11 @@ impl Part for Attempt {
                 dealt.write(w);
                 receipt.write(w);
             }
-            Self::Active(dealt, receipt) => {
+            Self::Active(dealt, receipt, proof) => {
                 w.u8(4);
                 dealt.write(w);
                 receipt.write(w);
+                w.option(proof.as_deref());
             }
             Self::Complained(dealt, complaint) => {
                 w.u8(5);
@@ -151,7 +171,10 @@ impl Part for Attempt {
         match tag {
             2 => Ok(Self::ExpectBundle(dealt)),
             3 => Ok(Self::ExpectCertificate(dealt, Box::new(Part::read(r)?))),
-            4 => Ok(Self::Active(dealt, Box::new(Part::read(r)?))),
+            4 => {
+                let receipt = Box::new(Part::read(r)?);
+                Ok(Self::Active(dealt, receipt, r.option("proof")?.map(Box::new)))
+            }
             5 => Ok(Self::Complained(dealt, Box::new(Part::read(r)?))),
             other => Err(unknown_tag("attempt", other)),
         }
@@ -160,76 +183,7 @@ impl Part for Attempt {
 
 impl Format for Attempt {
     const KIND: &'static str = "QATT";
-}
-
-/// What a node holds to for a key version as a whole.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// The one epoch that the node has signed active, for ever.
-    pub active: Option<Certified>,
-    /// The newest certificate of an epoch of which the node holds no share.
-    pub noted: Option<ActivateRequest>,
-    /// The epoch whose share answers requests.
-    pub serving: Option<EpochName>,
-    /// Attempts whose secrets are kept, by ascending number.
-    pub live: Vec<Live>,
-}
-
-/// An attempt whose secrets are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Live {
-    /// Its epoch number.
-    pub number: u64,
-    /// Whether the node has dealt: then others may certify the attempt, whatever this
-    /// node hears of it.
-    pub dealt: bool,
-}
-
-impl Part for Live {
-    fn write(&self, w: &mut Writer) {
-        w.u64(self.number);
-        w.bool(self.dealt);
-    }
-    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Ok(Self { number: r.u64("live attempt")?, dealt: r.bool("dealt")? })
-    }
-}
-
-impl Standing {
-    /// Whether the secrets of an attempt are kept.
-    #[must_use]
-    pub fn is_live(&self, number: u64) -> bool {
-        self.live.binary_search_by_key(&number, |l| l.number).is_ok()
-    }
-
-    /// Notes that an attempt has secrets here, and whether the node has dealt in it.
-    pub(crate) fn enliven(&mut self, number: u64, dealt: bool) {
-        match self.live.binary_search_by_key(&number, |l| l.number) {
-            Ok(at) => self.live[at].dealt |= dealt,
-            Err(at) => self.live.insert(at, Live { number, dealt }),
-        }
-    }
-}
-
-impl Part for Standing {
-    fn write(&self, w: &mut Writer) {
-        w.option(self.active.as_ref());
-        w.option(self.noted.as_ref());
-        w.option(self.serving.as_ref());
-        w.list(&self.live);
-    }
-    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let active = r.option("active epoch")?;
-        let noted = r.option("noted certificate")?;
-        let serving = r.option("serving epoch")?;
-        let live: Vec<Live> = r.list(MAX_LIVE, "live attempts")?;
-        ascending(&live, "live attempts", |l| l.number)?;
-        Ok(Self { active, noted, serving, live })
-    }
-}
-
-impl Format for Standing {
-    const KIND: &'static str = "QSTD";
+    const VERSION: u16 = 2; // since there are reshares
 }
 
 /// The largest evidence that a freeze keeps, in bytes.
@@ -379,13 +333,17 @@ pub enum Change {
     Standing(Box<Standing>),
     /// Keep the birth certificate.
     Record(Box<KeyRecord>),
+    /// Keep a retire certificate in place of the one before.
+    Newest(Box<KeyRecord>),
     /// Freeze the key.
     Freeze(Box<Frozen>),
     /// Erase the bundle and all secrets of an attempt, so that nothing opens them again.
     Erase(u64),
+    /// The same, and forget the attempt: its number is below the epoch in force.
+    Forget(u64),
 }
 
-impl Subject {
+impl crate::Subject {
     /// Names the sealed records of this attempt: 32 bytes, whatever the key's name.
     #[must_use]
     pub fn store_epoch(&self) -> [u8; 32] {

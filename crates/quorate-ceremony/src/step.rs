@@ -3,10 +3,12 @@
 use crate::{
     Fault, activate, deal,
     message::{
-        ActivateRequest, DealRequest, PrepareRequest, ReceiveRequest, RetireRequest, read_number,
+        ActivateRequest, DealRequest, PrepareRequest, ReceiveRequest, RetireRequest, SurveyRequest,
+        read_number,
     },
     prepare, receive, retire,
     state::{Change, Changes, VersionState},
+    survey,
 };
 use quorate_crypto::{
     IdentityKey,
@@ -14,7 +16,7 @@ use quorate_crypto::{
 };
 use quorate_types::{
     CeremonyStep, Cluster, CodecError, Event, Format, Hash, KeyName, KeyVersion, Millis, NodeIndex,
-    Order, Part, Reader, Writer,
+    Order, Part, Reader, Terms, Writer,
 };
 use rand_core::CryptoRng;
 
@@ -36,7 +38,7 @@ pub struct Subject {
     pub key: KeyName,
     /// Its version.
     pub version: KeyVersion,
-    /// The epoch number of the attempt.
+    /// The epoch number of the attempt; 0 for none in particular.
     pub number: u64,
 }
 
@@ -51,9 +53,11 @@ impl Part for Subject {
     }
 }
 
-/// The five steps of a ceremony.
+/// The five steps of a ceremony, and what comes before a reshare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StepKind {
+    /// Show what there is.
+    Survey,
     /// Make a ceremony key.
     Prepare,
     /// Deal.
@@ -71,6 +75,7 @@ impl StepKind {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Survey => "survey",
             Self::Prepare => "prepare",
             Self::Deal => "deal",
             Self::Receive => "receive",
@@ -89,6 +94,8 @@ impl std::fmt::Display for StepKind {
 /// A parsed request of any step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
+    /// Before a reshare.
+    Survey(SurveyRequest),
     /// Step 1.
     Prepare(PrepareRequest),
     /// Step 2.
@@ -105,9 +112,10 @@ impl Request {
     /// Parses the canonical bytes of a step's request, and finds what it is about.
     ///
     /// # Errors
-    /// [`Fault::Malformed`]; [`Fault::WrongAction`] for an order that makes no key.
+    /// [`Fault::Malformed`]; [`Fault::WrongAction`] for an order that makes no epoch.
     pub fn parse(step: StepKind, bytes: &[u8]) -> Result<(Subject, Self), Fault> {
         let request = match step {
+            StepKind::Survey => Self::Survey(Format::from_bytes(bytes)?),
             StepKind::Prepare => Self::Prepare(Format::from_bytes(bytes)?),
             StepKind::Deal => Self::Deal(Format::from_bytes(bytes)?),
             StepKind::Receive => Self::Receive(Format::from_bytes(bytes)?),
@@ -130,10 +138,12 @@ impl Request {
         match self {
             Self::Prepare(r) => {
                 let order = Order::from_bytes(&r.order.0.body)?;
-                let quorate_types::Action::CreateKey(create) = order.action else {
-                    return Err(Fault::WrongAction);
-                };
-                Ok(Subject { key: create.name, version: create.version, number: r.number })
+                let terms = Terms::of(&order.action).ok_or(Fault::WrongAction)?;
+                let (key, version) = (terms.name.clone(), terms.version);
+                Ok(Subject { key, version, number: r.number })
+            }
+            Self::Survey(r) => {
+                Ok(Subject { key: r.key.clone(), version: r.version, number: r.bundle })
             }
             Self::Deal(r) => Ok(r.subject.clone()),
             Self::Receive(r) => Ok(r.subject.clone()),
@@ -168,6 +178,7 @@ pub fn perform(
     rng: &mut impl CryptoRng,
 ) -> Step {
     let done = match (&state.frozen, request) {
+        (_, Request::Survey(r)) => survey::survey(state, r),
         (Some(_), _) => Err(Fault::Frozen),
         (None, Request::Prepare(r)) => prepare::prepare(me, subject, state, r, now, rng),
         (None, Request::Deal(r)) => deal::deal(me, state, r, rng),

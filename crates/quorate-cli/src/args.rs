@@ -71,6 +71,9 @@ pub enum Command {
     /// Keys
     #[command(subcommand)]
     Key(Key),
+    /// Move the shares of keys: refresh, other nodes, another threshold, repair
+    #[command(subcommand)]
+    Share(Share),
     /// Orders: what operators sign and nodes obey
     #[command(subcommand)]
     Order(Order),
@@ -291,6 +294,109 @@ pub struct KeyCreate {
     /// The version to make: higher than 1 after a birth that failed for good
     #[arg(long, default_value_t = 1)]
     pub version: u32,
+    /// Let one provider or jurisdiction hold enough shares to use the key. Development only
+    #[arg(long)]
+    pub danger_concentrated: bool,
+    /// Accept that losing one jurisdiction may put the key out of reach
+    #[arg(long)]
+    pub acknowledge_fragile: bool,
+    /// Go on although the order tolerates fewer liars than t - 1
+    #[arg(long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub order: OrderOut,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Share {
+    /// Order: new shares for the same nodes; the old ones become worthless
+    Refresh(Box<ShareRefresh>),
+    /// Order: move a key to other nodes, or to another threshold; the key stays the same
+    Reshare(Box<ShareReshare>),
+    /// Order: give a node back the shares that it lost, by refreshing every key of its
+    Repair(Box<ShareRepair>),
+    /// Order: move every key off a node, before it is switched off
+    Drain(Box<ShareDrain>),
+    /// Which epoch each node serves, what is pending, and how many more nodes may be lost
+    Status {
+        /// The key's name (default: all keys, one line each)
+        key: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["key", "all"]))]
+pub struct ShareRefresh {
+    /// The key's name
+    pub key: Option<String>,
+    /// Every key
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub many: Many,
+    #[command(flatten)]
+    pub how: ShareHow,
+}
+
+#[derive(Debug, Args)]
+pub struct ShareReshare {
+    /// The key's name
+    pub key: String,
+    /// Node indices of the new committee (default: as it is)
+    #[arg(long, value_delimiter = ',')]
+    pub committee: Vec<u16>,
+    /// How many nodes use the key from now on (default: as it is)
+    #[arg(long)]
+    pub threshold: Option<u16>,
+    #[command(flatten)]
+    pub how: ShareHow,
+}
+
+#[derive(Debug, Args)]
+pub struct ShareRepair {
+    /// Node index
+    #[arg(value_name = "NODE")]
+    pub index: u16,
+    #[command(flatten)]
+    pub many: Many,
+    #[command(flatten)]
+    pub how: ShareHow,
+}
+
+#[derive(Debug, Args)]
+pub struct ShareDrain {
+    /// Node index
+    #[arg(value_name = "NODE")]
+    pub index: u16,
+    /// The node that takes its place (default: none; committees get smaller)
+    #[arg(long, value_name = "NODE")]
+    pub to: Option<u16>,
+    #[command(flatten)]
+    pub many: Many,
+    #[command(flatten)]
+    pub how: ShareHow,
+}
+
+/// Many keys, one after the other and some at once.
+#[derive(Debug, Args)]
+pub struct Many {
+    /// Leave out keys whose shares moved in the last MINUTES: goes on where it was interrupted
+    #[arg(long, value_name = "MINUTES")]
+    pub skip_moved_within: Option<u64>,
+    /// Keys under way at once
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub at_once: u16,
+}
+
+/// How shares move.
+#[derive(Debug, Args)]
+pub struct ShareHow {
+    /// How many nodes of the new committee may be absent
+    #[arg(long, default_value_t = 0, value_name = "K")]
+    pub allow_absent: u16,
+    /// Seconds for which the old epoch is served beside the new one
+    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+    pub grace: u32,
     /// Let one provider or jurisdiction hold enough shares to use the key. Development only
     #[arg(long)]
     pub danger_concentrated: bool,

@@ -147,7 +147,7 @@ async fn decrypt(client: Client, key: Key, args: &Bench, items: usize) -> Result
     if measured.latency.is_empty() {
         return Err(Failure::new(format!("nothing succeeded: {:?}", measured.failed)));
     }
-    let threshold = key.ordered().committee.threshold().get();
+    let threshold = key.public().committee.threshold().get();
     tokio::task::spawn_blocking(move || report(&measured, threshold, items))
         .await
         .map_err(Failure::new)?

@@ -9,3 +9,5 @@ pub mod key;
 pub mod keygen;
 pub mod order;
 pub mod resolve;
+pub mod share;
+pub mod share_status;

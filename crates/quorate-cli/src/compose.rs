@@ -34,13 +34,34 @@ pub fn committee(roster: &Roster, indices: &[u16], threshold: u16) -> Result<Com
     Committee::new(members, threshold).map_err(Failure::usage)
 }
 
-/// The first epoch number that a new order for a key version may allow: above the range
-/// of every earlier one.
+/// The first epoch number that a new order for a key may allow: above the range of every
+/// earlier one.
 #[must_use]
-pub fn first_number(earlier: &[VerifiedOrder], name: &str, version: u32) -> u64 {
-    let same = |c: &&CreateKey| c.name.as_str() == name && c.version.get() == version;
-    let ends = earlier.iter().filter_map(VerifiedOrder::create_key).filter(same);
-    ends.map(|c| c.numbers().end().saturating_add(1)).max().unwrap_or(1)
+pub fn first_number(earlier: &[VerifiedOrder], name: &str) -> u64 {
+    let of_key =
+        earlier.iter().filter_map(VerifiedOrder::terms).filter(|t| t.name.as_str() == name);
+    of_key.map(|t| t.numbers().end().saturating_add(1)).max().unwrap_or(1)
+}
+
+/// The newest version of a key that was ordered.
+#[must_use]
+pub fn newest_version(earlier: &[VerifiedOrder], name: &str) -> Option<KeyVersion> {
+    let of_key =
+        earlier.iter().filter_map(VerifiedOrder::terms).filter(|t| t.name.as_str() == name);
+    of_key.map(|t| t.newest).max()
+}
+
+/// `q` of a committee of which so many may be absent.
+///
+/// # Errors
+/// For more than the committee allows.
+pub fn q(committee: &Committee, allow_absent: u16) -> Result<u16, Failure> {
+    let n = u16::try_from(committee.size()).map_err(Failure::usage)?;
+    let least = committee.least_q();
+    n.checked_sub(allow_absent).filter(|q| *q >= least).ok_or_else(|| {
+        let (most, t) = (n - least, committee.threshold());
+        Failure::usage(format!("--allow-absent is at most {most} for {t} of {n}"))
+    })
 }
 
 /// What `key create` orders.
@@ -59,13 +80,7 @@ pub fn create_key(
         Failure::usage("say --threshold T (or set `threshold` in the home's quorate.toml)")
     })?;
     let committee = committee(roster, &args.committee, threshold)?;
-    let n = u16::try_from(committee.size()).map_err(Failure::usage)?;
-    let q = n.checked_sub(args.allow_absent).filter(|q| *q >= committee.least_q()).ok_or_else(
-        || {
-            let most = n - committee.least_q();
-            Failure::usage(format!("--allow-absent is at most {most} for {threshold} of {n}"))
-        },
-    )?;
+    let q = q(&committee, args.allow_absent)?;
     let version =
         KeyVersion::new(args.version).ok_or_else(|| Failure::usage("--version begins at 1"))?;
     Ok(CreateKey {

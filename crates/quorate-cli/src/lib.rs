@@ -15,7 +15,7 @@ pub mod render;
 pub mod session;
 pub mod time;
 
-use args::{Audit, Cli, Client, Cluster, Command, Key, Operator, Order};
+use args::{Audit, Cli, Client, Cluster, Command, Key, Operator, Order, Share};
 use failure::Failure;
 use quorate_client::Role;
 
@@ -48,6 +48,13 @@ pub async fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Key(Key::Create(args)) => cmd::key::create(global, args).await?,
         Command::Key(Key::List) => cmd::key::list(global).await?,
         Command::Key(Key::Show { name }) => cmd::key::show(global, name).await?,
+        Command::Share(Share::Refresh(args)) => cmd::share::refresh(global, args).await?,
+        Command::Share(Share::Reshare(args)) => cmd::share::reshare(global, args).await?,
+        Command::Share(Share::Repair(args)) => cmd::share::repair(global, args).await?,
+        Command::Share(Share::Drain(args)) => cmd::share::drain(global, args).await?,
+        Command::Share(Share::Status { key }) => {
+            cmd::share_status::run(global, key.as_deref()).await?
+        }
         Command::Order(Order::Show { file }) => cmd::order::show(global, file)?,
         Command::Order(Order::Sign { file, yes }) => cmd::order::sign(global, file, *yes)?,
         Command::Order(Order::Submit { file }) => cmd::order::submit_file(global, file).await?,

@@ -4,17 +4,26 @@ mod coordinator;
 mod nodes;
 mod orders;
 
-pub use coordinator::{ClusterStatus, CoordinatorTransport, KeySummary, KeysPage, NodeStatus};
+pub use coordinator::{
+    ClusterStatus, CoordinatorTransport, KeySummary, KeysPage, NodeStatus, Surveyed,
+};
 pub use nodes::NodesTransport;
 pub(crate) use orders::OrdersApi;
 pub use orders::{Heads, Progress};
 
 use crate::{
     error::Error,
-    transport::{Question, Reply, ReplyOutcome},
+    transport::{Question, Records, Reply, ReplyOutcome},
 };
 use quorate_quorum::PoolError;
 use quorate_rpc::{EndpointError, TlsError, v1};
+
+/// Answers under other epochs that are looked at.
+const MAX_ALSO: usize = 8;
+
+fn records(answer: v1::GetKeyResponse) -> Records {
+    Records { birth: answer.record, newest: answer.newest }
+}
 
 /// A node's answer as protobuf carries it; `None` if it carries none.
 fn reply(answer: v1::NodeAnswer) -> Option<Reply> {
@@ -22,7 +31,9 @@ fn reply(answer: v1::NodeAnswer) -> Option<Reply> {
         v1::node_answer::Outcome::Sealed(bytes) => ReplyOutcome::Sealed(bytes),
         v1::node_answer::Outcome::Refusal(bytes) => ReplyOutcome::Refused(bytes),
     };
-    Some(Reply { node: answer.node, outcome })
+    // No more than an honest node serves.
+    let also = answer.also.into_iter().take(MAX_ALSO).collect();
+    Some(Reply { node: answer.node, outcome, also })
 }
 
 fn avoided(question: &Question) -> Vec<u32> {

@@ -136,16 +136,14 @@ impl Inner {
         items: &[Item],
         context: &EncryptionContext,
     ) -> Result<Opened, Failed> {
-        let cluster = self.cluster();
         let mut worst: Option<Error> = None;
         for (i, transport) in self.in_order() {
-            let attempt = Attempt::new(self, &cluster, transport.as_ref(), key, items, context);
-            match attempt.run().await {
+            match self.open_through(transport.as_ref(), key, items, context).await {
                 Ok(opened) => {
                     self.preferred.store(i, Ordering::Relaxed);
                     return Ok(opened);
                 }
-                Err(Failed::Error(error)) if error.is_elsewhere() => {
+                Err(Failed::Error(error) | Failed::Moved(error)) if error.is_elsewhere() => {
                     tracing::debug!(%error, "trying elsewhere");
                     worst = Some(heavier(worst, error));
                 }
@@ -154,7 +152,37 @@ impl Inner {
         }
         Err(worst.unwrap_or_else(nobody).into())
     }
+
+    /// One coordinator. If the shares have moved since the key was pinned, the newer record
+    /// is fetched and the same asked again, in the same call.
+    async fn open_through(
+        &self,
+        transport: &dyn Transport,
+        key: &Key,
+        items: &[Item],
+        context: &EncryptionContext,
+    ) -> Result<Opened, Failed> {
+        let mut key = key.clone();
+        for _ in 0..MAX_MOVES {
+            let cluster = self.cluster();
+            let attempt = Attempt::new(self, &cluster, transport, &key, items, context);
+            let error = match attempt.run().await {
+                Err(Failed::Moved(error)) => error,
+                other => return other,
+            };
+            let newer = self.moved_key(transport, &key).await?;
+            if newer.public().epoch == key.public().epoch {
+                return Err(error.into());
+            }
+            tracing::debug!(epoch = newer.public().epoch.number, "the shares have moved");
+            key = newer;
+        }
+        Err(Error::Invalid("the shares of the key keep moving; try again".into()).into())
+    }
 }
+
+/// How often a call follows shares that move meanwhile.
+const MAX_MOVES: usize = 4;
 
 /// Of two failures the one that tells more.
 pub(crate) fn heavier(worst: Option<Error>, error: Error) -> Error {

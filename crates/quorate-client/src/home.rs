@@ -7,10 +7,14 @@
 //! pins/          a file for each key version that was ever used
 //! ```
 
-use crate::file::{self, FileError};
+use crate::{
+    file::{self, FileError},
+    pins::{Pin, PinError, Pins},
+};
 use quorate_crypto::{IdentityKey, envelope::Cost};
 use quorate_types::{
-    Cluster, CodecError, Endpoint, Fingerprint, KeyFileError, RosterChain, RosterError, keyfile,
+    Cluster, CodecError, Endpoint, Fingerprint, KeyFileError, KeyName, KeyVersion, RosterChain,
+    RosterError, keyfile,
 };
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -259,6 +263,14 @@ impl Home {
     pub(crate) fn write_roster(&self, cluster: &Cluster) -> Result<(), HomeError> {
         let text = RosterChain(cluster.chain().to_vec()).to_text();
         Ok(file::replace(&self.dir.join(ROSTER), text.as_bytes(), 0o644)?)
+    }
+
+    /// What is pinned of a key version here, not verified again.
+    ///
+    /// # Errors
+    /// [`PinError`].
+    pub fn pin(&self, name: &KeyName, version: KeyVersion) -> Result<Option<Pin>, PinError> {
+        Pins::Directory(self.pins()).get(name, version)
     }
 
     pub(crate) fn pins(&self) -> PathBuf {

@@ -12,7 +12,8 @@ use quorate_crypto::{
 };
 use quorate_types::{
     CertificateError, CiphertextHead, CiphertextHeader, Cluster, CreateKey, EncryptionContext,
-    EpochPublic, Fingerprint, Format, KeyName, KeyRecord, KeyVersion, Suite, VerifiedKey,
+    EpochPublic, Fingerprint, Format, KeyName, KeyRecord, KeyVersion, Suite, VerifiedEpoch,
+    VerifiedKey,
 };
 use std::{
     io::{Read, Write},
@@ -28,23 +29,35 @@ pub struct Key(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     verified: VerifiedKey,
+    /// The epoch in force, as far as it is known here.
+    epoch: VerifiedEpoch,
     fingerprint: Fingerprint,
     public: EncodedPoint,
     commitments: Commitments,
 }
 
 impl Key {
-    /// Verifies a record that `party` brought: that it is of this name (and version), was
-    /// ordered by `m` operators, is held by `q` nodes, and that its points are points.
+    /// Verifies records that `party` brought: that they are of this name (and version), that
+    /// `m` operators ordered the key and each epoch, that `q` nodes hold it, that the public
+    /// key is the one that was born, and that its points are points.
     pub(crate) fn verify(
         cluster: &Cluster,
         record: &KeyRecord,
+        newest: Option<&KeyRecord>,
         name: &KeyName,
         version: Option<KeyVersion>,
         party: &str,
     ) -> Result<Self, RecordError> {
         let verified = record.verify(cluster)?;
-        let public = verified.public();
+        let epoch = match newest {
+            Some(newest) => newest.verify_epoch(cluster)?,
+            None => verified.epoch().clone(),
+        };
+        if !verified.has(&epoch) {
+            let what = format!("sent an epoch of key {name} that is of another key");
+            return Err(RecordError::Other(Error::coordinator(party, what)));
+        }
+        let public = epoch.public();
         if public.key != *name || version.is_some_and(|v| v != public.version) {
             let what = format!(
                 "was asked for key {name} and sent the record of {} version {}",
@@ -72,6 +85,7 @@ impl Key {
             public: point,
             commitments,
             verified,
+            epoch,
         })))
     }
 
@@ -90,7 +104,19 @@ impl Key {
     /// The public values of its newest epoch known here: committee, threshold, commitments.
     #[must_use]
     pub fn public(&self) -> &EpochPublic {
-        self.0.verified.public()
+        self.0.epoch.public()
+    }
+
+    /// The epoch in force, as far as it is known here, verified.
+    #[must_use]
+    pub fn epoch(&self) -> &VerifiedEpoch {
+        &self.0.epoch
+    }
+
+    /// The proof of the epoch in force, if the shares have moved since the birth.
+    pub(crate) fn newest(&self) -> Option<&KeyRecord> {
+        let moved = self.0.epoch.name() != self.0.verified.public().epoch;
+        moved.then(|| self.0.epoch.record())
     }
 
     /// What the operators ordered.
@@ -99,7 +125,7 @@ impl Key {
         self.0.verified.create()
     }
 
-    /// The certificates that prove it.
+    /// The certificates that prove its birth.
     #[must_use]
     pub fn record(&self) -> &KeyRecord {
         self.0.verified.record()

@@ -6,7 +6,7 @@ use crate::{
     error::{Error, bad_record},
     key::{Key, RecordError},
     pins::Pin,
-    transport::Transport,
+    transport::{Records, Transport},
 };
 use quorate_rpc::{Deadline, FaultKind};
 use quorate_types::{
@@ -31,6 +31,15 @@ impl Inner {
         self.fetch_key(name, Some(version)).await
     }
 
+    /// The key after its shares have moved: from the nodes, past what anybody remembers.
+    pub(crate) async fn moved_key(
+        &self,
+        transport: &dyn Transport,
+        key: &Key,
+    ) -> Result<Key, Error> {
+        self.fetch_key_from(transport, key.name(), Some(key.version()), true).await
+    }
+
     /// Fetches a key from the first party that brings one that verifies.
     pub(crate) async fn fetch_key(
         &self,
@@ -46,7 +55,7 @@ impl Inner {
         }
         let mut worst = None;
         for (i, transport) in self.in_order() {
-            match self.fetch_key_from(transport.as_ref(), name, version).await {
+            match self.fetch_key_from(transport.as_ref(), name, version, false).await {
                 Ok(key) => {
                     self.preferred.store(i, Ordering::Relaxed);
                     return Ok(key);
@@ -64,19 +73,19 @@ impl Inner {
         transport: &dyn Transport,
         name: &KeyName,
         version: Option<KeyVersion>,
+        fresh: bool,
     ) -> Result<Key, Error> {
         let party = transport.party();
         let deadline = Deadline::after(self.timeout);
-        let records = transport.key(name.clone(), version, deadline).await.map_err(|fault| {
-            match fault.kind {
-                FaultKind::NotFound => Error::UnknownKey { name: name.clone(), version },
-                _ => Error::party(&party, fault),
-            }
+        let records = transport.key(name.clone(), version, fresh, deadline).await;
+        let records = records.map_err(|fault| match fault.kind {
+            FaultKind::NotFound => Error::UnknownKey { name: name.clone(), version },
+            _ => Error::party(&party, fault),
         })?;
         let mut best: Option<Key> = None;
         let mut worst = None;
-        for bytes in records {
-            match self.believe_record(transport, &party, &bytes, name, version).await {
+        for records in records {
+            match self.believe_record(transport, &party, &records, name, version).await {
                 Ok(key) if best.as_ref().is_none_or(|b| rank(b) < rank(&key)) => best = Some(key),
                 Ok(_) => {}
                 Err(error) => worst = Some(heavier(worst, error)),
@@ -94,13 +103,21 @@ impl Inner {
         &self,
         transport: &dyn Transport,
         party: &str,
-        bytes: &[u8],
+        records: &Records,
         name: &KeyName,
         version: Option<KeyVersion>,
     ) -> Result<Key, Error> {
-        let record = KeyRecord::from_bytes(bytes)
-            .map_err(|e| bad_record(party, name, &CertificateError::Codec(e)))?;
-        let verify = || Key::verify(&self.cluster(), &record, name, version, party);
+        let parse = |bytes: &[u8]| {
+            KeyRecord::from_bytes(bytes)
+                .map_err(|e| bad_record(party, name, &CertificateError::Codec(e)))
+        };
+        let record = parse(&records.birth)?;
+        let newest = match &records.newest[..] {
+            [] => None,
+            bytes => Some(parse(bytes)?),
+        };
+        let newest = newest.as_ref();
+        let verify = || Key::verify(&self.cluster(), &record, newest, name, version, party);
         let unknown_roster = RecordError::is_unknown_roster;
         let verified = match verify() {
             Err(error) if unknown_roster(&error) => {
@@ -129,11 +146,13 @@ impl Inner {
                 );
                 return Err(Error::coordinator(party, what));
             }
-            if pin.record.certificate.public.epoch >= key.public().epoch {
+            // The epoch in force never goes back.
+            if pin.number() >= key.public().epoch.number {
                 return Ok(self.keep(self.pinned_key(name, version)?.unwrap_or(key)));
             }
         }
-        self.pins.put(&Pin { public: *key.public_key(), record: key.record().clone() })?;
+        let (record, newest) = (key.record().clone(), key.newest().cloned());
+        self.pins.put(&Pin { public: *key.public_key(), record, newest })?;
         Ok(self.keep(key))
     }
 
@@ -145,25 +164,13 @@ impl Inner {
     ) -> Result<Option<Key>, Error> {
         let Some(pin) = self.pins.get(name, version)? else { return Ok(None) };
         let party = "the pin file";
-        let key = Key::verify(&self.cluster(), &pin.record, name, Some(version), party)
+        let (record, newest) = (&pin.record, pin.newest.as_ref());
+        let key = Key::verify(&self.cluster(), record, newest, name, Some(version), party)
             .map_err(|e| e.into_error(party, name))?;
         if pin.public != *key.public_key() {
             return Err(Error::coordinator(party, format!("of {name} disagrees with itself")));
         }
         Ok(Some(self.keep(key)))
-    }
-
-    /// The key with the public values of `epoch`, to check proofs with.
-    pub(crate) async fn key_of_epoch(
-        &self,
-        transport: &dyn Transport,
-        key: &Key,
-        epoch: EpochName,
-    ) -> Result<Key, Error> {
-        if key.public().epoch == epoch {
-            return Ok(key.clone());
-        }
-        self.fetch_key_from(transport, key.name(), Some(key.version())).await
     }
 
     fn kept(&self, name: &KeyName, version: KeyVersion) -> Option<Key> {

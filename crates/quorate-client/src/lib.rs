@@ -47,7 +47,7 @@ pub mod transport;
 
 pub use api::{
     ClusterStatus, CoordinatorTransport, Heads, KeySummary, KeysPage, NodeStatus, NodesTransport,
-    Progress,
+    Progress, Surveyed,
 };
 pub use builder::ClientBuilder;
 pub use ciphertext::CiphertextError;
@@ -57,7 +57,7 @@ pub use file::FileError;
 pub use home::{Home, HomeConfig, HomeError, NewHome, Role};
 pub use key::Key;
 pub use open::{Plaintext, Streamed};
-pub use operator::Operator;
+pub use operator::{CarriedOut, Moved, Operator};
 pub use pins::{Pin, PinError};
 pub use quorate_types::EncryptionContext;
 pub use report::Report;

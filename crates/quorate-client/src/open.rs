@@ -213,7 +213,7 @@ impl Client {
                     results.extend(places.into_iter().zip(opened.keys));
                     return Ok((results, opened.report));
                 }
-                Err(Failed::Error(error)) => return Err(error),
+                Err(Failed::Error(error) | Failed::Moved(error)) => return Err(error),
                 Err(Failed::Items(bad)) => {
                     // From the back, so that the places before stay what they are.
                     for (i, fault) in bad.into_iter().rev() {

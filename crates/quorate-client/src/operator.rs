@@ -3,7 +3,7 @@
 //! Signing is not here: an order is signed where its bytes were shown to a person.
 
 use crate::{
-    api::{ClusterStatus, CoordinatorTransport, Heads, KeySummary, OrdersApi, Progress},
+    api::{ClusterStatus, CoordinatorTransport, Heads, KeySummary, OrdersApi, Progress, Surveyed},
     builder::{TIMEOUT, now},
     client::{Client, heavier, nobody},
     error::{Culprit, Error, NodeRef},
@@ -14,7 +14,7 @@ use quorate_crypto::{IdentityKey, PublicKey};
 use quorate_rpc::{Channel, Deadline, DialOptions, Dialer};
 use quorate_types::{
     Action, AuditEntry, Cluster, Endpoint, Format, Hash, KeyName, KeyRecord, Millis, NodeIndex,
-    Order, PartyName, SignedOrder, VerifiedKey, VerifiedOrder, fork::fallen,
+    Order, PartyName, SignedOrder, VerifiedEpoch, VerifiedKey, VerifiedOrder, fork::fallen,
 };
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -46,6 +46,28 @@ pub struct ClientEntry {
     pub revoked: bool,
     /// Keys granted to it, and until when.
     pub grants: Vec<(KeyName, Millis)>,
+}
+
+/// What came of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CarriedOut {
+    /// It was applied.
+    Applied,
+    /// It made this key.
+    Born(Box<VerifiedKey>),
+    /// It moved the shares of a key.
+    Moved(Box<Moved>),
+}
+
+/// Shares that have moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The epoch that is in force now.
+    pub epoch: VerifiedEpoch,
+    /// Members of its committee that do not serve it yet.
+    pub absent: Vec<NodeIndex>,
+    /// Members of the committee before that have not reported that they erased their shares.
+    pub unerased: Vec<NodeIndex>,
 }
 
 /// An operator of one cluster.
@@ -144,8 +166,8 @@ impl Operator {
         }
     }
 
-    /// Submits an order and tells each step. Gives the verified key that a key order made;
-    /// it is pinned then.
+    /// Submits an order and tells each step. Gives the verified key that a key order made
+    /// (it is pinned then), or the epoch to which a reshare has moved the shares.
     ///
     /// A party that is lost on the way is not followed by another: the order may be under
     /// way. Submit it again; it applies once.
@@ -157,12 +179,14 @@ impl Operator {
         &self,
         order: &SignedOrder,
         mut progress: impl FnMut(&Progress) + Send,
-    ) -> Result<Option<VerifiedKey>, Error> {
+    ) -> Result<CarriedOut, Error> {
         let verified = VerifiedOrder::verify(&self.cluster(), order)?;
         verified.check_fresh(now())?;
+        let grace = verified.terms().map_or(0, |terms| terms.grace);
+        let patience = CEREMONY + Duration::from_secs(u64::from(grace));
         let mut worst = None;
         for party in &self.parties {
-            match party.submit(order, Deadline::after(CEREMONY), &mut progress).await {
+            match party.submit(order, Deadline::after(patience), &mut progress).await {
                 Ok(last) => return self.carried_out(&verified, &party.party, &last),
                 Err(fault) if fault.kind == quorate_rpc::FaultKind::Unavailable => {
                     worst = Some(heavier(worst, Error::party(&party.party, fault)));
@@ -178,23 +202,34 @@ impl Operator {
         order: &VerifiedOrder,
         party: &str,
         last: &Progress,
-    ) -> Result<Option<VerifiedKey>, Error> {
+    ) -> Result<CarriedOut, Error> {
         if last.step != "done" {
             return Err(self.not_done(last));
         }
-        let Some(create) = order.create_key().filter(|_| !last.record.is_empty()) else {
-            return Ok(None); // a single node bears no key
+        if order.terms().is_none() || last.record.is_empty() {
+            return Ok(CarriedOut::Applied); // a single node makes no epoch
+        }
+        let record = KeyRecord::from_bytes(&last.record)
+            .map_err(|e| Error::coordinator(party, format!("sent a bad record of the key: {e}")))?;
+        let Some(create) = order.create_key() else {
+            let bad = |what: String| Error::coordinator(party, what);
+            let epoch = record
+                .verify_epoch(&self.cluster())
+                .map_err(|e| bad(format!("sent a record that does not verify: {e}")))?;
+            if epoch.order().hash() != order.hash() {
+                return Err(bad("moved the shares under another order".into()));
+            }
+            let (absent, unerased) = (last.waiting_for.clone(), last.unerased.clone());
+            return Ok(CarriedOut::Moved(Box::new(Moved { epoch, absent, unerased })));
         };
-        let record = KeyRecord::from_bytes(&last.record).map_err(|e| {
-            Error::coordinator(party, format!("sent a bad record of the new key: {e}"))
-        })?;
         let (name, version) = (&create.name, Some(create.version));
-        let key = Key::verify(&self.cluster(), &record, name, version, party)
+        let key = Key::verify(&self.cluster(), &record, None, name, version, party)
             .map_err(|e| e.into_error(party, name))?;
         if key.verified().order().hash() != order.hash() {
             return Err(Error::coordinator(party, "made the key under another order"));
         }
-        Ok(Some(self.client.0.pin(party, key, false)?.verified().clone()))
+        let born = self.client.0.pin(party, key, false)?.verified().clone();
+        Ok(CarriedOut::Born(Box::new(born)))
     }
 
     fn not_done(&self, last: &Progress) -> Error {
@@ -305,6 +340,38 @@ impl Operator {
         Ok(self.client.key(name).await?.verified().clone())
     }
 
+    /// A key with the epoch in force, from the nodes; pinned.
+    ///
+    /// # Errors
+    /// As [`Client::key`].
+    pub async fn key_in_force(&self, name: &KeyName) -> Result<Key, Error> {
+        let newest = self.client.key(name.as_str()).await?;
+        let mut worst = None;
+        for (_, transport) in self.client.0.in_order() {
+            match self.client.0.moved_key(transport.as_ref(), &newest).await {
+                Ok(key) => return Ok(key),
+                Err(error) => worst = Some(heavier(worst, error)),
+            }
+        }
+        Err(worst.unwrap_or_else(nobody))
+    }
+
+    /// What each node says that it has of a key's newest version: canonical
+    /// `SurveyAnswer`s, not verified.
+    ///
+    /// # Errors
+    /// [`Error::Party`].
+    pub async fn survey(&self, name: &KeyName) -> Result<Surveyed, Error> {
+        let mut worst = None;
+        for coordinator in &self.coordinators {
+            match coordinator.survey(name, 0, Deadline::after(TIMEOUT)).await {
+                Ok(surveyed) => return Ok(surveyed),
+                Err(error) => worst = Some(heavier(worst, error)),
+            }
+        }
+        Err(worst.unwrap_or_else(nobody))
+    }
+
     /// The newest entries of a node's audit log, with the number of the first.
     ///
     /// # Errors
@@ -352,7 +419,7 @@ fn clients_of(orders: &[VerifiedOrder]) -> Vec<ClientEntry> {
                 entry(*client, &mut |c| c.name = Some(name.clone()));
             }
             Action::RevokeClient { client } => entry(*client, &mut |c| c.revoked = true),
-            Action::ResolveFork(_) => {}
+            Action::ResolveFork(_) | Action::Reshare(_) => {}
             Action::CreateKey(create) => {
                 for grant in &create.grants {
                     entry(grant.client, &mut |c| {

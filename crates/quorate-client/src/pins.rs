@@ -33,22 +33,37 @@ pub enum PinError {
 pub struct Pin {
     /// `Y`, encoded.
     pub public: [u8; 32],
-    /// Verified when it was pinned; verified again when it is used.
+    /// The birth certificate. Verified when it was pinned; verified again when it is used.
     pub record: KeyRecord,
+    /// The newest retire certificate, if the shares have moved.
+    pub newest: Option<KeyRecord>,
+}
+
+impl Pin {
+    /// The number of the epoch in force when it was pinned.
+    pub(crate) fn number(&self) -> u64 {
+        self.newest.as_ref().unwrap_or(&self.record).certificate.public.epoch.number
+    }
 }
 
 impl Part for Pin {
     fn write(&self, w: &mut Writer) {
         self.public.write(w);
         self.record.write(w);
+        w.option(self.newest.as_ref());
     }
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Ok(Self { public: Part::read(r)?, record: Part::read(r)? })
+        Ok(Self {
+            public: Part::read(r)?,
+            record: Part::read(r)?,
+            newest: r.option("newest record")?,
+        })
     }
 }
 
 impl Format for Pin {
     const KIND: &'static str = "QPIN";
+    const VERSION: u16 = 2; // since shares move
 }
 
 /// Where pins are kept.

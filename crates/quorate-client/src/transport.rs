@@ -26,6 +26,15 @@ pub struct Question {
     pub want: usize,
 }
 
+/// What proves a key version, as it came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Records {
+    /// The birth certificate: canonical `KeyRecord`.
+    pub birth: Vec<u8>,
+    /// The retire certificate of the epoch in force, if the shares have moved; else empty.
+    pub newest: Vec<u8>,
+}
+
 /// One node's answer, as relayed.
 #[derive(Clone, Debug)]
 pub struct Reply {
@@ -33,6 +42,8 @@ pub struct Reply {
     pub node: u32,
     /// What it is said to be.
     pub outcome: ReplyOutcome,
+    /// The same answer under other epochs: canonical `SealedAnswer`s.
+    pub also: Vec<Vec<u8>>,
 }
 
 /// What a reply holds.
@@ -62,14 +73,15 @@ pub trait Transport: Send + Sync {
     /// that serves none.
     fn rosters(&self, deadline: Deadline) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Fault>>;
 
-    /// Canonical `KeyRecord`s of a key; `None` asks for its newest version. More than one
-    /// where more than one party was asked.
+    /// The records of a key; `None` asks for its newest version. More than one where more
+    /// than one party was asked. `fresh` asks past what a coordinator remembers.
     fn key(
         &self,
         name: KeyName,
         version: Option<KeyVersion>,
+        fresh: bool,
         deadline: Deadline,
-    ) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Fault>>;
+    ) -> BoxFuture<'_, Result<Vec<Records>, Fault>>;
 
     /// Carries a request to nodes and brings their answers back.
     fn evaluate(

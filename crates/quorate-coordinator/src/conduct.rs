@@ -4,11 +4,12 @@
 use crate::{
     orders::Reporter,
     postman::StepAnswer,
+    records::Known,
     state::{State, now},
 };
-use quorate_ceremony::{Conductor, Failure, Outcome, Pace, Progress, Send, Ticket};
+use quorate_ceremony::{Conductor, Descent, Failure, Outcome, Pace, Progress, Send, Ticket};
 use quorate_rpc::{Deadline, Fault, FaultKind, v1::OrderProgress};
-use quorate_types::{Cluster, Format, KeyRecord, VerifiedOrder};
+use quorate_types::{Cluster, Format, KeyRecord, NodeIndex, SignedOrder, VerifiedOrder};
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::timeout};
 
@@ -18,20 +19,35 @@ const ONE_RPC: Duration = Duration::from_secs(15);
 const TICK: Duration = Duration::from_millis(100);
 
 impl State {
-    /// Conducts the birth of the key that `order` makes. Nothing is lost when this is
-    /// dropped or the process dies: the same order, submitted again, finishes it.
+    /// Conducts the birth of the key that `order` makes, or moves its shares. Nothing is
+    /// lost when this is dropped or the process dies: the same order, submitted again,
+    /// finishes it.
     pub(crate) async fn conduct(
         &self,
         order: &VerifiedOrder,
+        earlier: Vec<SignedOrder>,
         deadline: Deadline,
         report: &Reporter,
     ) -> Result<OrderProgress, Fault> {
         let cluster: Arc<Cluster> = Arc::new(self.cluster.clone());
-        let first = order.create_key().map_or(1, |create| create.first_number);
-        let earlier = self.earlier(order, deadline).await;
         let pace = self.pace(deadline);
-        let mut conductor = Conductor::starting_at(cluster, order.clone(), earlier, first, pace)
-            .map_err(|e| Fault::invalid(e.to_string()))?;
+        let conductor = match order.reshare() {
+            None => {
+                let first = order.terms().map_or(1, |terms| terms.first_number);
+                Conductor::starting_at(cluster, order.clone(), earlier, first, pace)
+            }
+            Some(to) => {
+                let known = self.fresh_record(&to.name, to.version.get(), deadline).await?;
+                let descent = Descent {
+                    birth: known.birth.record().clone(),
+                    newest: known.newest.as_ref().map(|e| e.record().clone()),
+                };
+                Conductor::reshare(cluster, order.clone(), earlier, descent, pace)
+            }
+        };
+        let mut conductor = conductor.map_err(|e| Fault::invalid(e.to_string()))?;
+        let grace = order.terms().map_or(0, |terms| u64::from(terms.grace));
+        let deadline = Deadline::after(deadline.remaining() + Duration::from_secs(grace));
         let mut under_way: JoinSet<(Ticket, StepAnswer)> = JoinSet::new();
         let mut told: Option<Progress> = None;
         loop {
@@ -103,6 +119,24 @@ impl State {
                 FaultKind::AlreadyExists,
                 "the key was born under an earlier order; this one made nothing",
             )),
+            Outcome::Moved { record, absent, unerased, culprits } => {
+                self.keep_newest(record);
+                let numbers =
+                    |nodes: &[NodeIndex]| nodes.iter().map(|n| u32::from(n.get())).collect();
+                let public = &record.certificate.public;
+                let (size, away) = (public.committee.size(), absent.len());
+                Ok(OrderProgress {
+                    step: "done".into(),
+                    done: u32::try_from(size - away).unwrap_or(u32::MAX),
+                    of: u32::try_from(size).unwrap_or(u32::MAX),
+                    waiting_for: numbers(absent),
+                    unerased: numbers(unerased),
+                    record: record.to_bytes(),
+                    number: public.epoch.number,
+                    culprits: culprits.iter().map(|c| u32::from(c.node.get())).collect(),
+                    ..OrderProgress::default()
+                })
+            }
             Outcome::Failed { reason, culprits, .. } => Ok(OrderProgress {
                 step: "failed".into(),
                 message: reason.to_string(),
@@ -114,9 +148,20 @@ impl State {
 
     fn keep(&self, record: &KeyRecord) {
         // The conductor has verified it; a cache keeps only what verifies.
-        if let Ok(key) = record.verify(&self.cluster) {
-            tracing::info!(key = %key.create().name, "a key was born");
-            self.records.keep(Arc::new(key));
+        if let Ok(birth) = record.verify(&self.cluster) {
+            tracing::info!(key = %birth.create().name, "a key was born");
+            self.records.keep(Known { birth, newest: None });
+        }
+    }
+
+    fn keep_newest(&self, record: &KeyRecord) {
+        let public = &record.certificate.public;
+        tracing::info!(key = %public.key, epoch = public.epoch.number, "shares have moved");
+        let known = self.records.cached(&public.key, public.version.get());
+        if let (Some(known), Ok(newest)) = (known, record.verify_epoch(&self.cluster))
+            && known.birth.has(&newest)
+        {
+            self.records.keep(Known { birth: known.birth.clone(), newest: Some(newest) });
         }
     }
 }

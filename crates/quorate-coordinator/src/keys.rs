@@ -1,17 +1,19 @@
 //! The service for clients. It relays: nothing that it carries can it read or change
 //! unseen.
 
-use crate::state::State;
+use crate::{postman::StepAnswer, records::Known, state::State};
+use quorate_ceremony::{StepKind, SurveyRequest};
 use quorate_rpc::{
-    Deadline, Fault, MAX_REQUEST_BYTES, bounded, index,
+    Deadline, Fault, MAX_CEREMONY_BYTES, MAX_REQUEST_BYTES, bounded, index,
     v1::{
         EvaluateRequest, EvaluateResponse, GetKeyRequest, GetKeyResponse, GetRosterRequest,
         GetRosterResponse, KeySummary, ListKeysRequest, ListKeysResponse, NodeAnswer,
-        NodeEvaluateRequest, NodeFailure, NodeHealth, NodeStatusRequest, ProtocolVersion,
-        StatusRequest, StatusResponse, keys_server::Keys, node_answer, node_client::NodeClient,
+        NodeEvaluateRequest, NodeFailure, NodeHealth, NodeStatusRequest, NodeSurvey,
+        ProtocolVersion, StatusRequest, StatusResponse, SurveyKeyRequest, SurveyKeyResponse,
+        keys_server::Keys, node_answer, node_client::NodeClient,
     },
 };
-use quorate_types::{Format, KeyName, NodeIndex, RequestHead};
+use quorate_types::{Format, KeyName, NodeIndex, RefusalReason, RequestHead, SignedRefusal};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
@@ -48,10 +50,14 @@ impl Keys for KeysService {
         request: Request<GetKeyRequest>,
     ) -> Result<Response<GetKeyResponse>, Status> {
         let deadline = Deadline::of(request.metadata(), LONGEST);
-        let GetKeyRequest { name, version } = request.into_inner();
+        let GetKeyRequest { name, version, fresh } = request.into_inner();
         let name = KeyName::new(name).map_err(|e| Fault::invalid(e.to_string()))?;
-        let key = self.0.record(&name, version, deadline).await?;
-        Ok(Response::new(GetKeyResponse { record: key.record().to_bytes() }))
+        let key = match fresh {
+            true => self.0.fresh_record(&name, version, deadline).await?,
+            false => self.0.record(&name, version, deadline).await?,
+        };
+        let newest = key.newest.as_ref().map(|e| e.record().to_bytes()).unwrap_or_default();
+        Ok(Response::new(GetKeyResponse { record: key.birth.record().to_bytes(), newest }))
     }
 
     async fn list_keys(
@@ -76,6 +82,20 @@ impl Keys for KeysService {
         let result = self.0.evaluate(request.into_inner(), deadline).await;
         self.0.metrics.evaluated(begun.elapsed(), &result);
         Ok(Response::new(result?))
+    }
+
+    async fn survey(
+        &self,
+        request: Request<SurveyKeyRequest>,
+    ) -> Result<Response<SurveyKeyResponse>, Status> {
+        let peer = quorate_rpc::Peer::of(&request);
+        if !peer.is_some_and(|p| self.0.cluster.roster().is_operator(&p.key)) {
+            return Err(Fault::denied("surveys are for operators of the roster").into());
+        }
+        let deadline = Deadline::of(request.metadata(), LONGEST).min(Deadline::after(PATIENCE));
+        let SurveyKeyRequest { name, version } = request.into_inner();
+        let name = KeyName::new(name).map_err(|e| Fault::invalid(e.to_string()))?;
+        Ok(Response::new(self.0.survey_key(&name, version, deadline).await?))
     }
 
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
@@ -104,23 +124,46 @@ impl State {
             return Err(Fault::invalid("the number of items is not the one in the signed head"));
         }
         let key = self.record(&parsed.key, parsed.version.get(), deadline).await?;
+        let message = Arc::new(NodeEvaluateRequest { head, signature, items });
+        let first = self.evaluate_at(&key, &message, &avoid, want, deadline).await;
+        if !first.answers.iter().any(has_no_share) {
+            return Ok(first);
+        }
+        // Its shares have moved to others: whoever holds them now is asked, once.
+        let (name, version) = (&parsed.key, parsed.version.get());
+        match self.fresh_record(name, version, deadline).await {
+            Ok(moved) if moved.epoch().name() != key.epoch().name() => {
+                Ok(self.evaluate_at(&moved, &message, &avoid, want, deadline).await)
+            }
+            _ => Ok(first),
+        }
+    }
+
+    /// Asks the committee of the epoch in force.
+    async fn evaluate_at(
+        &self,
+        key: &Known,
+        message: &Arc<NodeEvaluateRequest>,
+        avoid: &[u32],
+        want: u32,
+        deadline: Deadline,
+    ) -> EvaluateResponse {
         let committee = &key.public().committee;
-        let avoid: BTreeSet<u32> = avoid.into_iter().collect();
+        let avoid: BTreeSet<u32> = avoid.iter().copied().collect();
         let candidates: Vec<NodeIndex> =
             committee.indices().filter(|i| !avoid.contains(&u32::from(i.get()))).collect();
         let want = match want as usize {
             0 => committee.threshold().as_usize(),
             want => want.min(committee.size()),
         };
-        let message = Arc::new(NodeEvaluateRequest { head, signature, items });
         let refusals = Arc::new(Mutex::new(Vec::new()));
         let outcome = self
             .pool
             .ask(&candidates, want, deadline, |node, channel| {
-                let (message, refusals) = (Arc::clone(&message), Arc::clone(&refusals));
+                let (message, refusals) = (Arc::clone(message), Arc::clone(&refusals));
                 async move {
                     let request = deadline.request(NodeEvaluateRequest::clone(&message))?;
-                    let mut client = bounded!(NodeClient::new(channel), MAX_REQUEST_BYTES);
+                    let mut client = bounded!(NodeClient::new(channel), MAX_CEREMONY_BYTES);
                     let answer = client.evaluate(request).await?.into_inner();
                     settle(node, answer, &refusals)
                 }
@@ -136,7 +179,37 @@ impl State {
             .filter(|(node, _)| !deciders.contains(node))
             .map(|(node, fault)| NodeFailure { node, reason: fault.kind.as_str().to_owned() })
             .collect();
-        Ok(EvaluateResponse { answers, failures })
+        EvaluateResponse { answers, failures }
+    }
+
+    /// What every node has of a key version.
+    async fn survey_key(
+        &self,
+        name: &KeyName,
+        version: u32,
+        deadline: Deadline,
+    ) -> Result<SurveyKeyResponse, Fault> {
+        let known = self.fresh_record(name, version, deadline).await?;
+        let version = known.birth.create().version;
+        let request = SurveyRequest { key: name.clone(), version, bundle: 0 }.to_bytes();
+        let mut asked = tokio::task::JoinSet::new();
+        for node in self.nodes() {
+            let (postman, request) = (self.postman.clone(), request.clone());
+            asked.spawn(async move {
+                (node, postman.send(node, StepKind::Survey, request, deadline).await)
+            });
+        }
+        let mut nodes = Vec::new();
+        while let Some(Ok((node, answer))) = asked.join_next().await {
+            let (answer, reason) = match answer {
+                StepAnswer::Done(bytes) => (bytes, String::new()),
+                StepAnswer::Fault { message, .. } => (Vec::new(), message),
+                StepAnswer::Unreachable(fault) => (Vec::new(), fault.kind.as_str().to_owned()),
+            };
+            nodes.push(NodeSurvey { node: u32::from(node.get()), answer, reason });
+        }
+        nodes.sort_by_key(|n| n.node);
+        Ok(SurveyKeyResponse { version: version.get(), nodes })
     }
 
     /// One page over the keys of all nodes: a node that was away may not know the newest.
@@ -224,6 +297,12 @@ impl State {
         };
         self.cluster.roster().nodes.iter().map(describe).collect()
     }
+}
+
+/// Whether a node has signed that it holds no share of the key.
+fn has_no_share(answer: &NodeAnswer) -> bool {
+    let Some(node_answer::Outcome::Refusal(bytes)) = &answer.outcome else { return false };
+    SignedRefusal::from_bytes(bytes).is_ok_and(|r| r.refusal.reason == RefusalReason::NoShare)
 }
 
 /// An answer counts; a refusal is kept for the client, and another node is asked.

@@ -162,10 +162,13 @@ impl State {
         if applied.is_empty() {
             return Err(worst(failed));
         }
-        if order.create_key().is_some() {
-            let born = self.conduct(order, deadline, report).await;
-            self.metrics.ceremony(born.is_ok());
-            return born;
+        if order.terms().is_some() {
+            // Whoever is still behind is told of the earlier orders in passing.
+            let gaps = failed.values().any(|fault| fault.kind == FaultKind::FailedPrecondition);
+            let earlier = if gaps { self.earlier(order, deadline).await } else { Vec::new() };
+            let made = self.conduct(order, earlier, deadline, report).await;
+            self.metrics.ceremony(made.is_ok());
+            return made;
         }
         let missing: Vec<String> =
             (failed.iter()).map(|(node, fault)| format!("node {node} ({fault})")).collect();

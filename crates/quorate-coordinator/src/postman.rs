@@ -167,6 +167,7 @@ async fn call(
     let mut client = bounded!(CeremonyClient::new(channel), MAX_CEREMONY_BYTES);
     let answered = tokio::time::timeout_at(deadline.instant(), async {
         match step {
+            Step::Survey => client.survey(request).await,
             Step::Prepare => client.prepare(request).await,
             Step::Deal => client.deal(request).await,
             Step::Receive => client.receive(request).await,

@@ -4,9 +4,9 @@ use crate::state::State;
 use quorate_quorum::Outcome;
 use quorate_rpc::{
     Deadline, Fault, FaultKind, MAX_REQUEST_BYTES, bounded,
-    v1::{GetKeyRequest, node_client::NodeClient},
+    v1::{GetKeyRequest, GetKeyResponse, node_client::NodeClient},
 };
-use quorate_types::{Format, KeyName, KeyRecord, VerifiedKey};
+use quorate_types::{EpochPublic, Format, KeyName, KeyRecord, VerifiedEpoch, VerifiedKey};
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
@@ -18,27 +18,55 @@ const CACHE: usize = 16_384;
 /// How long nodes may take to show a record.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What is known of a key version.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// Its birth certificate.
+    pub birth: VerifiedKey,
+    /// The epoch in force, if its shares have moved.
+    pub newest: Option<VerifiedEpoch>,
+}
+
+impl Known {
+    /// The epoch in force.
+    #[must_use]
+    pub fn epoch(&self) -> &VerifiedEpoch {
+        self.newest.as_ref().unwrap_or_else(|| self.birth.epoch())
+    }
+
+    /// Its public values.
+    #[must_use]
+    pub fn public(&self) -> &EpochPublic {
+        self.epoch().public()
+    }
+}
+
 /// A cache of verified records.
 #[derive(Debug, Default)]
 pub struct Records(Mutex<Cache>);
 
 #[derive(Debug, Default)]
 struct Cache {
-    records: HashMap<(KeyName, u32), Arc<VerifiedKey>>,
+    records: HashMap<(KeyName, u32), Arc<Known>>,
     order: VecDeque<(KeyName, u32)>,
 }
 
 impl Records {
-    fn cached(&self, name: &KeyName, version: u32) -> Option<Arc<VerifiedKey>> {
+    pub(crate) fn cached(&self, name: &KeyName, version: u32) -> Option<Arc<Known>> {
         let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         cache.records.get(&(name.clone(), version)).cloned()
     }
 
-    /// Keeps a verified record.
-    pub fn keep(&self, key: Arc<VerifiedKey>) {
-        let id = (key.create().name.clone(), key.create().version.get());
+    /// Keeps what is known, unless a newer epoch is known; gives the newer.
+    pub fn keep(&self, key: Known) -> Arc<Known> {
+        let id = (key.birth.create().name.clone(), key.birth.create().version.get());
         let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.records.insert(id.clone(), key).is_none() {
+        let newer = |old: &&Arc<Known>| old.epoch().name() > key.epoch().name();
+        if let Some(old) = cache.records.get(&id).filter(newer) {
+            return Arc::clone(old);
+        }
+        let key = Arc::new(key);
+        if cache.records.insert(id.clone(), Arc::clone(&key)).is_none() {
             cache.order.push_back(id);
         }
         while cache.order.len() > CACHE {
@@ -46,40 +74,53 @@ impl Records {
                 cache.records.remove(&oldest);
             }
         }
+        key
     }
 }
 
 impl State {
-    /// The record of a key's version, from the cache or the nodes; of the newest version
+    /// What is known of a key's version, from the cache or the nodes; of the newest version
     /// for 0, which is always asked for anew.
     ///
     /// # Errors
-    /// `NOT_FOUND` when nodes answered and none knows it, `UNAVAILABLE` when none answered.
+    /// As [`State::fresh_record`].
     pub async fn record(
         &self,
         name: &KeyName,
         version: u32,
         deadline: Deadline,
-    ) -> Result<Arc<VerifiedKey>, Fault> {
+    ) -> Result<Arc<Known>, Fault> {
         if version != 0
             && let Some(key) = self.records.cached(name, version)
         {
             return Ok(key);
         }
+        self.fresh_record(name, version, deadline).await
+    }
+
+    /// The same, from the nodes.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` when nodes answered and none knows it, `UNAVAILABLE` when none answered.
+    pub async fn fresh_record(
+        &self,
+        name: &KeyName,
+        version: u32,
+        deadline: Deadline,
+    ) -> Result<Arc<Known>, Fault> {
         let outcome = self.ask_records(name, version, deadline).await;
         let failures = outcome.failures;
-        let verified = outcome.answers.into_iter().filter_map(|(node, bytes)| {
-            let key = KeyRecord::from_bytes(&bytes).ok()?.verify(&self.cluster).ok();
-            if key.is_none() {
+        let verified = outcome.answers.into_iter().filter_map(|(node, answer)| {
+            let known = self.verify(name, &answer);
+            if known.is_none() {
                 tracing::warn!(%node, "a node showed a key record that does not verify");
             }
-            key.filter(|k| k.create().name == *name)
+            known
         });
-        let newest = verified.max_by_key(|k| k.create().version);
-        if let Some(key) = newest.filter(|k| version == 0 || k.create().version.get() == version) {
-            let key = Arc::new(key);
-            self.records.keep(Arc::clone(&key));
-            return Ok(key);
+        let newest = verified.max_by_key(|k| (k.birth.create().version, k.epoch().name()));
+        let asked = |k: &Known| version == 0 || k.birth.create().version.get() == version;
+        if let Some(key) = newest.filter(asked) {
+            return Ok(self.records.keep(key));
         }
         // A node that could not be reached may be the one that knows it; but all that are
         // needed to use the key would know it.
@@ -91,20 +132,33 @@ impl State {
         Err(Fault::unavailable("no node could be asked for the key"))
     }
 
+    fn verify(&self, name: &KeyName, answer: &GetKeyResponse) -> Option<Known> {
+        let birth = KeyRecord::from_bytes(&answer.record).ok()?.verify(&self.cluster).ok()?;
+        if birth.create().name != *name {
+            return None;
+        }
+        if answer.newest.is_empty() {
+            return Some(Known { birth, newest: None });
+        }
+        let newest =
+            KeyRecord::from_bytes(&answer.newest).ok()?.verify_epoch(&self.cluster).ok()?;
+        birth.has(&newest).then_some(Known { birth, newest: Some(newest) })
+    }
+
     async fn ask_records(
         &self,
         name: &KeyName,
         version: u32,
         deadline: Deadline,
-    ) -> Outcome<Vec<u8>> {
+    ) -> Outcome<GetKeyResponse> {
         let deadline = deadline.min(Deadline::after(PATIENCE));
-        let request = GetKeyRequest { name: name.as_str().to_owned(), version };
+        let request = GetKeyRequest { name: name.as_str().to_owned(), version, fresh: false };
         self.pool
             .ask_all(&self.nodes(), deadline, |_, channel| {
                 let request = deadline.request(request.clone());
                 async move {
                     let mut node = bounded!(NodeClient::new(channel), MAX_REQUEST_BYTES);
-                    Ok(node.get_key(request?).await?.into_inner().record)
+                    Ok(node.get_key(request?).await?.into_inner())
                 }
             })
             .await

@@ -155,12 +155,12 @@ impl Node for Api {
             Ok(reply)
         };
         let reply = self.finish(operation, permit, work).await?;
-        let outcome = match reply {
-            Reply::Sealed(bytes) => node_answer::Outcome::Sealed(bytes),
-            Reply::Refused(_, bytes) => node_answer::Outcome::Refusal(bytes),
+        let (outcome, also) = match reply {
+            Reply::Sealed(bytes, also) => (node_answer::Outcome::Sealed(bytes), also),
+            Reply::Refused(_, bytes) => (node_answer::Outcome::Refusal(bytes), Vec::new()),
         };
         let node = u32::from(self.core.index().get());
-        Ok(Response::new(NodeAnswer { node, outcome: Some(outcome) }))
+        Ok(Response::new(NodeAnswer { node, outcome: Some(outcome), also }))
     }
 
     async fn get_key(
@@ -168,9 +168,9 @@ impl Node for Api {
         request: Request<GetKeyRequest>,
     ) -> Result<Response<GetKeyResponse>, Status> {
         self.reader("get_key", &request)?;
-        let GetKeyRequest { name, version } = request.into_inner();
-        let record = self.run("get_key", move |core| views::get_key(core, &name, version)).await?;
-        Ok(Response::new(GetKeyResponse { record }))
+        let GetKeyRequest { name, version, .. } = request.into_inner();
+        let found = self.run("get_key", move |core| views::get_key(core, &name, version)).await?;
+        Ok(Response::new(found))
     }
 
     async fn list_keys(
@@ -217,6 +217,9 @@ impl Api {
 
 #[tonic::async_trait]
 impl Ceremony for Api {
+    async fn survey(&self, r: Request<StepRequest>) -> Result<Response<StepResponse>, Status> {
+        self.step(StepKind::Survey, r).await
+    }
     async fn prepare(&self, r: Request<StepRequest>) -> Result<Response<StepResponse>, Status> {
         self.step(StepKind::Prepare, r).await
     }

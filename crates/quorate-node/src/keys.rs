@@ -7,13 +7,17 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+/// The most epochs whose shares answer one request: the one in force, and the highest ones
+/// above it.
+pub(crate) const MAX_SERVED: usize = 4;
+
 /// One key version as a request meets it.
 pub(crate) struct KeyState {
     order: VerifiedOrder,
-    share: Option<Share>,
+    shares: Vec<Share>,
 }
 
-/// The active epoch's share with its public values.
+/// A served epoch's share with its public values.
 pub(crate) struct Share {
     pub(crate) public: EpochPublic,
     /// `Y`.
@@ -34,8 +38,8 @@ impl Share {
 
 impl KeyState {
     /// `None` for an order that makes no key.
-    pub(crate) fn new(order: VerifiedOrder, share: Option<Share>) -> Option<Self> {
-        order.create_key().is_some().then_some(Self { order, share })
+    pub(crate) fn new(order: VerifiedOrder, shares: Vec<Share>) -> Option<Self> {
+        order.create_key().is_some().then_some(Self { order, shares })
     }
 
     pub(crate) fn create(&self) -> &CreateKey {
@@ -46,8 +50,14 @@ impl KeyState {
         self.create().grant(client)
     }
 
+    /// The share of the epoch in force.
     pub(crate) fn share(&self) -> Option<&Share> {
-        self.share.as_ref()
+        self.shares.first()
+    }
+
+    /// The shares of all epochs that are served, the one in force first.
+    pub(crate) fn shares(&self) -> &[Share] {
+        &self.shares
     }
 }
 

@@ -78,6 +78,7 @@ fn subject(order: &VerifiedOrder) -> Subject {
 const fn word(action: &Action) -> &'static str {
     match action {
         Action::CreateKey(_) => "create key",
+        Action::Reshare(_) => "reshare",
         Action::AddClient { .. } => "add client",
         Action::RevokeClient { .. } => "revoke client",
         Action::ResolveFork(_) => "resolve fork",
@@ -153,7 +154,7 @@ fn put(core: &Core, batch: Batch, order: &VerifiedOrder) -> Batch {
             _ => records::put_client(batch, client, Standing::Known),
         },
         Action::RevokeClient { client } => records::put_client(batch, client, Standing::Revoked),
-        Action::CreateKey(_) | Action::ResolveFork(_) => batch,
+        Action::CreateKey(_) | Action::Reshare(_) | Action::ResolveFork(_) => batch,
     }
 }
 
@@ -161,6 +162,7 @@ fn put(core: &Core, batch: Batch, order: &VerifiedOrder) -> Batch {
 fn show(core: &Core, order: &VerifiedOrder) {
     match &order.order().action {
         Action::CreateKey(create) => core.keys.forget(&create.name),
+        Action::Reshare(reshare) => core.keys.forget(&reshare.name),
         Action::AddClient { client, .. } => core.clients.add(*client),
         Action::RevokeClient { client } => core.clients.revoke(*client),
         Action::ResolveFork(fork) => {

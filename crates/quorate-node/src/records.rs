@@ -14,6 +14,7 @@
 //! records   's' ‖ name ‖ 0 ‖ version u32   Standing
 //!           'v' ‖ name ‖ 0 ‖ version u32   serving epoch's number: only while it serves
 //!           'r' ‖ name ‖ 0 ‖ version u32   KeyRecord (birth certificate)
+//!           'n' ‖ name ‖ 0 ‖ version u32   KeyRecord (newest retire certificate, after a reshare)
 //!           'f' ‖ name                     Frozen
 //!           'a' ‖ name ‖ 0 ‖ version u32 ‖ number u64   Attempt
 //!           'b' ‖ …                        bundle
@@ -24,14 +25,14 @@ use crate::{
     clients::Standing as ClientStanding,
     core::Core,
     forks,
-    keys::{KeyState, Share},
+    keys::{KeyState, MAX_SERVED, Share},
 };
 use quorate_ceremony::{Attempt, Change, Changes, SecretKind, Standing, Subject, VersionState};
-use quorate_crypto::PublicKey;
+use quorate_crypto::{PublicKey, SecretScalar};
 use quorate_rpc::{Fault, FaultKind};
 use quorate_store::{Batch, EpochId, Store, StoreError, Tree};
 use quorate_types::{
-    ChainId, Format, Hash, KeyName, KeyRecord, KeyVersion, SignedOrder, VerifiedOrder,
+    ChainId, EpochName, Format, Hash, KeyName, KeyRecord, KeyVersion, SignedOrder, VerifiedOrder,
 };
 use thiserror::Error;
 
@@ -256,20 +257,53 @@ pub(crate) fn record(store: &dyn Store, name: &KeyName, v: KeyVersion) -> Read<O
     get(store, Tree::Records, &of_version(b'r', name, v), "key record")
 }
 
+/// The newest retire certificate of a key version whose shares have moved.
+pub(crate) fn newest(store: &dyn Store, name: &KeyName, v: KeyVersion) -> Read<Option<KeyRecord>> {
+    get(store, Tree::Records, &of_version(b'n', name, v), "retire certificate")
+}
+
 pub(crate) fn standing(store: &dyn Store, name: &KeyName, v: KeyVersion) -> Read<Standing> {
     Ok(get(store, Tree::Records, &of_version(b's', name, v), "standing")?.unwrap_or_default())
+}
+
+/// The attempt with a number.
+fn attempt(store: &dyn Store, name: &KeyName, v: KeyVersion, number: u64) -> Read<Option<Attempt>> {
+    get(store, Tree::Records, &of_attempt(b'a', name, v, number), "attempt")
+}
+
+/// The share of an epoch.
+fn share(
+    store: &dyn Store,
+    name: &KeyName,
+    version: KeyVersion,
+    number: u64,
+) -> Read<Option<SecretScalar>> {
+    let key = of_attempt(SecretKind::Share as u8, name, version, number);
+    let Some(bytes) = store.get(Tree::Secrets, &key)? else { return Ok(None) };
+    let scalar = <&[u8; 32]>::try_from(&bytes[..]).ok().and_then(SecretScalar::from_bytes);
+    scalar.map(Some).ok_or(RecordError::Damaged("share"))
 }
 
 /// All that a ceremony step looks at.
 pub(crate) fn load_state(store: &dyn Store, s: &Subject) -> Read<VersionState> {
     let (name, version) = (&s.key, s.version);
-    let attempt: Option<Attempt> =
-        get(store, Tree::Records, &of_attempt(b'a', name, version, s.number), "attempt")?;
+    let standing = standing(store, name, version)?;
+    let number = if s.number == 0 { standing.highest_active().unwrap_or(0) } else { s.number };
+    let attempt = attempt(store, name, version, number)?;
+    let share_in_force = match standing.in_force {
+        Some(epoch) => share(store, name, version, epoch.number)?,
+        None => None,
+    };
     let mut state = VersionState {
         head: head_order(store, &ChainId::Key(name.clone()))?,
         frozen: get(store, Tree::Records, &named(b'f', name), "freeze")?,
-        standing: standing(store, name, version)?,
+        share_in_force,
+        standing,
         record: record(store, name, version)?,
+        newest: newest(store, name, version)?,
+        bundle: store
+            .get(Tree::Records, &of_attempt(b'b', name, version, s.number))?
+            .map(|b| b.to_vec()),
         order: match &attempt {
             Some(attempt) => order(store, &attempt.prepared().order)?,
             None => None,
@@ -316,7 +350,7 @@ pub(crate) fn put_changes(
             }
             Change::Standing(standing) => {
                 let serving = of_version(b'v', name, version);
-                let batch = match &standing.serving {
+                let batch = match standing.serves().next() {
                     Some(e) => batch.put(Tree::Records, serving, e.number.to_be_bytes().to_vec()),
                     None => batch.delete(Tree::Records, serving),
                 };
@@ -325,12 +359,19 @@ pub(crate) fn put_changes(
             Change::Record(record) => {
                 batch.put(Tree::Records, of_version(b'r', name, version), record.to_bytes())
             }
+            Change::Newest(record) => {
+                batch.put(Tree::Records, of_version(b'n', name, version), record.to_bytes())
+            }
             Change::Freeze(frozen) => {
                 batch.put(Tree::Records, named(b'f', name), frozen.to_bytes())
             }
             Change::Erase(number) => {
                 batch.erase_epoch(&epoch(*number)?).delete(Tree::Records, attempt(b'b', *number))
             }
+            Change::Forget(number) => batch
+                .erase_epoch(&epoch(*number)?)
+                .delete(Tree::Records, attempt(b'b', *number))
+                .delete(Tree::Records, attempt(b'a', *number)),
         };
     }
     Ok(batch)
@@ -350,34 +391,41 @@ fn find_key(core: &Core, name: &KeyName, version: KeyVersion) -> Read<Option<Key
     let standing = standing(store, name, version)?;
     let record = record(store, name, version)?;
     let frozen = store.get(Tree::Records, &named(b'f', name))?.is_some();
-    let active = standing.active.as_ref().map(|a| (&a.order, &a.certificate));
-    let born = record.as_ref().map(|r| (&r.order, &r.certificate));
-    let of_serving = [active, born]
-        .into_iter()
-        .flatten()
-        .find(|(_, c)| standing.serving == Some(c.public.epoch));
-
-    let Some((order, certificate)) = of_serving else {
-        // Known but without a share: the refusal says so.
-        let order = match born {
-            Some((order, _)) => Some(order.clone()),
-            None => head_order(store, &ChainId::Key(name.clone()))?,
-        };
-        let Some(order) = order else { return Ok(None) };
-        let order = verified(core, &order)?;
-        let same = order.create_key().is_some_and(|c| c.version == version);
-        return Ok(if same { KeyState::new(order, None) } else { None });
+    // Who may use the key, the order says that made it.
+    let active = standing.active.as_ref().map(|a| &a.order);
+    let made = match record.as_ref().map(|r| &r.order).or(active) {
+        Some(order) => Some(order.clone()),
+        None => head_order(store, &ChainId::Key(name.clone()))?,
     };
-    let order = verified(core, order)?;
-    if frozen {
-        return Ok(KeyState::new(order, None));
+    let Some(order) = made else { return Ok(None) };
+    let order = verified(core, &order)?;
+    if order.create_key().is_none_or(|c| c.version != version) {
+        return Ok(None);
     }
-    let number = certificate.public.epoch.number;
-    let state = load_state(store, &Subject { key: name.clone(), version, number })?;
-    let secret = state.secrets.share.ok_or(RecordError::Damaged("share: it is missing"))?;
-    let share = Share::new(certificate.public.clone(), secret)
-        .map_err(|_| RecordError::Damaged("public values"))?;
-    Ok(KeyState::new(order, Some(share)))
+    let mut shares = Vec::new();
+    if !frozen {
+        let served: Vec<EpochName> = standing.serves().collect();
+        let others = served.iter().skip(1).rev().take(MAX_SERVED - 1);
+        for epoch in served.first().into_iter().chain(others) {
+            shares.push(served_share(store, name, version, epoch)?);
+        }
+    }
+    Ok(KeyState::new(order, shares))
+}
+
+fn served_share(
+    store: &dyn Store,
+    name: &KeyName,
+    version: KeyVersion,
+    epoch: &EpochName,
+) -> Read<Share> {
+    let attempt = attempt(store, name, version, epoch.number)?;
+    let receipt = attempt.as_ref().and_then(Attempt::receipt);
+    let public = receipt.map(|r| &r.public).filter(|p| p.epoch == *epoch);
+    let public = public.ok_or(RecordError::Damaged("public values: they are missing"))?;
+    let secret = share(store, name, version, epoch.number)?;
+    let secret = secret.ok_or(RecordError::Damaged("share: it is missing"))?;
+    Share::new(public.clone(), secret).map_err(|_| RecordError::Damaged("public values"))
 }
 
 fn verified(core: &Core, order: &SignedOrder) -> Read<VerifiedOrder> {

@@ -5,7 +5,11 @@
 //! [`Logged`] one, whose audit entry is durable, meets the share. Who cannot be
 //! authenticated gets a status and is counted, never logged: nobody else can fill a disk.
 
-use crate::{core::Core, decide, keys::KeyState};
+use crate::{
+    core::Core,
+    decide,
+    keys::{KeyState, Share},
+};
 use quorate_crypto::{
     PublicKey, Signature,
     hash::Label,
@@ -35,8 +39,8 @@ pub(crate) struct Incoming {
 /// What goes back.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    /// Canonical `SealedAnswer`.
-    Sealed(Vec<u8>),
+    /// Canonical `SealedAnswer`: under the epoch in force, and under the others served.
+    Sealed(Vec<u8>, Vec<Vec<u8>>),
     /// Canonical `SignedRefusal`.
     Refused(RefusalReason, Vec<u8>),
 }
@@ -45,7 +49,7 @@ impl Reply {
     /// For metrics.
     pub(crate) fn outcome(&self) -> &'static str {
         match self {
-            Self::Sealed(_) => "granted",
+            Self::Sealed(..) => "granted",
             Self::Refused(reason, _) => outcome_of(*reason),
         }
     }
@@ -146,7 +150,19 @@ fn refuse(core: &Core, request: &Authentic, reason: RefusalReason, item: Option<
 
 fn evaluate(core: &Core, request: &Authentic, logged: &Logged) -> Result<Reply, Fault> {
     let Granted { key, verified } = &logged.0;
-    let share = key.share().ok_or_else(|| Fault::new(FaultKind::Internal, "no share"))?;
+    let sealed = key.shares().iter().map(|share| under(core, request, share, verified));
+    let mut sealed = sealed.collect::<Result<Vec<_>, _>>()?.into_iter();
+    let first = sealed.next().ok_or_else(|| Fault::new(FaultKind::Internal, "no share"))?;
+    Ok(Reply::Sealed(first, sealed.collect()))
+}
+
+/// The answer under one epoch.
+fn under(
+    core: &Core,
+    request: &Authentic,
+    share: &Share,
+    verified: &[Verified],
+) -> Result<Vec<u8>, Fault> {
     let partials = core.evaluator.partials(&share.secret, verified);
     let proof = if request.head.prove {
         let (public, node) = (&share.public, core.index());
@@ -169,7 +185,6 @@ fn evaluate(core: &Core, request: &Authentic, logged: &Logged) -> Result<Reply, 
             &Answer { partials, proof },
             core.now(),
         )
-        .map(Reply::Sealed)
         .map_err(|e| Fault::invalid(format!("the answer cannot be sealed: {e}")))
 }
 

@@ -8,4 +8,5 @@ mod forks;
 mod orders;
 mod refusals;
 mod replays;
+mod reshares;
 mod unlogged;

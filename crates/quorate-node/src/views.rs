@@ -7,22 +7,27 @@ use crate::{
 };
 use quorate_rpc::{
     Fault, FaultKind,
-    v1::{KeySummary, ListKeysRequest, ListKeysResponse, NodeHealth, TailResponse},
+    v1::{GetKeyResponse, KeySummary, ListKeysRequest, ListKeysResponse, NodeHealth, TailResponse},
 };
-use quorate_types::{Action, ChainId, CreateKey, Format, KeyName, KeyVersion, Order};
+use quorate_types::{ChainId, Format, KeyName, KeyVersion, Order, Terms};
 
-/// The record of a version, or of the newest that is born.
-pub(crate) fn get_key(core: &Core, name: &str, version: u32) -> Result<Vec<u8>, Fault> {
+/// The records of a version, or of the newest that is born.
+pub(crate) fn get_key(core: &Core, name: &str, version: u32) -> Result<GetKeyResponse, Fault> {
     let failed = |e: RecordError| e.fault(core);
     let name = KeyName::new(name).map_err(|e| Fault::invalid(e.to_string()))?;
     let newest = match KeyVersion::new(version) {
         Some(version) => version.get(),
-        None => newest_order(core, &name).map_err(failed)?.map_or(0, |c| c.version.get()),
+        None => newest_order(core, &name)
+            .map_err(failed)?
+            .and_then(|order| Terms::of(&order.action).map(|t| t.newest.get()))
+            .unwrap_or(0),
     };
     let oldest = if version == 0 { newest.saturating_sub(MAX_BURNT) } else { newest };
     for version in (oldest.max(1)..=newest).rev().filter_map(KeyVersion::new) {
         if let Some(record) = records::record(&*core.store, &name, version).map_err(failed)? {
-            return Ok(record.to_bytes());
+            let newest = records::newest(&*core.store, &name, version).map_err(failed)?;
+            let newest = newest.map(|r| r.to_bytes()).unwrap_or_default();
+            return Ok(GetKeyResponse { record: record.to_bytes(), newest });
         }
     }
     Err(Fault::new(FaultKind::NotFound, "this node has no record of the key or version"))
@@ -31,13 +36,10 @@ pub(crate) fn get_key(core: &Core, name: &str, version: u32) -> Result<Vec<u8>, 
 /// Versions that were begun and not born, behind the newest.
 const MAX_BURNT: u32 = 32;
 
-fn newest_order(core: &Core, name: &KeyName) -> Result<Option<CreateKey>, RecordError> {
+fn newest_order(core: &Core, name: &KeyName) -> Result<Option<Order>, RecordError> {
     let chain = ChainId::Key(name.clone());
     let Some(signed) = records::head_order(&*core.store, &chain)? else { return Ok(None) };
-    match Order::from_bytes(&signed.0.body).map(|order| order.action) {
-        Ok(Action::CreateKey(create)) => Ok(Some(create)),
-        _ => Err(RecordError::Damaged("order")),
-    }
+    Order::from_bytes(&signed.0.body).map(Some).map_err(|_| RecordError::Damaged("order"))
 }
 
 /// A page of keys, by name.
@@ -55,19 +57,23 @@ pub(crate) fn list_keys(core: &Core, page: &ListKeysRequest) -> Result<ListKeysR
     names.truncate(size);
     let mut keys = Vec::with_capacity(names.len());
     for name in &names {
-        let Some(create) = newest_order(core, name).map_err(failed)? else { continue };
-        let version = create.version;
-        let record = records::record(&*core.store, name, version).map_err(failed)?;
+        let Some(order) = newest_order(core, name).map_err(failed)? else { continue };
+        let Some(terms) = Terms::of(&order.action) else { continue };
+        let version = terms.newest;
+        let born = records::record(&*core.store, name, version).map_err(failed)?;
+        let moved = records::newest(&*core.store, name, version).map_err(failed)?;
         let standing = records::standing(&*core.store, name, version).map_err(failed)?;
-        let epoch = record.as_ref().map(|r| r.certificate.public.epoch).or(standing.serving);
+        let record = moved.as_ref().or(born.as_ref()).map(|r| &r.certificate.public);
+        let committee = record.map_or(terms.committee, |public| &public.committee);
+        let epoch = record.map(|public| public.epoch).or_else(|| standing.serves().next());
         keys.push(KeySummary {
             name: name.to_string(),
             version: version.get(),
-            suite: create.suite.to_string(),
-            purpose: create.purpose.to_string(),
-            threshold: u32::from(create.committee.threshold().get()),
-            committee: create.committee.indices().map(|i| u32::from(i.get())).collect(),
-            state: if record.is_some() { "active" } else { "pending" }.to_owned(),
+            suite: terms.suite.to_string(),
+            purpose: terms.purpose.to_string(),
+            threshold: u32::from(committee.threshold().get()),
+            committee: committee.indices().map(|i| u32::from(i.get())).collect(),
+            state: if born.is_some() { "active" } else { "pending" }.to_owned(),
             epoch: epoch.map_or(0, |e| e.number),
         });
     }

@@ -8,6 +8,7 @@ use crate::{
     roster::Cluster,
     signed::NodeSignature,
     suite::{Purpose, Suite},
+    terms::Terms,
 };
 use quorate_crypto::{
     IdentityKey, MAX_COMMITTEE,
@@ -57,6 +58,8 @@ pub struct EpochPublic {
     pub purpose: Purpose,
     /// Number and bundle hash.
     pub epoch: EpochName,
+    /// The epoch whose shares were dealt on; `None` at a birth.
+    pub parent: Option<EpochName>,
     /// Hash of the ceremony context under which the bundle was dealt.
     pub context: Hash,
     /// Hash of the order.
@@ -126,6 +129,7 @@ impl Part for EpochPublic {
         self.suite.write(w);
         self.purpose.write(w);
         self.epoch.write(w);
+        w.option(self.parent.as_ref());
         self.context.write(w);
         self.order.write(w);
         self.committee.write(w);
@@ -139,6 +143,7 @@ impl Part for EpochPublic {
             suite: Part::read(r)?,
             purpose: Part::read(r)?,
             epoch: Part::read(r)?,
+            parent: r.option("parent epoch")?,
             context: Part::read(r)?,
             order: Part::read(r)?,
             committee: Part::read(r)?,
@@ -150,12 +155,16 @@ impl Part for EpochPublic {
             let rule = format!("expected exactly {t} for threshold {t}, got {got}");
             return Err(CodecError::invalid("commitments", rule));
         }
+        if public.parent.is_some_and(|parent| parent.number >= public.epoch.number) {
+            return Err(CodecError::invalid("parent epoch", "must be below the epoch itself"));
+        }
         Ok(public)
     }
 }
 
 impl Format for EpochPublic {
     const KIND: &'static str = "QEPO";
+    const VERSION: u16 = 2; // since epochs have parents
 }
 
 /// An epoch with at least `q` receipts: the share is held, the epoch may be activated.
@@ -174,8 +183,8 @@ impl Certificate {
     /// [`CertificateError`].
     pub fn verify(&self, order: &VerifiedOrder) -> Result<(), CertificateError> {
         matches_order(&self.public, order)?;
-        let create = created(order)?;
-        count("receipts", create.q, &self.receipts, |s| self.public.verifies_receipt(s))
+        let terms = terms(order)?;
+        count("receipts", terms.q, &self.receipts, |s| self.public.verifies_receipt(s))
     }
 
     /// Names the certificate.
@@ -203,13 +212,15 @@ impl Part for Certificate {
 
 impl Format for Certificate {
     const KIND: &'static str = "QCRT";
+    const VERSION: u16 = 2; // since epochs have parents
 }
 
-/// All that proves a key: the operators' order, the certificate of its epoch, and
-/// `q` active signatures.
+/// All that proves an epoch in force: the operators' order, the certificate of the epoch,
+/// and `q` active signatures. Of the first epoch it is the birth certificate, of a later
+/// one the retire certificate of those below.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRecord {
-    /// The creation order.
+    /// The order that made the epoch; for a birth certificate the creation order.
     pub order: SignedOrder,
     /// The epoch and its receipts.
     pub certificate: Certificate,
@@ -223,14 +234,28 @@ impl KeyRecord {
     /// committee signed it active. `t`, `q` and committee come from the order.
     ///
     /// # Errors
-    /// [`CertificateError`].
+    /// [`CertificateError`]; also for a record of a later epoch, which proves no birth.
     pub fn verify(&self, cluster: &Cluster) -> Result<VerifiedKey, CertificateError> {
+        let epoch = self.verify_epoch(cluster)?;
+        if epoch.order.create_key().is_none() {
+            return Err(CertificateError::NotAsOrdered { what: "action" });
+        }
+        Ok(VerifiedKey(epoch))
+    }
+
+    /// The same for any epoch of a key: its birth certificate, or the retire certificate
+    /// that ends the epochs below it. That the public key is the one that was born, a
+    /// reshare's order says, and whoever has pinned the key compares.
+    ///
+    /// # Errors
+    /// [`CertificateError`].
+    pub fn verify_epoch(&self, cluster: &Cluster) -> Result<VerifiedEpoch, CertificateError> {
         let order = VerifiedOrder::verify(cluster, &self.order)?;
         self.certificate.verify(&order)?;
-        let create = created(&order)?;
         let public = &self.certificate.public;
-        count("the epoch active", create.q, &self.actives, |s| public.verifies_active(s))?;
-        Ok(VerifiedKey { record: self.clone(), order })
+        let q = terms(&order)?.q;
+        count("the epoch active", q, &self.actives, |s| public.verifies_active(s))?;
+        Ok(VerifiedEpoch { record: self.clone(), order })
     }
 }
 
@@ -251,35 +276,42 @@ impl Part for KeyRecord {
 
 impl Format for KeyRecord {
     const KIND: &'static str = "QKEY";
+    const VERSION: u16 = 2; // since epochs have parents
 }
 
-/// A key whose record verified.
+/// An epoch in force: its record verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifiedKey {
+pub struct VerifiedEpoch {
     record: KeyRecord,
     order: VerifiedOrder,
 }
 
-impl VerifiedKey {
-    /// The public values of its epoch.
+impl VerifiedEpoch {
+    /// Its public values.
     #[must_use]
     pub fn public(&self) -> &EpochPublic {
         &self.record.certificate.public
     }
 
-    /// The operators' order, parsed.
+    /// Number and bundle hash.
+    #[must_use]
+    pub fn name(&self) -> EpochName {
+        self.public().epoch
+    }
+
+    /// The order that made it.
     #[must_use]
     pub fn order(&self) -> &VerifiedOrder {
         &self.order
     }
 
-    /// What the operators ordered.
+    /// What the order states.
     ///
     /// # Panics
-    /// Never: [`KeyRecord::verify`] accepts orders that make a key only.
+    /// Never: [`KeyRecord::verify_epoch`] accepts orders that make an epoch only.
     #[must_use]
-    pub fn create(&self) -> &CreateKey {
-        self.order.create_key().expect("a verified key has an order that makes it")
+    pub fn terms(&self) -> Terms<'_> {
+        self.order.terms().expect("a verified epoch has an order that makes it")
     }
 
     /// As it came.
@@ -289,12 +321,60 @@ impl VerifiedKey {
     }
 }
 
+/// A key whose birth certificate verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedKey(VerifiedEpoch);
+
+impl VerifiedKey {
+    /// The epoch in which it was born.
+    #[must_use]
+    pub fn epoch(&self) -> &VerifiedEpoch {
+        &self.0
+    }
+
+    /// The public values of the epoch in which it was born.
+    #[must_use]
+    pub fn public(&self) -> &EpochPublic {
+        self.0.public()
+    }
+
+    /// The operators' order, parsed.
+    #[must_use]
+    pub fn order(&self) -> &VerifiedOrder {
+        self.0.order()
+    }
+
+    /// What the operators ordered.
+    ///
+    /// # Panics
+    /// Never: [`KeyRecord::verify`] accepts orders that make a key only.
+    #[must_use]
+    pub fn create(&self) -> &CreateKey {
+        self.order().create_key().expect("a verified key has an order that makes it")
+    }
+
+    /// As it came.
+    #[must_use]
+    pub fn record(&self) -> &KeyRecord {
+        self.0.record()
+    }
+
+    /// Whether an epoch is one of this key version: of this key, with this public key.
+    #[must_use]
+    pub fn has(&self, epoch: &VerifiedEpoch) -> bool {
+        let (born, other) = (self.public(), epoch.public());
+        (&born.key, born.version, born.suite, born.purpose)
+            == (&other.key, other.version, other.suite, other.purpose)
+            && born.public_key() == other.public_key()
+    }
+}
+
 /// That `public` is what `order` asks for, in every field that the order states.
 ///
 /// # Errors
 /// [`CertificateError::NotAsOrdered`].
 pub fn matches_order(public: &EpochPublic, order: &VerifiedOrder) -> Result<(), CertificateError> {
-    let create = created(order)?;
+    let terms = terms(order)?;
     let differs = |what| Err(CertificateError::NotAsOrdered { what });
     if public.fingerprint != order.order().fingerprint {
         return differs("cluster");
@@ -302,23 +382,29 @@ pub fn matches_order(public: &EpochPublic, order: &VerifiedOrder) -> Result<(), 
     if public.order != order.hash() {
         return differs("order");
     }
-    if (&public.key, public.version) != (&create.name, create.version) {
+    if (&public.key, public.version) != (terms.name, terms.version) {
         return differs("key name or version");
     }
-    if (public.suite, public.purpose) != (create.suite, create.purpose) {
+    if (public.suite, public.purpose) != (terms.suite, terms.purpose) {
         return differs("suite or purpose");
     }
-    if public.committee != create.committee {
+    if public.committee != *terms.committee {
         return differs("committee or threshold");
     }
-    if !create.numbers().contains(&public.epoch.number) {
+    if !terms.numbers().contains(&public.epoch.number) {
         return differs("epoch number");
+    }
+    if public.parent.is_none() != terms.is_genesis() {
+        return differs("parent epoch");
+    }
+    if terms.public_key.is_some_and(|y| y != public.public_key()) {
+        return differs("public key");
     }
     Ok(())
 }
 
-fn created(order: &VerifiedOrder) -> Result<&CreateKey, CertificateError> {
-    order.create_key().ok_or(CertificateError::NotAsOrdered { what: "action" })
+fn terms(order: &VerifiedOrder) -> Result<Terms<'_>, CertificateError> {
+    order.terms().ok_or(CertificateError::NotAsOrdered { what: "action" })
 }
 
 /// Signatures stand by ascending node, so one node never counts twice.

@@ -18,14 +18,18 @@ pub mod ids;
 pub mod keyfile;
 pub mod order;
 pub mod request;
+pub mod reshare;
 pub mod roster;
 pub mod roster_chain;
 pub mod signed;
 pub mod suite;
+pub mod terms;
 
 pub use answer::{Answer, AnswerKeyCard, Refusal, RefusalReason, SealedAnswer, SignedRefusal};
 pub use audit_entry::{AuditEntry, CeremonyStep, Decision, Event};
-pub use certificate::{Certificate, CertificateError, EpochPublic, KeyRecord, VerifiedKey};
+pub use certificate::{
+    Certificate, CertificateError, EpochPublic, KeyRecord, VerifiedEpoch, VerifiedKey,
+};
 pub use ciphertext::{CiphertextHead, CiphertextHeader};
 pub use coalition::{Holder, Holding, Ownership};
 pub use codec::{CodecError, Format, Part, Reader, Writer};
@@ -39,6 +43,7 @@ pub use ids::{
 pub use keyfile::KeyFileError;
 pub use order::{Action, ChainId, CreateKey, Grant, Order, OrderError, SignedOrder, VerifiedOrder};
 pub use request::{EncryptionContext, RequestHead, RequestId};
+pub use reshare::Reshare;
 pub use roster::{
     Cluster, CoordinatorCard, CoordinatorEntry, NodeCard, NodeEntry, OperatorEntry, Roster,
     RosterError, SignedRoster,
@@ -46,3 +51,4 @@ pub use roster::{
 pub use roster_chain::RosterChain;
 pub use signed::{NodeSignature, Signed, Signer};
 pub use suite::{Operation, Purpose, Suite};
+pub use terms::Terms;

@@ -1,14 +1,15 @@
 //! Orders: what `m` operators sign. Nodes obey orders, not people.
 
 use crate::{
-    coalition::Ownership,
     codec::{CodecError, Format, Part, Reader, Writer, ascending},
     committee::Committee,
     fork::ResolveFork,
     ids::{Fingerprint, Hash, KeyName, KeyVersion, Millis, PartyName},
+    reshare::Reshare,
     roster::{Cluster, Roster},
     signed::Signed,
     suite::{Purpose, Suite},
+    terms::Terms,
 };
 use quorate_crypto::{
     PublicKey,
@@ -138,56 +139,15 @@ pub struct CreateKey {
 }
 
 impl CreateKey {
-    /// The epoch numbers that attempts may take.
-    #[must_use]
-    pub fn numbers(&self) -> std::ops::RangeInclusive<u64> {
-        self.first_number..=self.first_number.saturating_add(NUMBERS_PER_ORDER - 1)
-    }
-
     /// The grant of a client.
     #[must_use]
     pub fn grant(&self, client: &PublicKey) -> Option<&Grant> {
         self.grants.binary_search_by_key(client, |g| g.client).ok().map(|at| &self.grants[at])
     }
 
-    fn check(&self, roster: &Roster, issued_at: Millis) -> Result<(), OrderError> {
-        let rule = |text: String| Err(OrderError::Rule(text));
-        for m in self.committee.members() {
-            if roster.node(m.index).map(|n| n.identity) != Some(m.identity) {
-                return rule(format!("node {} is not in the roster with this identity", m.index));
-            }
-        }
-        if !self.suite.allows(self.purpose) {
-            return rule(format!("a {} key cannot {}", self.suite, self.purpose));
-        }
-        let (least, n) = (self.committee.least_q(), self.committee.size());
-        if self.q < least || usize::from(self.q) > n {
-            return rule(format!("q must be {least} to {n} for this committee, got {}", self.q));
-        }
-        if self.first_number == 0 || self.first_number.checked_add(NUMBERS_PER_ORDER).is_none() {
-            return rule("epoch numbers begin at 1".into());
-        }
+    fn check(&self, issued_at: Millis) -> Result<(), OrderError> {
         if self.grants.iter().any(|g| g.expires_at > issued_at.plus(MAX_GRANT_LIFE)) {
-            return rule("a grant lasts at most ten years".into());
-        }
-        let owners = Ownership::of(roster, &self.committee);
-        if let Some(h) = owners.concentrated().next()
-            && !self.danger_concentrated
-        {
-            let (k, t) = (h.nodes.len(), self.committee.threshold());
-            return rule(format!(
-                "{} would hold {k} shares where {t} use the key; choose other nodes (or, for \
-                 development only, say danger_concentrated)",
-                h.holder
-            ));
-        }
-        if let Some(h) = owners.fragile().next()
-            && !self.acknowledge_fragile
-        {
-            return rule(format!(
-                "without {} the key would be out of reach; add nodes elsewhere or acknowledge it",
-                h.holder
-            ));
+            return Err(OrderError::Rule("a grant lasts at most ten years".into()));
         }
         Ok(())
     }
@@ -242,6 +202,8 @@ pub enum Action {
         /// The client's identity.
         client: PublicKey,
     },
+    /// Moves the shares of a key to a new epoch.
+    Reshare(Reshare),
     /// Ends a fork of a chain. Unchained: it follows the order that stays.
     ResolveFork(ResolveFork),
 }
@@ -262,6 +224,10 @@ impl Part for Action {
                 w.u8(3);
                 client.write(w);
             }
+            Self::Reshare(reshare) => {
+                w.u8(4);
+                reshare.write(w);
+            }
             Self::ResolveFork(fork) => {
                 w.u8(16);
                 fork.write(w);
@@ -273,6 +239,7 @@ impl Part for Action {
             1 => Ok(Self::CreateKey(Part::read(r)?)),
             2 => Ok(Self::AddClient { name: Part::read(r)?, client: Part::read(r)? }),
             3 => Ok(Self::RevokeClient { client: Part::read(r)? }),
+            4 => Ok(Self::Reshare(Part::read(r)?)),
             16 => Ok(Self::ResolveFork(Part::read(r)?)),
             other => Err(CodecError::invalid("action", format!("{other} is not known here"))),
         }
@@ -307,6 +274,7 @@ impl Order {
     pub fn chain(&self) -> Option<ChainId> {
         match &self.action {
             Action::CreateKey(create) => Some(ChainId::Key(create.name.clone())),
+            Action::Reshare(reshare) => Some(ChainId::Key(reshare.name.clone())),
             Action::AddClient { .. } => Some(ChainId::Policy),
             Action::RevokeClient { .. } | Action::ResolveFork(_) => None,
         }
@@ -440,6 +408,17 @@ impl VerifiedOrder {
     }
 }
 
+impl VerifiedOrder {
+    /// How it moves shares, if it does.
+    #[must_use]
+    pub fn reshare(&self) -> Option<&Reshare> {
+        match &self.order.action {
+            Action::Reshare(reshare) => Some(reshare),
+            _ => None,
+        }
+    }
+}
+
 /// Checks what an order asks for against the roster, before or after it is signed.
 ///
 /// # Errors
@@ -450,8 +429,12 @@ pub fn check_rules(order: &Order, roster: &Roster) -> Result<(), OrderError> {
     {
         return Err(OrderError::Rule("an order lives longer than 0 and at most 30 days".into()));
     }
+    if let Some(terms) = Terms::of(&order.action) {
+        terms.check(roster)?;
+    }
     match &order.action {
-        Action::CreateKey(create) => create.check(roster, order.issued_at),
+        Action::CreateKey(create) => create.check(order.issued_at),
+        Action::Reshare(reshare) => reshare.check(),
         Action::AddClient { client, .. } if is_party(roster, client) => {
             Err(OrderError::Rule("this key belongs to a party of the roster".into()))
         }

@@ -11,13 +11,15 @@ use quorate_crypto::complaint::Verdict;
 use quorate_types::{EpochPublic, Format, KeyRecord, NodeIndex, VerifiedOrder};
 
 /// What a good answer asks the conductor to do.
-enum Taken {
+pub(super) enum Taken {
     /// It counts.
     Done,
     /// It is honest, but does not count.
     Out,
     /// The key is born already.
     Born(Box<VerifiedOrder>, Box<KeyRecord>),
+    /// A higher epoch is in force.
+    Past(Box<KeyRecord>),
     /// A receiver has proven that this dealer cheated it.
     Cheated(NodeIndex),
 }
@@ -26,20 +28,24 @@ impl Conductor {
     /// Takes a member's answer to the current round.
     pub(super) fn take(&mut self, node: NodeIndex, bytes: &[u8]) {
         let taken = match &mut self.stage {
+            Stage::ExpectSurvey { .. } => self.shown(node, bytes),
             Stage::ExpectPrepared { .. } => self.prepared(node, bytes),
             Stage::ExpectDealings { .. } => self.dealt(node, bytes),
             Stage::ExpectReceipts { .. } => self.received(node, bytes),
             Stage::ExpectActives { .. } => self.activated(node, bytes),
             Stage::ExpectStored { .. } => self.stored(node, bytes),
-            Stage::Over(_) => return,
+            Stage::ExpectBundle { .. } => self.bundle_of(bytes),
+            Stage::ExpectLate { .. } => Ok(Taken::Done), // its own report says whether it has it
+            Stage::ExpectGrace { .. } | Stage::Over(_) => return,
         };
         match taken {
             Ok(Taken::Done) => self.round.done(node),
             Ok(Taken::Out) => self.round.out(node),
             Ok(Taken::Born(order, record)) => self.store(*order, *record),
+            Ok(Taken::Past(record)) => self.overtaken(*record),
             Ok(Taken::Cheated(dealer)) => {
                 let culprit = self.blame(dealer, Blame::BadValue { receiver: node }, bytes);
-                self.fail(FailReason::Culprit(Box::new(culprit)));
+                self.without_dealer(dealer, FailReason::Culprit(Box::new(culprit)));
             }
             Err(blame) => {
                 let culprit = self.blame(node, blame, bytes);
@@ -61,7 +67,7 @@ impl Conductor {
             Stage::ExpectPrepared { refusal, .. } => {
                 refusal.get_or_insert(reason);
             }
-            Stage::ExpectDealings { .. } => self.fail(reason),
+            Stage::ExpectDealings { .. } => self.without_dealer(node, reason),
             _ => {}
         }
     }
@@ -91,7 +97,7 @@ impl Conductor {
         };
         let wrong = |rule: String| Blame::Answer { step: StepKind::Prepare, rule };
         let same_key = |public: &EpochPublic| {
-            (&public.key, public.version) == (&plan.create().name, plan.create().version)
+            (&public.key, public.version) == (plan.terms().name, plan.terms().version)
         };
         match PrepareReply::from_bytes(bytes).map_err(|e| wrong(e.to_string()))? {
             PrepareReply::Prepared(answer) => {
@@ -101,6 +107,10 @@ impl Conductor {
                 verify_answer(plan, &answer).map_err(|e| wrong(e.to_string()))?;
                 answers.insert(node, answer);
                 Ok(Taken::Done)
+            }
+            PrepareReply::Past(record) => self.past(&record).map_err(wrong),
+            PrepareReply::Certified(_) | PrepareReply::Born(_) if plan.parent().is_some() => {
+                Err(wrong("it is a genesis's".into()))
             }
             PrepareReply::Certified(c) => {
                 let order = c.verify(&self.cluster).map_err(|e| wrong(e.to_string()))?;
@@ -190,6 +200,9 @@ impl Conductor {
                 *shareless = true;
                 Ok(Taken::Out)
             }
+            ActivateAnswer::Born(record) if public.parent.is_some() => {
+                self.past(&record).map_err(wrong)
+            }
             ActivateAnswer::Born(record) => {
                 let key = record.verify(&self.cluster).map_err(|e| wrong(e.to_string()))?;
                 let born = key.public();
@@ -214,14 +227,15 @@ impl Conductor {
     }
 
     fn stored(&mut self, node: NodeIndex, bytes: &[u8]) -> Result<Taken, Blame> {
-        let Stage::ExpectStored { record, .. } = &self.stage else {
+        let Stage::ExpectStored { record, reports, .. } = &mut self.stage else {
             return Ok(Taken::Out);
         };
         let wrong = |rule: String| Blame::Answer { step: StepKind::Retire, rule };
         let public = &record.certificate.public;
         let answer = RetireAnswer::from_bytes(bytes).map_err(|e| wrong(e.to_string()))?;
-        let identity = public.committee.member(node).map(|m| m.identity);
+        let identity = reports.identity(public, node);
         if answer.node == node && identity.is_some_and(|i| answer.verifies(public, &i)) {
+            reports.take(public, &answer);
             Ok(Taken::Done)
         } else {
             Err(wrong("the report is not signed by this node".into()))

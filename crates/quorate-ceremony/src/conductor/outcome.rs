@@ -137,7 +137,20 @@ pub enum Outcome {
         /// Members that broke the rules on the way.
         culprits: Vec<Culprit>,
     },
-    /// No key was born. Nothing needs to be cleaned up.
+    /// The shares have moved: the new epoch is in force, and what was before is worthless
+    /// once everybody has erased it.
+    Moved {
+        /// The proof: the retire certificate of every lower epoch.
+        record: Box<KeyRecord>,
+        /// Members of the new committee that have not reported that they serve it. The
+        /// next reshare repairs them, if they do not catch up before.
+        absent: Vec<NodeIndex>,
+        /// Members of the old committee that have not reported that they erased its shares.
+        unerased: Vec<NodeIndex>,
+        /// Members that broke the rules on the way.
+        culprits: Vec<Culprit>,
+    },
+    /// No key was born, or no share has moved. Nothing needs to be cleaned up.
     Failed {
         /// Why.
         reason: FailReason,
@@ -148,11 +161,11 @@ pub enum Outcome {
     },
 }
 
-/// Why no key was born.
+/// Why no key was born, or no share has moved.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum FailReason {
     /// A genesis needs every member to prepare and deal.
-    #[error("a genesis needs every member, and node {} broke the rules: {}", .0.node, .0.blame)]
+    #[error("the ceremony needs this member, and node {} broke the rules: {}", .0.node, .0.blame)]
     Culprit(Box<Culprit>),
     /// A member will not.
     #[error("node {node} refuses the {step} step (code {code}): {message}")]
@@ -187,6 +200,9 @@ pub enum FailReason {
     /// Every number of the order is used.
     #[error("every epoch number of this order is used; make another order")]
     NumbersUsed,
+    /// Others move the shares of this key at the same time, again and again.
+    #[error("other epochs keep coming into force; see who else moves the shares of this key")]
+    Overtaken,
     /// Members have signed different epochs active, so that none can have enough.
     #[error(
         "the members have signed different keys active ({0} and others); order the next version"

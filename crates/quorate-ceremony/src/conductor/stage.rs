@@ -1,14 +1,17 @@
 //! What a conductor awaits, and when it has waited enough.
 
-use super::{Conductor, FailReason, Outcome};
+use super::{
+    Conductor, FailReason, Outcome,
+    reshare::{Found, Reports},
+};
 use crate::{
     ActivateRequest, Bundle, Certified, DealRequest, Plan, PrepareAnswer, PrepareList,
     ReceiveRequest, RetireRequest, SignedDealing, StepKind, Subject,
 };
 use quorate_types::{
-    Certificate, Committee, EpochPublic, KeyRecord, Millis, NodeIndex, NodeSignature, VerifiedOrder,
+    Certificate, EpochPublic, KeyRecord, Millis, NodeIndex, NodeSignature, VerifiedOrder,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Answers by member. A member counts once.
 pub(super) type By<T> = BTreeMap<NodeIndex, T>;
@@ -18,6 +21,8 @@ pub(super) type Signed = (VerifiedOrder, Certified);
 
 /// Named for what is awaited.
 pub(super) enum Stage {
+    /// In a reshare: what everybody has.
+    ExpectSurvey { parties: BTreeSet<NodeIndex>, found: Found },
     /// Everybody's ceremony key and commitment.
     ExpectPrepared {
         plan: Plan,
@@ -48,8 +53,14 @@ pub(super) enum Stage {
         /// Whether a member says that it has no share.
         shareless: bool,
     },
-    /// All reports that the birth certificate is stored, or `t` once patience ends.
-    ExpectStored { order: VerifiedOrder, record: Box<KeyRecord> },
+    /// In a reshare: the end of the time for which both epochs are served.
+    ExpectGrace { order: VerifiedOrder, record: Box<KeyRecord>, until: Option<Millis> },
+    /// All reports that the certificate is stored, or enough of them once patience ends.
+    ExpectStored { order: VerifiedOrder, record: Box<KeyRecord>, reports: Reports },
+    /// In a reshare: the bundle, from anyone who has it, for members that missed it.
+    ExpectBundle { order: VerifiedOrder, record: Box<KeyRecord>, reports: Reports },
+    /// In a reshare: receipts of members that missed the bundle.
+    ExpectLate { order: VerifiedOrder, record: Box<KeyRecord>, reports: Reports },
     /// Nothing.
     Over(Outcome),
 }
@@ -59,39 +70,70 @@ impl Stage {
         Self::ExpectPrepared { plan, answers: By::new(), certified: By::new(), refusal: None }
     }
 
-    fn committee(&self) -> Option<&Committee> {
+    pub(super) fn members(&self) -> Vec<NodeIndex> {
         match self {
-            Self::ExpectPrepared { plan, .. }
-            | Self::ExpectDealings { plan, .. }
-            | Self::ExpectReceipts { plan, .. } => Some(plan.committee()),
-            Self::ExpectActives { certificate, .. } => Some(&certificate.public.committee),
-            Self::ExpectStored { record, .. } => Some(&record.certificate.public.committee),
-            Self::Over(_) => None,
+            Self::ExpectSurvey { parties, .. } => parties.iter().copied().collect(),
+            Self::ExpectPrepared { plan, .. } => plan.parties().into_iter().collect(),
+            Self::ExpectDealings { list, .. } => list.dealers().to_vec(),
+            Self::ExpectReceipts { plan, request, .. } => {
+                let answered = request.answers.iter().map(|a| a.node);
+                answered.filter(|n| plan.committee().member(*n).is_some()).collect()
+            }
+            Self::ExpectActives { certificate, .. } => {
+                certificate.public.committee.indices().collect()
+            }
+            Self::ExpectStored { reports, .. } => reports.parties.iter().copied().collect(),
+            Self::ExpectBundle { reports, .. } => reports.serving.iter().copied().collect(),
+            Self::ExpectLate { reports, .. } => reports.late().collect(),
+            Self::ExpectGrace { .. } | Self::Over(_) => Vec::new(),
         }
-    }
-
-    pub(super) fn members(&self) -> impl Iterator<Item = NodeIndex> + '_ {
-        self.committee().into_iter().flat_map(Committee::indices)
     }
 
     /// How many members must do the step.
     pub(super) fn needed(&self) -> usize {
         match self {
-            Self::ExpectPrepared { plan, .. } | Self::ExpectDealings { plan, .. } => {
-                plan.committee().size()
-            }
-            Self::ExpectReceipts { plan, .. } => usize::from(plan.create().q),
+            Self::ExpectPrepared { plan, .. } => match plan.parent() {
+                None => plan.committee().size(),
+                Some(_) => usize::from(plan.terms().q),
+            },
+            Self::ExpectDealings { list, .. } => list.dealers().len(),
+            Self::ExpectReceipts { plan, .. } => usize::from(plan.terms().q),
             Self::ExpectActives { order, .. } => q(order),
             Self::ExpectStored { record, .. } => {
                 record.certificate.public.committee.threshold().as_usize()
             }
-            Self::Over(_) => 0,
+            Self::ExpectSurvey { .. } | Self::ExpectBundle { .. } => 1,
+            Self::ExpectGrace { .. } | Self::ExpectLate { .. } | Self::Over(_) => 0,
+        }
+    }
+
+    /// Whether the step is done by enough members, of which so many have done it.
+    fn is_ready(&self, done: usize, excluded: &BTreeSet<NodeIndex>) -> bool {
+        match self {
+            Self::ExpectPrepared { plan, answers, .. } if plan.parent().is_some() => {
+                let receivers = answers.keys().filter(|n| plan.committee().member(**n).is_some());
+                receivers.count() >= self.needed()
+                    && willing(answers, excluded).count() >= plan.least_dealers()
+            }
+            Self::ExpectStored { reports, .. } => done >= self.needed() && reports.erased_enough(),
+            _ => done >= self.needed(),
         }
     }
 }
 
+/// Who offers to deal, and is not left out.
+fn willing<'a>(
+    answers: &'a By<PrepareAnswer>,
+    excluded: &'a BTreeSet<NodeIndex>,
+) -> impl Iterator<Item = NodeIndex> + 'a {
+    answers
+        .values()
+        .filter(|a| a.commitment.is_some() && !excluded.contains(&a.node))
+        .map(|a| a.node)
+}
+
 pub(super) fn q(order: &VerifiedOrder) -> usize {
-    order.create_key().map_or(usize::MAX, |create| usize::from(create.q))
+    order.terms().map_or(usize::MAX, |terms| usize::from(terms.q))
 }
 
 impl Conductor {
@@ -100,15 +142,27 @@ impl Conductor {
         if self.outcome().is_some() {
             return;
         }
+        if let Stage::ExpectGrace { order, until, .. } = &mut self.stage {
+            let grace = u64::from(order.terms().map_or(0, |t| t.grace)) * 1000;
+            if now >= *until.get_or_insert(now.plus(grace)) {
+                self.go_on();
+            }
+            return;
+        }
         let (done, needed) = (self.round.answered(), self.stage.needed());
         let open = self.round.open().count();
-        let waited = open == 0 || self.round.age(now) >= self.pace.patience;
-        if done >= needed && waited {
+        // Nobody waits for those who have just not answered at all.
+        let patient = self.round.age(now) < self.pace.patience;
+        let waited = !patient || self.round.open().all(|n| self.absent.contains(&n));
+        if waited && self.stage.is_ready(done, &self.excluded) {
             return self.go_on();
+        }
+        if !patient && self.slow_dealers() {
+            return;
         }
         match &mut self.stage {
             // Everybody is heard first: somebody may know of an epoch to be finished.
-            Stage::ExpectPrepared { certified, refusal, .. } => {
+            Stage::ExpectPrepared { plan, certified, refusal, .. } if plan.parent().is_none() => {
                 if waited && !certified.is_empty() {
                     let certified = std::mem::take(certified);
                     return self.finish(certified);
@@ -119,10 +173,25 @@ impl Conductor {
             }
             // Here too: which epoch can still be finished, all of them together know.
             Stage::ExpectActives { .. } if !waited => {}
+            Stage::ExpectSurvey { .. } | Stage::ExpectBundle { .. } if open > 0 => {}
+            Stage::ExpectPrepared { .. } if open > 0 => {}
+            Stage::ExpectPrepared { refusal, .. } => {
+                let step = StepKind::Prepare;
+                let few = FailReason::TooFew { step, possible: done, needed };
+                let reason = refusal.take().unwrap_or(few);
+                return self.fail(reason);
+            }
+            Stage::ExpectStored { .. } if open > 0 => {}
+            Stage::ExpectStored { .. } | Stage::ExpectBundle { .. } => return self.go_on(),
             _ if done + open < needed => return self.too_few(done + open, needed),
             _ => {}
         }
         if self.round.age(now) >= self.pace.give_up {
+            if let Stage::ExpectStored { .. } | Stage::ExpectBundle { .. } = &self.stage
+                && self.descent.is_some()
+            {
+                return self.go_on(); // in force all the same; who is missing is told
+            }
             let nodes = self.round.open().collect();
             self.fail(FailReason::Silent { step: self.round.step, nodes });
         }
@@ -132,6 +201,7 @@ impl Conductor {
     fn go_on(&mut self) {
         let taken = std::mem::replace(&mut self.stage, Stage::Over(NOTHING));
         match taken {
+            Stage::ExpectSurvey { found, .. } => self.surveyed(found),
             Stage::ExpectPrepared { plan, answers, .. } => self.list(plan, answers),
             Stage::ExpectDealings { plan, list, dealings } => self.bundle(plan, *list, dealings),
             Stage::ExpectReceipts { plan, bundle, receipts, .. } => {
@@ -145,19 +215,33 @@ impl Conductor {
                     certificate: *certificate,
                     actives: actives.into_values().collect(),
                 };
-                self.store(order, record);
+                match record.certificate.public.parent {
+                    None => self.store(order, record),
+                    Some(_) => self.grace(order, record),
+                }
             }
-            Stage::ExpectStored { order, record } => self.born(*record, &order),
+            Stage::ExpectGrace { order, record, .. } => self.store(order, *record),
+            Stage::ExpectStored { order, record, reports } => {
+                self.stored_by(order, record, reports)
+            }
+            Stage::ExpectBundle { order, record, reports } => self.late(order, record, reports),
+            Stage::ExpectLate { order, record, reports } => self.store_late(order, record, reports),
             over @ Stage::Over(_) => self.stage = over,
         }
     }
 
-    /// All have prepared: the list goes to everybody.
+    /// All have prepared: the list goes to everybody who deals. In a reshare that is `t` of
+    /// those who offer it: more would cost every receiver more and add nothing.
     fn list(&mut self, plan: Plan, answers: By<PrepareAnswer>) {
-        let answers: Vec<_> = answers.into_values().collect();
-        match PrepareList::verify(&plan, answers.clone()) {
+        let most = plan.least_dealers();
+        let dealers: Vec<_> = willing(&answers, &self.excluded).take(most).collect();
+        let takes_part = |a: &PrepareAnswer| {
+            plan.committee().member(a.node).is_some() || dealers.contains(&a.node)
+        };
+        let answers: Vec<_> = answers.into_values().filter(takes_part).collect();
+        match PrepareList::verify(&plan, answers.clone(), dealers.clone()) {
             Ok(list) => {
-                let request = DealRequest { subject: subject(&plan), answers };
+                let request = DealRequest { subject: subject(&plan), answers, dealers };
                 let number = plan.number();
                 let stage =
                     Stage::ExpectDealings { plan, list: Box::new(list), dealings: By::new() };
@@ -181,7 +265,9 @@ impl Conductor {
                     subject: subject(&plan),
                     answers: list.answers().to_vec(),
                     bundle: signed,
+                    parent: plan.parent().map(|p| Box::new(p.record().clone())),
                 };
+                self.bundle = Some(Box::new(request.clone()));
                 let number = plan.number();
                 let stage = Stage::ExpectReceipts {
                     plan,
@@ -221,18 +307,36 @@ impl Conductor {
         out.into_iter().for_each(|n| self.round.out(n));
     }
 
-    /// The key is born: everybody is asked to keep the proof.
+    /// The epoch is in force: everybody is asked to keep the proof, and to erase.
     pub(super) fn store(&mut self, order: VerifiedOrder, record: KeyRecord) {
-        let request = RetireRequest { record: record.clone() };
+        let reports = Reports::awaited(&record, self.descent.as_deref());
+        self.store_with(order, Box::new(record), reports);
+    }
+
+    pub(super) fn store_with(
+        &mut self,
+        order: VerifiedOrder,
+        record: Box<KeyRecord>,
+        reports: Reports,
+    ) {
+        let birth = self.descent.as_ref().map(|d| d.birth.clone());
+        let request = RetireRequest { record: (*record).clone(), birth };
         let number = record.certificate.public.epoch.number;
-        let stage = Stage::ExpectStored { order, record: Box::new(record) };
+        let done: Vec<_> = reports.serving.iter().copied().collect();
+        let stage = Stage::ExpectStored { order, record, reports };
         self.begin(StepKind::Retire, number, &request, stage);
+        done.into_iter().for_each(|n| self.round.done(n));
     }
 
     /// Not enough members can do the step any more.
     fn too_few(&mut self, possible: usize, needed: usize) {
         let step = self.round.step;
         match &self.stage {
+            // Of a reshare the epoch may be dead: others stay as they are.
+            Stage::ExpectActives { certificate, .. } if certificate.public.parent.is_some() => {
+                self.revisited.insert(certificate.public.epoch);
+                self.survey();
+            }
             Stage::ExpectReceipts { elsewhere: true, .. } => self.next_number(),
             Stage::ExpectActives { .. } => self.split(possible, needed),
             _ => self.fail(FailReason::TooFew { step, possible, needed }),
@@ -306,12 +410,8 @@ fn reachable(signed: &By<Signed>, order: &VerifiedOrder, candidate: &Certificate
     committee.size() - elsewhere >= q(order)
 }
 
-fn subject(plan: &Plan) -> Subject {
-    Subject {
-        key: plan.create().name.clone(),
-        version: plan.create().version,
-        number: plan.number(),
-    }
+pub(super) fn subject(plan: &Plan) -> Subject {
+    Subject { key: plan.terms().name.clone(), version: plan.terms().version, number: plan.number() }
 }
 
 /// Stands for the stage while it is being replaced.

@@ -27,6 +27,7 @@ impl Part for ActivateRequest {
 
 impl Format for ActivateRequest {
     const KIND: &'static str = "QC4R";
+    const VERSION: u16 = 2; // since epochs have parents
 }
 
 /// Proof that a node has signed an epoch active: whoever has it can finish that epoch.
@@ -76,7 +77,8 @@ pub enum ActivateAnswer {
     Noted,
     /// The node has signed another public key of this version active, and signs one only.
     Other(Box<Certified>),
-    /// Another epoch of this version was born: this one never will be.
+    /// Another epoch is in force here: a genesis that was born, or one above this epoch or
+    /// its parent. This one never will be.
     Born(Box<KeyRecord>),
 }
 
@@ -111,4 +113,5 @@ impl Part for ActivateAnswer {
 
 impl Format for ActivateAnswer {
     const KIND: &'static str = "QC4A";
+    const VERSION: u16 = 2; // since epochs have parents
 }

@@ -8,7 +8,9 @@ use quorate_crypto::{
     hash::Label,
     schnorr::PROOF_LEN,
 };
-use quorate_types::{CodecError, Fingerprint, Format, Hash, NodeIndex, Part, Reader, Writer};
+use quorate_types::{
+    CodecError, Fingerprint, Format, Hash, NodeIndex, Part, Reader, Writer, codec::ascending,
+};
 
 /// The largest dealing, in bytes: a committee of 64 that all must use the key.
 pub const MAX_DEALING: usize =
@@ -19,22 +21,29 @@ pub const MAX_DEALING: usize =
 pub struct DealRequest {
     /// Key, version and number of the attempt.
     pub subject: Subject,
-    /// One of each member, by ascending node.
+    /// By ascending node: one of each member; in a reshare of those who answered.
     pub answers: Vec<PrepareAnswer>,
+    /// Who deals, ascending: everybody in a genesis, any `t` or more in a reshare.
+    pub dealers: Vec<NodeIndex>,
 }
 
 impl Part for DealRequest {
     fn write(&self, w: &mut Writer) {
         self.subject.write(w);
         w.list(&self.answers);
+        w.list(&self.dealers);
     }
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Ok(Self { subject: Part::read(r)?, answers: read_answers(r)? })
+        let (subject, answers) = (Part::read(r)?, read_answers(r)?);
+        let dealers: Vec<NodeIndex> = r.list(MAX_COMMITTEE, "dealers")?;
+        ascending(&dealers, "dealers", |d| *d)?;
+        Ok(Self { subject, answers, dealers })
     }
 }
 
 impl Format for DealRequest {
     const KIND: &'static str = "QC2R";
+    const VERSION: u16 = 2; // since not everybody deals
 }
 
 /// Node to conductor, and in bundles: a dealing with its dealer's signature.

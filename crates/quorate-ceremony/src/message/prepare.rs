@@ -21,6 +21,35 @@ pub struct PrepareRequest {
     pub earlier: Vec<SignedOrder>,
     /// The number of the epoch that this attempt makes.
     pub number: u64,
+    /// In a reshare: where the shares come from.
+    pub descent: Option<Box<Descent>>,
+}
+
+/// Where the shares of a reshare come from: it proves itself to a node without history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Descent {
+    /// The birth certificate of the key version.
+    pub birth: KeyRecord,
+    /// The retire certificate of the parent epoch, if that is not the one of the birth.
+    pub newest: Option<KeyRecord>,
+}
+
+impl Descent {
+    /// The proof of the parent epoch.
+    #[must_use]
+    pub fn parent(&self) -> &KeyRecord {
+        self.newest.as_ref().unwrap_or(&self.birth)
+    }
+}
+
+impl Part for Descent {
+    fn write(&self, w: &mut Writer) {
+        self.birth.write(w);
+        w.option(self.newest.as_ref());
+    }
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self { birth: Part::read(r)?, newest: r.option("newest record")? })
+    }
 }
 
 impl Part for PrepareRequest {
@@ -28,18 +57,21 @@ impl Part for PrepareRequest {
         self.order.write(w);
         w.list(&self.earlier);
         w.u64(self.number);
+        w.option(self.descent.as_deref());
     }
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         Ok(Self {
             order: Part::read(r)?,
             earlier: r.list(MAX_EARLIER, "earlier orders")?,
             number: read_number(r)?,
+            descent: r.option("descent")?.map(Box::new),
         })
     }
 }
 
 impl Format for PrepareRequest {
     const KIND: &'static str = "QC1R";
+    const VERSION: u16 = 2; // since there are reshares
 }
 
 /// A node's part in an attempt, made once for each number.
@@ -53,7 +85,8 @@ pub struct PrepareAnswer {
     pub order: Hash,
     /// The node's ceremony key for this attempt: an encoded point.
     pub ceremony_key: [u8; 32],
-    /// In a genesis: hash of the commitments that the node is going to deal.
+    /// What the node is going to deal: in a genesis the hash of its commitments; in a
+    /// reshare the bundle hash of the parent epoch, if it holds a share of that.
     pub commitment: Option<[u8; 32]>,
     /// The node's identity, over all this and the [`AttemptId`].
     pub signature: Signature,
@@ -135,6 +168,8 @@ pub enum PrepareReply {
     Certified(Box<Certified>),
     /// The key version is born.
     Born(Box<KeyRecord>),
+    /// In a reshare: another epoch than the parent is in force here, and this proves it.
+    Past(Box<KeyRecord>),
 }
 
 impl Part for PrepareReply {
@@ -152,6 +187,10 @@ impl Part for PrepareReply {
                 w.u8(3);
                 record.write(w);
             }
+            Self::Past(record) => {
+                w.u8(4);
+                record.write(w);
+            }
         }
     }
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -159,6 +198,7 @@ impl Part for PrepareReply {
             1 => Part::read(r).map(Self::Prepared),
             2 => Part::read(r).map(|c| Self::Certified(Box::new(c))),
             3 => Part::read(r).map(|k| Self::Born(Box::new(k))),
+            4 => Part::read(r).map(|k| Self::Past(Box::new(k))),
             other => Err(unknown_tag("prepare reply", other)),
         }
     }
@@ -166,11 +206,13 @@ impl Part for PrepareReply {
 
 impl Format for PrepareReply {
     const KIND: &'static str = "QC1A";
+    const VERSION: u16 = 2; // since there are reshares
 }
 
-/// Reads a list of answers: at most a committee, by ascending node.
+/// Reads a list of answers: at most two committees, by ascending node.
 pub(crate) fn read_answers(r: &mut Reader<'_>) -> Result<Vec<PrepareAnswer>, CodecError> {
-    let answers: Vec<PrepareAnswer> = r.list(quorate_crypto::MAX_COMMITTEE, "prepare answers")?;
+    let most = 2 * quorate_crypto::MAX_COMMITTEE;
+    let answers: Vec<PrepareAnswer> = r.list(most, "prepare answers")?;
     ascending(&answers, "prepare answers", |a| a.node)?;
     Ok(answers)
 }

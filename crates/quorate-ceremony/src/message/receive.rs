@@ -9,8 +9,8 @@ use quorate_crypto::{
     hash::Label,
 };
 use quorate_types::{
-    CodecError, EpochPublic, Fingerprint, Format, Hash, NodeIndex, NodeSignature, Part, Reader,
-    Writer, codec::ascending,
+    CodecError, EpochPublic, Fingerprint, Format, Hash, KeyRecord, NodeIndex, NodeSignature, Part,
+    Reader, Writer, codec::ascending,
 };
 
 /// Conductor to node. A node keeps it as long as it may hold the share, so that a
@@ -21,8 +21,19 @@ pub struct ReceiveRequest {
     pub subject: Subject,
     /// The list under which the dealings were made.
     pub answers: Vec<PrepareAnswer>,
-    /// The bundle: one dealing of each dealer, by ascending dealer.
+    /// The bundle: one dealing of each dealer of the list, by ascending dealer.
     pub bundle: Vec<SignedDealing>,
+    /// In a reshare: the proof of the parent epoch, which members that are late no longer
+    /// have.
+    pub parent: Option<Box<KeyRecord>>,
+}
+
+impl ReceiveRequest {
+    /// Who has dealt.
+    #[must_use]
+    pub fn dealers(&self) -> Vec<NodeIndex> {
+        self.bundle.iter().map(|d| d.dealer).collect()
+    }
 }
 
 impl Part for ReceiveRequest {
@@ -30,18 +41,21 @@ impl Part for ReceiveRequest {
         self.subject.write(w);
         w.list(&self.answers);
         w.list(&self.bundle);
+        w.option(self.parent.as_deref());
     }
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         let subject = Part::read(r)?;
         let answers = read_answers(r)?;
         let bundle: Vec<SignedDealing> = r.list(MAX_COMMITTEE, "bundle")?;
         ascending(&bundle, "bundle", |d| d.dealer)?;
-        Ok(Self { subject, answers, bundle })
+        let parent = r.option("parent record")?.map(Box::new);
+        Ok(Self { subject, answers, bundle, parent })
     }
 }
 
 impl Format for ReceiveRequest {
     const KIND: &'static str = "QC3R";
+    const VERSION: u16 = 2; // since there are reshares
 }
 
 /// *I hold the share of this epoch durably.*
@@ -162,4 +176,5 @@ impl Part for ReceiveAnswer {
 
 impl Format for ReceiveAnswer {
     const KIND: &'static str = "QC3A";
+    const VERSION: u16 = 2; // since epochs have parents
 }

@@ -1,5 +1,6 @@
 //! Step 5. Enough members serve the epoch: every node keeps the proof, and erases what
-//! the epoch makes useless. In a genesis the proof is the birth certificate.
+//! the epoch makes useless. In a genesis the proof is the birth certificate, in a reshare
+//! the retire certificate of every lower epoch.
 
 use super::statement;
 use quorate_crypto::{IdentityKey, PublicKey, Signature, hash::Label};
@@ -10,19 +11,23 @@ use quorate_types::{CodecError, EpochPublic, Format, KeyRecord, NodeIndex, Part,
 pub struct RetireRequest {
     /// Order, certificate and at least `q` active signatures.
     pub record: KeyRecord,
+    /// In a reshare: the birth certificate, for a node without history.
+    pub birth: Option<KeyRecord>,
 }
 
 impl Part for RetireRequest {
     fn write(&self, w: &mut Writer) {
         self.record.write(w);
+        w.option(self.birth.as_ref());
     }
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Ok(Self { record: Part::read(r)? })
+        Ok(Self { record: Part::read(r)?, birth: r.option("birth certificate")? })
     }
 }
 
 impl Format for RetireRequest {
     const KIND: &'static str = "QC5R";
+    const VERSION: u16 = 2; // since there are reshares
 }
 
 /// Node to conductor: *I keep the proof; what it ends is erased.*

@@ -37,12 +37,13 @@ fn equivocating_prepare_lists_are_never_certified() {
             subject: subject(1),
             answers: answers.clone(),
             bundle: bundle.clone(),
+            parent: None,
         };
         let fault = world.receive_one(node, &request).unwrap_err();
         assert!(matches!(fault, Fault::Bundle(BundleFault::Unsigned(_))), "{node}: {fault}");
     }
     // A list under which a node has not dealt gets no receipt from it.
-    let request = ReceiveRequest { subject: subject(1), answers: two, bundle };
+    let request = ReceiveRequest { subject: subject(1), answers: two, bundle, parent: None };
     let fault = world.receive_one(1, &request).unwrap_err();
     assert!(matches!(fault, Fault::NumberUsed { .. }), "{fault}");
 }
@@ -60,6 +61,7 @@ fn two_bundles(world: &mut World, order: &VerifiedOrder) -> [ReceiveRequest; 2] 
         subject: subject(1),
         answers: answers.clone(),
         bundle,
+        parent: None,
     })
 }
 
@@ -115,7 +117,7 @@ fn a_dealing_of_another_key_is_refused() {
     let other = world.order(|c| c.name = "other".parse().unwrap());
     let foreign = Subject { key: "other".parse().unwrap(), ..subject(1) };
     let answers = world.prepare(&other, 1);
-    let request = DealRequest { subject: foreign, answers };
+    let request = DealRequest { subject: foreign, answers, dealers: all() };
     let bytes = world.ask(3, StepKind::Deal, &request.to_bytes()).unwrap();
     one.bundle[2] = SignedDealing::from_bytes(&bytes).unwrap();
     let fault = world.receive_one(1, &one).unwrap_err();
@@ -225,7 +227,7 @@ fn steps_out_of_order_are_refused() {
     assert_eq!(world.receive_one(1, &bystander), Err(early("prepare")));
 
     let answers = world.prepare(&order, 1);
-    let request = ReceiveRequest { subject: subject(1), answers, bundle: Vec::new() };
+    let request = ReceiveRequest { subject: subject(1), answers, bundle: Vec::new(), parent: None };
     assert_eq!(world.receive_one(1, &request), Err(early("deal")));
     assert!(world.state(1, 1).attempt.is_some() && world.state(1, 1).frozen.is_none());
 }
@@ -276,13 +278,13 @@ fn active_signatures_do_not_bear_another_public_key() {
         actives.push(s);
     }
     let swapped = KeyRecord { order: order.signed().clone(), certificate: two, actives };
-    let request = RetireRequest { record: swapped.clone() }.to_bytes();
+    let request = RetireRequest { record: swapped.clone(), birth: None }.to_bytes();
     let fault = world.ask(1, StepKind::Retire, &request).unwrap_err();
     assert!(matches!(fault, Fault::Certificate(CertificateError::Signatures { got: 0, .. })));
     // A public key changed within the certificate has no receipts.
     let mut changed = KeyRecord { certificate: one, ..swapped };
     changed.certificate.public.commitments[0] = [3; 32];
-    let request = RetireRequest { record: changed }.to_bytes();
+    let request = RetireRequest { record: changed, birth: None }.to_bytes();
     let fault = world.ask(1, StepKind::Retire, &request).unwrap_err();
     assert!(matches!(fault, Fault::Certificate(CertificateError::Signatures { got: 0, .. })));
     assert!(world.state(1, 1).record.is_none());

@@ -1,7 +1,8 @@
 //! A node's disk: bytes by name. What a step changes is encoded into it, what the next step sees
 //! is decoded from it, so every step is also a restart.
 
-use quorate_ceremony::{Change, Changes, SecretKind, Subject, VersionState};
+use quorate_ceremony::{Change, Changes, SecretKind, Standing, Subject, VersionState};
+use quorate_crypto::SecretScalar;
 use quorate_types::{Format, KeyName, KeyVersion, order::order_hash};
 use std::collections::BTreeMap;
 
@@ -11,15 +12,20 @@ pub(crate) struct Disk(BTreeMap<String, Vec<u8>>);
 impl Disk {
     pub(crate) fn load(&self, s: &Subject) -> VersionState {
         let of = |what: &str| format!("{what} {} {}", s.key, s.version);
-        let attempt = self.0.get(&numbered("attempt", &s.key, s.version, s.number));
+        let standing: Standing = self.format(&of("standing")).unwrap_or_default();
+        let number = if s.number == 0 { standing.highest_active().unwrap_or(0) } else { s.number };
+        let attempt = self.0.get(&numbered("attempt", &s.key, s.version, number));
         let attempt = attempt.map(|b| quorate_ceremony::Attempt::from_bytes(b).unwrap());
         let order_of = |hash: &str| Format::from_bytes(&self.0[&format!("order {hash}")]).unwrap();
         let head = self.0.get(&format!("head {}", s.key));
         let mut state = VersionState {
             head: head.map(|h| order_of(std::str::from_utf8(h).unwrap())),
             frozen: self.format(&format!("frozen {}", s.key)),
-            standing: self.format(&of("standing")).unwrap_or_default(),
+            share_in_force: standing.in_force.and_then(|e| self.share(s, e.number)),
+            bundle: self.0.get(&numbered("bundle", &s.key, s.version, s.number)).cloned(),
+            standing,
             record: self.format(&of("record")),
+            newest: self.format(&of("newest")),
             order: attempt.as_ref().map(|a| order_of(&a.prepared().order.to_string())),
             attempt,
             ..VersionState::default()
@@ -31,6 +37,12 @@ impl Disk {
             }
         }
         state
+    }
+
+    pub(crate) fn share(&self, s: &Subject, number: u64) -> Option<SecretScalar> {
+        let subject = Subject { number, ..s.clone() };
+        let bytes = self.secret(&subject, SecretKind::Share)?;
+        SecretScalar::from_bytes(bytes.try_into().unwrap())
     }
 
     pub(crate) fn secret(&self, s: &Subject, kind: SecretKind) -> Option<&[u8]> {
@@ -80,6 +92,9 @@ impl Disk {
             Change::Record(record) => {
                 self.0.insert(format!("record {key} {version}"), record.to_bytes());
             }
+            Change::Newest(record) => {
+                self.0.insert(format!("newest {key} {version}"), record.to_bytes());
+            }
             Change::Freeze(frozen) => {
                 self.0.insert(format!("frozen {key}"), frozen.to_bytes());
             }
@@ -88,6 +103,10 @@ impl Disk {
                     self.0.remove(&of(&format!("secret {kind:?}"), *n));
                 }
                 self.0.remove(&of("bundle", *n));
+            }
+            Change::Forget(n) => {
+                self.change(key, version, &Change::Erase(*n));
+                self.0.remove(&of("attempt", *n));
             }
         }
     }

@@ -62,6 +62,7 @@ fn public() -> EpochPublic {
         suite: Suite::Tdh2Ristretto255,
         purpose: Purpose::Decrypt,
         epoch: EpochName { number: 7, bundle: Hash([0xb0; 32]) },
+        parent: None,
         context: Hash([0xc7; 32]),
         order: id().order,
         committee: committee(&[1, 2, 3], 2),
@@ -90,16 +91,26 @@ fn certified() -> Certified {
 }
 
 fn prepare_request() -> PrepareRequest {
-    PrepareRequest { order: signed_order(), earlier: vec![signed_order()], number: 7 }
+    PrepareRequest {
+        order: signed_order(),
+        earlier: vec![signed_order()],
+        number: 7,
+        descent: None,
+    }
 }
 
 fn deal_request() -> DealRequest {
-    DealRequest { subject: subject(7), answers: vec![answer(1), answer(2)] }
+    DealRequest { subject: subject(7), answers: vec![answer(1), answer(2)], dealers: all() }
 }
 
 fn receive_request() -> ReceiveRequest {
     let bundle = vec![dealing(1), dealing(2)];
-    ReceiveRequest { subject: subject(7), answers: vec![answer(1), answer(2)], bundle }
+    ReceiveRequest {
+        subject: subject(7),
+        answers: vec![answer(1), answer(2)],
+        bundle,
+        parent: None,
+    }
 }
 
 fn receipt() -> Receipt {
@@ -117,7 +128,12 @@ fn activate_request() -> ActivateRequest {
 
 fn dealt() -> Box<Dealt> {
     let answers = vec![answer(1), answer(2)];
-    Box::new(Dealt { prepared: answer(2), answers, dealing: dealing(2) })
+    Box::new(Dealt {
+        prepared: answer(2),
+        answers,
+        dealers: vec![index(1), index(2)],
+        dealing: Some(dealing(2)),
+    })
 }
 
 fn attempts() -> Vec<(&'static str, Attempt)> {
@@ -126,7 +142,7 @@ fn attempts() -> Vec<(&'static str, Attempt)> {
         ("attempt-expect-prepare-list", Attempt::ExpectPrepareList(answer(2))),
         ("attempt-expect-bundle", Attempt::ExpectBundle(dealt())),
         ("attempt-expect-certificate", Attempt::ExpectCertificate(dealt(), receipt.clone())),
-        ("attempt-active", Attempt::Active(dealt(), receipt)),
+        ("attempt-active", Attempt::Active(dealt(), receipt, None)),
         ("attempt-complained", Attempt::Complained(dealt(), Box::new(complaint()))),
     ]
 }
@@ -135,8 +151,16 @@ fn standing() -> Standing {
     Standing {
         active: Some(certified()),
         noted: Some(activate_request()),
-        serving: Some(public().epoch),
-        live: vec![Live { number: 7, dealt: true }, Live { number: 9, dealt: false }],
+        in_force: Some(public().epoch),
+        live: vec![
+            Live {
+                dealt: true,
+                epoch: Some(public().epoch),
+                active: true,
+                ..Live::prepared(7, None)
+            },
+            Live::prepared(9, Some(public().epoch)),
+        ],
     }
 }
 
@@ -155,7 +179,8 @@ fn prepare_messages() {
     pinned("prepare-reply-certified", &PrepareReply::Certified(Box::new(certified())));
     pinned("prepare-reply-born", &PrepareReply::Born(Box::new(record())));
     pinned_bytes("attempt-id-hash", id().hash().as_bytes());
-    let list = prepare_list::list_hash(&id().fingerprint, &[answer(1), answer(2)]);
+    let list =
+        prepare_list::list_hash(&id().fingerprint, &[answer(1), answer(2)], &[index(1), index(2)]);
     pinned_bytes("prepare-list-hash", list.as_bytes());
 }
 
@@ -186,7 +211,7 @@ fn activate_messages() {
 
 #[test]
 fn retire_messages() {
-    pinned("retire-request", &RetireRequest { record: record() });
+    pinned("retire-request", &RetireRequest { record: record(), birth: None });
     pinned("retire-answer", &retire_answer());
 }
 
@@ -234,7 +259,7 @@ fn decoders() -> Vec<Decoder> {
         decoder(&activate_request()),
         decoder(&ActivateAnswer::Noted),
         decoder(&ActivateAnswer::Other(Box::new(certified()))),
-        decoder(&RetireRequest { record: record() }),
+        decoder(&RetireRequest { record: record(), birth: None }),
         decoder(&retire_answer()),
         decoder(&standing()),
         decoder(&frozen()),
@@ -289,9 +314,9 @@ fn limits_hold() {
     many.earlier = vec![signed_order(); message::MAX_EARLIER + 1];
     assert!(PrepareRequest::from_bytes(&many.to_bytes()).is_err());
     let mut crowd = deal_request();
-    crowd.answers = (1..=65).map(|i| PrepareAnswer { node: index(i), ..answer(1) }).collect();
+    crowd.answers = (1..=129).map(|i| PrepareAnswer { node: index(i), ..answer(1) }).collect();
     assert!(DealRequest::from_bytes(&crowd.to_bytes()).is_err());
-    let zero = DealRequest { subject: subject(0), answers: Vec::new() };
+    let zero = DealRequest { subject: subject(0), answers: Vec::new(), dealers: all() };
     assert!(DealRequest::from_bytes(&zero.to_bytes()).is_err());
 }
 

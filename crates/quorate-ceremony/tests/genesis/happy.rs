@@ -41,7 +41,7 @@ fn every_node_keeps_the_proof_the_share_and_its_ceremony_key_and_no_polynomial()
     for i in 1..=5 {
         let state = world.state(i, 1);
         assert_eq!(state.record.as_ref(), Some(&record));
-        assert_eq!(state.standing.serving, Some(record.certificate.public.epoch));
+        assert_eq!(state.standing.serves().last(), Some(record.certificate.public.epoch));
         assert!(matches!(state.attempt, Some(Attempt::Active(..))));
         assert!(state.secrets.share.is_some() && state.secrets.ceremony_key.is_some());
         assert!(state.secrets.polynomial.is_none());
@@ -105,14 +105,14 @@ fn with_q_of_four_an_absent_receiver_does_not_hold_up_the_birth_and_catches_up()
     assert_eq!(record.actives.len(), 4);
 
     // It hears of the birth first, then gets the bundle from anyone, and its share from it.
-    let retire = RetireRequest { record: (*record).clone() }.to_bytes();
+    let retire = RetireRequest { record: (*record).clone(), birth: None }.to_bytes();
     let report = world.ask(5, StepKind::Retire, &retire).unwrap();
     assert!(!RetireAnswer::from_bytes(&report).unwrap().serving);
     world.ask(5, StepKind::Receive, &bundle).unwrap();
     let report = world.ask(5, StepKind::Retire, &retire).unwrap();
     assert!(RetireAnswer::from_bytes(&report).unwrap().serving);
     let state = world.state(5, 1);
-    assert_eq!(state.standing.serving, Some(record.certificate.public.epoch));
+    assert_eq!(state.standing.serves().last(), Some(record.certificate.public.epoch));
     let share = state.secrets.share.unwrap();
     let t = Threshold::new(3, 5).unwrap();
     let public = &record.certificate.public;
@@ -134,8 +134,8 @@ fn a_member_without_the_share_notes_the_certificate_and_signs_nothing() {
     let certificate = certificate(&receipts);
     assert_eq!(world.activate_one(5, &order, &certificate), Ok(ActivateAnswer::Noted));
     let state = world.state(5, 1);
+    assert!(state.standing.active.is_none() && state.standing.serves().next().is_none());
     assert_eq!(state.standing.noted.unwrap().certificate, certificate);
-    assert!(state.standing.active.is_none() && state.standing.serving.is_none());
     // Once it has its share, it signs.
     world.receive_one(5, &request).unwrap();
     let answer = world.activate_one(5, &order, &certificate);

@@ -50,7 +50,7 @@ fn a_dealing_in_its_name_freezes_the_key() {
     *thief.disk(1) = world.disk(1).clone();
     let mut bundle = world.deal(1, &answers);
     bundle[0] = thief.deal_one(1, 1, &answers).unwrap();
-    let request = ReceiveRequest { subject: subject(1), answers, bundle };
+    let request = ReceiveRequest { subject: subject(1), answers, bundle, parent: None };
     let fault = world.receive_one(1, &request).unwrap_err();
     frozen_by(&mut world, &order, fault, Forgery::Dealing);
 }
@@ -80,7 +80,7 @@ fn an_active_signature_in_its_name_freezes_the_key() {
     let actives = (1..=4).map(|i| certificate.public.sign_active(index(i), &key(i as u8)));
     let record =
         KeyRecord { order: order.signed().clone(), actives: actives.collect(), certificate };
-    let request = RetireRequest { record }.to_bytes();
+    let request = RetireRequest { record, birth: None }.to_bytes();
     let fault = world.ask(1, StepKind::Retire, &request).unwrap_err();
     frozen_by(&mut world, &order, fault, Forgery::Active);
 }
@@ -106,7 +106,7 @@ fn nobody_freezes_a_key_without_the_identity() {
     assert_eq!(world.deal_one(1, 1, &answers), Err(not_mine("prepare answer")));
 
     let bundle = world.deal(1, &honest);
-    let mut request = ReceiveRequest { subject: subject(1), answers: honest, bundle };
+    let mut request = ReceiveRequest { subject: subject(1), answers: honest, bundle, parent: None };
     request.bundle[0].signature.0[5] ^= 1;
     assert_eq!(world.receive_one(1, &request), Err(not_mine("dealing")));
     request.bundle[0].signature.0[5] ^= 1;

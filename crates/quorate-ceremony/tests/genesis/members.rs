@@ -22,7 +22,7 @@ struct Cheat {
 impl Cheat {
     fn new(world: &World, order: &VerifiedOrder, request: &[u8]) -> Self {
         let answers = DealRequest::from_bytes(request).unwrap().answers;
-        let list = PrepareList::verify(&world.plan(order, 1), answers).unwrap();
+        let list = PrepareList::verify(&world.plan(order, 1), answers, all()).unwrap();
         let stored = world.state(5, 1).secrets.polynomial.unwrap();
         let polynomial = Polynomial::from_bytes(Threshold::new(3, 5).unwrap(), &stored).unwrap();
         Self { list, polynomial }
@@ -75,12 +75,13 @@ fn public_lie(cheat: impl Fn(&mut World, &Cheat) -> Vec<u8>) -> DealingLie {
     assert_eq!(dealer, 5);
 
     let answers = world.prepare(&order, 1);
-    let list = DealRequest { subject: subject(1), answers: answers.clone() }.to_bytes();
+    let list =
+        DealRequest { subject: subject(1), answers: answers.clone(), dealers: all() }.to_bytes();
     let known = Cheat::new(&world, &order, &list);
     let dealing = cheat(&mut world, &known);
     let mut bundle: Vec<_> = (1..=4).map(|i| world.deal_one(i, 1, &answers).unwrap()).collect();
     bundle.push(known.sign(&world, dealing));
-    let request = ReceiveRequest { subject: subject(1), answers, bundle };
+    let request = ReceiveRequest { subject: subject(1), answers, bundle, parent: None };
     let fault = world.receive_one(1, &request).unwrap_err();
     assert_eq!(fault, Fault::Bundle(BundleFault::Lie { dealer: index(5), lie }));
     assert_eq!((fault.culprits(), fault.whose()), (vec![index(5)], Whose::Peer));
@@ -248,7 +249,7 @@ fn false_complaint(
         (t.step == StepKind::Receive && t.node == index(3)).then(|| {
             let parsed = ReceiveRequest::from_bytes(request).unwrap();
             let plan = world.plan(&order, 1);
-            let list = PrepareList::verify(&plan, parsed.answers.clone()).unwrap();
+            let list = PrepareList::verify(&plan, parsed.answers.clone(), all()).unwrap();
             let (ctx, accused) = (list.ctx(), &parsed.bundle[0]);
             let complaint = complaint(world, &plan, request);
             let said = [&ctx.0[..], &1_u16.to_be_bytes(), &accused.hash(ctx).0, &complaint];
@@ -272,7 +273,7 @@ fn complaint_context(
     dealer: u16,
     receiver: u16,
 ) -> [u8; 64] {
-    let list = PrepareList::verify(plan, request.answers.clone()).unwrap();
+    let list = PrepareList::verify(plan, request.answers.clone(), all()).unwrap();
     let (ctx, signed) = (list.ctx(), &request.bundle[usize::from(dealer - 1)]);
     let identity = key(dealer as u8).public();
     let statement = hash32(

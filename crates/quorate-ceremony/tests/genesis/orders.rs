@@ -6,7 +6,8 @@ use quorate_types::*;
 use std::sync::Arc;
 
 fn prepare(world: &mut World, order: &SignedOrder, number: u64) -> Result<Vec<u8>, Fault> {
-    let request = PrepareRequest { order: order.clone(), earlier: Vec::new(), number };
+    let request =
+        PrepareRequest { order: order.clone(), earlier: Vec::new(), number, descent: None };
     world.ask(1, StepKind::Prepare, &request.to_bytes())
 }
 
@@ -95,7 +96,7 @@ fn a_node_outside_of_the_committee_takes_no_part() {
     // But it keeps the proof of the key.
     let mut conductor = world.conductor(&order);
     let record = born(world.run(&mut conductor, |_, _, _| None));
-    let retire = RetireRequest { record: record.clone() }.to_bytes();
+    let retire = RetireRequest { record: record.clone(), birth: None }.to_bytes();
     let report = world.ask(1, StepKind::Retire, &retire).unwrap();
     assert!(!RetireAnswer::from_bytes(&report).unwrap().serving);
     assert_eq!(world.state(1, 1).record, Some(record));
@@ -111,7 +112,7 @@ fn only_the_newest_order_counts_and_its_numbers_begin_above() {
     let fault = chain_fault(world.prepare_one(1, &overlapping, 1024));
     assert!(matches!(fault, ChainFault::Sequence(_)), "{fault}");
     let skipping = world.order_after(Some(&first), |c| c.version = KeyVersion::new(3).unwrap());
-    let fault = chain_fault(world.prepare_one(1, &skipping, 1));
+    let fault = chain_fault(world.prepare_one(1, &skipping, 1025));
     assert!(matches!(fault, ChainFault::Sequence(_)), "{fault}");
 
     let second = world.order_after(Some(&first), |c| c.first_number = 1025);
@@ -161,14 +162,15 @@ fn a_node_that_missed_orders_is_told_in_passing() {
     let second = world.order_after(Some(&first), |c| c.first_number = 1025);
     let third = world.order_after(Some(&second), |c| c.version = KeyVersion::new(2).unwrap());
     world.prepare_one(1, &first, 1).unwrap();
-    assert_eq!(chain_fault(world.prepare_one(1, &third, 1)), ChainFault::Gap);
-    assert_eq!(chain_fault(world.prepare_one(2, &third, 1)), ChainFault::Gap);
+    assert_eq!(chain_fault(world.prepare_one(1, &third, 2049)), ChainFault::Gap);
+    assert_eq!(chain_fault(world.prepare_one(2, &third, 2049)), ChainFault::Gap);
 
     let earlier = vec![first.signed().clone(), second.signed().clone()];
     // The first is too old to be used: the newest, which names it, vouches for it.
     world.now = START.plus(Millis::DAY - 1000);
     let cluster = Arc::clone(&world.cluster);
-    let mut conductor = Conductor::starting_at(cluster, third.clone(), earlier, 1, PACE).unwrap();
+    let mut conductor =
+        Conductor::starting_at(cluster, third.clone(), earlier, 2049, PACE).unwrap();
     let record = born(world.run(&mut conductor, |_, _, _| None));
     assert_eq!(record.certificate.public.version.get(), 2);
     let orders = |i| world.nodes[&index(i)].log.iter().filter(|e| matches!(e, Event::Order { .. }));
@@ -185,6 +187,7 @@ fn orders_of_another_chain_do_not_fill_a_gap() {
         order: second.signed().clone(),
         earlier: vec![stranger.signed().clone()],
         number: 1025,
+        descent: None,
     };
     let fault = world.ask(1, StepKind::Prepare, &request.to_bytes()).unwrap_err();
     assert!(matches!(fault, Fault::Chain(ChainFault::Sequence(_))), "{fault}");

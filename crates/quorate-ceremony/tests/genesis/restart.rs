@@ -176,7 +176,7 @@ fn a_lost_secret_is_an_alarm_and_no_new_secret() {
         } else {
             let bundle = world.deal(1, &answers);
             drop(&mut world);
-            let request = ReceiveRequest { subject: subject(1), answers, bundle };
+            let request = ReceiveRequest { subject: subject(1), answers, bundle, parent: None };
             assert_eq!(world.receive_one(1, &request), Err(fault.clone()));
         }
         assert_eq!(fault.whose(), Whose::Ours);

@@ -42,12 +42,17 @@ impl World {
     }
 
     pub(crate) fn seeded(seed: u64) -> Self {
-        let nodes = (1..=5).map(|i| {
+        Self::of(5, seed)
+    }
+
+    /// A cluster of up to nine nodes.
+    pub(crate) fn of(size: u16, seed: u64) -> Self {
+        let nodes = (1..=size).map(|i| {
             let key = key(i as u8);
             (index(i), Node { key, disk: Disk::default(), log: Vec::new() })
         });
         Self {
-            cluster: Arc::new(cluster(&roster("test"))),
+            cluster: Arc::new(cluster(&roster_of("test", size))),
             nodes: nodes.collect(),
             now: START,
             rng: StdRng::seed_from_u64(seed),
@@ -74,6 +79,9 @@ impl World {
         change: impl FnOnce(&mut CreateKey),
     ) -> Order {
         let mut create = create_key();
+        if let Some(before) = before.and_then(VerifiedOrder::terms) {
+            create.first_number = before.numbers().end() + 1;
+        }
         change(&mut create);
         Order {
             fingerprint: *self.cluster.fingerprint(),
@@ -188,7 +196,8 @@ impl World {
         number: u64,
         answers: &[PrepareAnswer],
     ) -> Result<SignedDealing, Fault> {
-        let request = DealRequest { subject: subject(number), answers: answers.to_vec() };
+        let request =
+            DealRequest { subject: subject(number), answers: answers.to_vec(), dealers: all() };
         let bytes = self.ask(node, StepKind::Deal, &request.to_bytes())?;
         Ok(SignedDealing::from_bytes(&bytes).unwrap())
     }
@@ -227,7 +236,7 @@ impl World {
     pub(crate) fn bundled(&mut self, order: &VerifiedOrder, number: u64) -> ReceiveRequest {
         let answers = self.prepare(order, number);
         let bundle = self.deal(number, &answers);
-        ReceiveRequest { subject: subject(number), answers, bundle }
+        ReceiveRequest { subject: subject(number), answers, bundle, parent: None }
     }
 
     /// An attempt up to its certificate.
@@ -251,7 +260,7 @@ impl World {
 
 pub(crate) fn prepare_request(order: &VerifiedOrder, number: u64) -> Vec<u8> {
     let order = order.signed().clone();
-    PrepareRequest { order, earlier: Vec::new(), number }.to_bytes()
+    PrepareRequest { order, earlier: Vec::new(), number, descent: None }.to_bytes()
 }
 
 /// Receipts as they come, the first one's epoch.
@@ -262,6 +271,11 @@ pub(crate) fn certificate(receipts: &[Receipt]) -> Certificate {
     }
 }
 
+/// Everybody deals in a genesis.
+pub(crate) fn all() -> Vec<NodeIndex> {
+    (1..=5).map(index).collect()
+}
+
 pub(crate) fn subject(number: u64) -> Subject {
     Subject { key: "payroll/2026".parse().unwrap(), version: KeyVersion::FIRST, number }
 }
@@ -270,13 +284,14 @@ pub(crate) fn born(outcome: Outcome) -> KeyRecord {
     match outcome {
         Outcome::Born { record, .. } => *record,
         Outcome::Failed { reason, .. } => panic!("no key was born: {reason}"),
+        Outcome::Moved { .. } => panic!("shares have moved"),
     }
 }
 
 pub(crate) fn failed(outcome: Outcome) -> (FailReason, Vec<Culprit>, bool) {
     match outcome {
         Outcome::Failed { reason, culprits, burnt } => (reason, culprits, burnt),
-        Outcome::Born { .. } => panic!("a key was born"),
+        Outcome::Born { .. } | Outcome::Moved { .. } => panic!("an epoch was made"),
     }
 }
 
@@ -318,11 +333,24 @@ pub(crate) fn committee(nodes: &[u16], t: u16) -> Committee {
     Committee::new(nodes.iter().map(member).collect(), t).unwrap()
 }
 
-const PLACES: [(&str, &str); 5] =
-    [("Alpenhost", "CH"), ("Nordic", "IS"), ("Hanse", "DE"), ("Maple", "CA"), ("Sakura", "JP")];
+const PLACES: [(&str, &str); 9] = [
+    ("Alpenhost", "CH"),
+    ("Nordic", "IS"),
+    ("Hanse", "DE"),
+    ("Maple", "CA"),
+    ("Sakura", "JP"),
+    ("Fjord", "NO"),
+    ("Straits", "SG"),
+    ("Pampa", "UY"),
+    ("Polder", "NL"),
+];
 
 /// Node `i` has key `i`, operators 101 to 103, the coordinator 120.
 pub(crate) fn roster(name: &str) -> Roster {
+    roster_of(name, 5)
+}
+
+pub(crate) fn roster_of(name: &str, size: u16) -> Roster {
     let node = |i: u16| {
         let (provider, country) = PLACES[usize::from(i - 1)];
         NodeEntry {
@@ -346,7 +374,7 @@ pub(crate) fn roster(name: &str) -> Roster {
         previous: Hash::default(),
         nonce: [7; 32],
         written_at: START,
-        nodes: (1..=5).map(node).collect(),
+        nodes: (1..=size).map(node).collect(),
         coordinators: vec![CoordinatorEntry {
             name: "coordinator".parse().unwrap(),
             endpoint: "127.0.0.1:7400".parse().unwrap(),

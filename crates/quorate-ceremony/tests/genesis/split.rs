@@ -15,7 +15,7 @@ fn a_node_signs_one_public_key_of_a_version_active_for_ever() {
     assert_eq!((&proof.certificate, proof.active), (&one, first));
     assert!(proof.verify(&world.cluster).is_ok());
     assert_eq!(world.activate_one(1, &order, &one), Ok(ActivateAnswer::Active(first)));
-    assert_eq!(world.state(1, 1).standing.serving, Some(one.public.epoch));
+    assert_eq!(world.state(1, 1).standing.serves().last(), Some(one.public.epoch));
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_split_that_can_still_be_mended_is_mended() {
     assert_eq!(record.actives.len(), 4);
     // The node that had signed the other serves the one that was born, and keeps its promise.
     let state = world.state(1, 1);
-    assert_eq!(state.standing.serving, Some(one.public.epoch));
+    assert_eq!(state.standing.serves().last(), Some(one.public.epoch));
     assert!(world.state(1, 2).secrets.share.is_some());
     assert!(world.state(2, 2).secrets.share.is_none(), "others erase what cannot be born");
 }
@@ -126,7 +126,7 @@ fn a_second_birth_is_refused_even_with_enough_signatures() {
     let actives = (1..=5).map(|i| certificate.public.sign_active(index(i), &key(i as u8)));
     let actives = actives.collect();
     let record = KeyRecord { order: order.signed().clone(), certificate, actives };
-    let request = RetireRequest { record }.to_bytes();
+    let request = RetireRequest { record, birth: None }.to_bytes();
     assert!(world.ask(1, StepKind::Retire, &request).is_err());
     assert_eq!(world.state(1, 1).record.unwrap().certificate.public.epoch.number, 1);
 }
@@ -155,7 +155,7 @@ fn a_member_without_the_share_is_brought_the_bundle_where_its_signature_is_neede
     assert_eq!(record.certificate.public, one.public);
     let signers: Vec<_> = record.actives.iter().map(|s| s.node.get()).collect();
     assert_eq!(signers, [1, 2, 3, 5]);
-    assert_eq!(world.state(5, 3).standing.serving, Some(one.public.epoch));
+    assert_eq!(world.state(5, 3).standing.serves().last(), Some(one.public.epoch));
 }
 
 #[test]

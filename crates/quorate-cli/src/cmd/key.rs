@@ -9,8 +9,8 @@ use crate::{
     render, session,
     time::now,
 };
-use quorate_client::Operator;
-use quorate_types::{Action, Cluster, CreateKey, VerifiedKey};
+use quorate_client::{CarriedOut, Operator};
+use quorate_types::{Action, Cluster, Terms, VerifiedEpoch, VerifiedKey};
 use serde_json::{Value, json};
 
 /// Makes a key.
@@ -22,18 +22,18 @@ pub async fn create(global: &Global, args: &KeyCreate) -> Result<Report, Failure
     let cluster = operator.cluster();
     let known = known_clients(&operator).await?;
     let default = session::home(global)?.config().threshold;
-    let first = compose::first_number(&operator.orders().await?, &args.name, args.version);
+    let first = compose::first_number(&operator.orders().await?, &args.name);
     let create = compose::create_key(cluster.roster(), args, default, &known, first, now())?;
-    warn_of_few_liars(&create, args.yes)?;
     let heads = operator.heads(Some(&create.name)).await?;
     let action = Action::CreateKey(create);
+    warn_of_few_liars(&action, args.yes)?;
     match make(&operator, action, heads.key, &args.order).await? {
         Fate::Written(text) => Ok(Report::new(text, json!({ "done": false }))),
-        Fate::Done(Some(key)) => {
-            let (_, json) = describe(&cluster, &key);
+        Fate::Done(CarriedOut::Born(key)) => {
+            let (_, json) = describe(&cluster, &key, key.epoch());
             Ok(Report::new(born(&key), json))
         }
-        Fate::Done(None) => {
+        Fate::Done(_) => {
             let text =
                 "the order was applied; a coordinator must conduct the birth: submit it there";
             Ok(Report::new(text, json!({ "done": false })))
@@ -48,13 +48,13 @@ async fn known_clients(operator: &Operator) -> Result<Vec<KnownClient>, Failure>
 }
 
 /// Fewer tolerated liars than `t − 1` is a choice that a person makes.
-fn warn_of_few_liars(create: &CreateKey, yes: bool) -> Result<(), Failure> {
-    let (tolerated, wanted) =
-        (render::tolerated_liars(create), create.committee.threshold().as_usize() - 1);
-    if tolerated >= wanted || yes || create.q == create.committee.size().try_into().unwrap_or(0) {
+pub(super) fn warn_of_few_liars(action: &Action, yes: bool) -> Result<(), Failure> {
+    let Some(terms) = Terms::of(action) else { return Ok(()) };
+    let (tolerated, wanted) = (terms.tolerated_liars(), terms.committee.threshold().as_usize() - 1);
+    if tolerated >= wanted || yes || usize::from(terms.q) == terms.committee.size() {
         return Ok(());
     }
-    eprintln!("The birth of this key tolerates {tolerated} lying nodes, fewer than {wanted}.");
+    eprintln!("This order tolerates {tolerated} lying nodes, fewer than {wanted}.");
     if confirmed("Go on? [y/N] ")? { Ok(()) } else { Err(Failure::new("not ordered")) }
 }
 
@@ -108,7 +108,7 @@ pub async fn list(global: &Global) -> Result<Report, Failure> {
 pub async fn show(global: &Global, name: &str) -> Result<Report, Failure> {
     let client = session::client(global)?;
     let key = client.key(name).await?;
-    let (lines, json) = describe(&client.cluster(), key.verified());
+    let (lines, json) = describe(&client.cluster(), key.verified(), key.epoch());
     Ok(Report::new(lines.join("\n"), json))
 }
 
@@ -120,20 +120,21 @@ pub async fn who_owns(global: &Global, name: &str) -> Result<Report, Failure> {
     let client = session::client(global)?;
     let key = client.key(name).await?;
     let cluster = client.cluster();
-    let (mut lines, mut json) =
-        render::ownership(cluster.roster(), &key.verified().create().committee);
+    let (mut lines, mut json) = render::ownership(cluster.roster(), &key.public().committee);
     lines.insert(0, format!("Nobody alone owns {}.", key.name()));
     json["key"] = json!(key.name().as_str());
     Ok(Report::new(lines.join("\n"), json))
 }
 
-fn describe(cluster: &Cluster, key: &VerifiedKey) -> (Vec<String>, Value) {
-    let (create, public, roster) = (key.create(), key.public(), cluster.roster());
+fn describe(cluster: &Cluster, key: &VerifiedKey, epoch: &VerifiedEpoch) -> (Vec<String>, Value) {
+    let (create, public, roster) = (key.create(), epoch.public(), cluster.roster());
+    let (committee, terms) = (&public.committee, epoch.terms());
+    let actives = epoch.record().actives.len();
     let hex = |bytes: &[u8]| hex::encode(bytes);
     let mut lines = vec![
         format!("key         {} version {}", create.name, create.version),
         format!("suite       {} (to {})", create.suite, create.purpose),
-        format!("threshold   {} of {}", create.committee.threshold(), create.committee.size()),
+        format!("threshold   {} of {}", committee.threshold(), committee.size()),
         format!("public key  {}", hex(public.public_key())),
         format!("epoch       {}", public.epoch),
         format!(
@@ -141,11 +142,16 @@ fn describe(cluster: &Cluster, key: &VerifiedKey) -> (Vec<String>, Value) {
             key.order().hash().short(),
             render::time(key.order().order().issued_at)
         ),
-        format!("signed      active by {} nodes ({} needed)", key.record().actives.len(), create.q),
     ];
-    lines.extend(
-        create.committee.indices().map(|i| format!("node        {}", render::node(roster, i))),
-    );
+    if epoch.order() != key.order() {
+        lines.push(format!(
+            "moved       by order {} of {}",
+            epoch.order().hash().short(),
+            render::time(epoch.order().order().issued_at)
+        ));
+    }
+    lines.push(format!("signed      active by {actives} nodes ({} needed)", terms.q));
+    lines.extend(committee.indices().map(|i| format!("node        {}", render::node(roster, i))));
     lines.extend(
         create
             .grants
@@ -157,13 +163,14 @@ fn describe(cluster: &Cluster, key: &VerifiedKey) -> (Vec<String>, Value) {
         "version": create.version.get(),
         "suite": create.suite.as_str(),
         "purpose": create.purpose.as_str(),
-        "threshold": create.committee.threshold().get(),
-        "committee": create.committee.indices().map(quorate_types::NodeIndex::get).collect::<Vec<_>>(),
+        "threshold": committee.threshold().get(),
+        "committee": committee.indices().map(quorate_types::NodeIndex::get).collect::<Vec<_>>(),
         "public_key": hex(public.public_key()),
         "epoch": { "number": public.epoch.number, "bundle": public.epoch.bundle.to_string() },
         "order": key.order().hash().to_string(),
-        "active_signatures": key.record().actives.len(),
-        "q": create.q,
+        "epoch_order": epoch.order().hash().to_string(),
+        "active_signatures": actives,
+        "q": terms.q,
         "grants": create.grants.iter().map(|g| json!({
             "name": g.name.as_str(), "key": g.client.to_string(), "expires_at": g.expires_at.0,
         })).collect::<Vec<_>>(),

@@ -1,5 +1,6 @@
 //! Orders: made, shown, signed, submitted.
 
+use super::share;
 use crate::{
     args::{Global, OrderOut},
     compose,
@@ -8,10 +9,10 @@ use crate::{
     render, session,
     time::now,
 };
-use quorate_client::Operator;
+use quorate_client::{CarriedOut, Operator};
 use quorate_crypto::hash::Label;
 use quorate_types::{
-    Action, Cluster, Format, Hash, Order, Signed, SignedOrder, VerifiedKey,
+    Action, Cluster, Format, Hash, Order, Signed, SignedOrder,
     armor::{self, Title},
     fork::fallen,
     order::{check_rules, order_hash},
@@ -27,8 +28,8 @@ use std::{
 pub enum Fate {
     /// More operators must sign: it is in this file.
     Written(String),
-    /// It was carried out; for a key, here it is.
-    Done(Option<Box<VerifiedKey>>),
+    /// It was carried out.
+    Done(CarriedOut),
 }
 
 /// Signs an order for `action` with the operator's key; submits it if one operator is
@@ -43,13 +44,10 @@ pub async fn make(
     out: &OrderOut,
 ) -> Result<Fate, Failure> {
     let cluster = operator.cluster();
-    let rng = &mut rand::rng();
-    let order = compose::order(&cluster, action, predecessor, now(), out.order_days, rng)?;
-    let mut signed = SignedOrder(Signed::unsigned(order.to_bytes()));
-    signed.0.sign(operator.identity(), Label::SIG_ORDER, cluster.fingerprint());
+    let (order, signed) = signed(operator, action, predecessor, out.order_days)?;
     let file = match (&out.order_out, cluster.roster().quorum) {
         (Some(file), _) => file,
-        (None, 1) => return submit(operator, &signed).await.map(|k| Fate::Done(k.map(Box::new))),
+        (None, 1) => return submit(operator, &signed).await.map(Fate::Done),
         (None, m) => {
             let text = format!("{m} operators must sign: say --order-out FILE, and pass it on");
             return Err(Failure::usage(text));
@@ -64,7 +62,25 @@ pub async fn make(
     )))
 }
 
-async fn submit(operator: &Operator, order: &SignedOrder) -> Result<Option<VerifiedKey>, Failure> {
+/// An order, signed by this operator.
+///
+/// # Errors
+/// When its rules do not hold.
+pub(super) fn signed(
+    operator: &Operator,
+    action: Action,
+    predecessor: Hash,
+    days: u64,
+) -> Result<(Order, SignedOrder), Failure> {
+    let cluster = operator.cluster();
+    let rng = &mut rand::rng();
+    let order = compose::order(&cluster, action, predecessor, now(), days, rng)?;
+    let mut signed = SignedOrder(Signed::unsigned(order.to_bytes()));
+    signed.0.sign(operator.identity(), Label::SIG_ORDER, cluster.fingerprint());
+    Ok((order, signed))
+}
+
+async fn submit(operator: &Operator, order: &SignedOrder) -> Result<CarriedOut, Failure> {
     let mut line = Progress::new();
     let mut note = String::new();
     let result = operator
@@ -94,7 +110,8 @@ pub fn show(global: &Global, file: &Path) -> Result<Report, Failure> {
     let home = session::home(global)?;
     let (cluster, roster) = (home.cluster(), home.cluster().roster());
     let (signed, order) = read(file)?;
-    let (mut lines, mut json) = render::order(&order, roster);
+    let before = share::before(&home, &order);
+    let (mut lines, mut json) = render::order_after(&order, roster, before.as_ref());
     let valid: Vec<_> = signed
         .0
         .valid(Label::SIG_ORDER, cluster.fingerprint(), |k| roster.is_operator(k))
@@ -160,10 +177,10 @@ pub fn sign(global: &Global, file: &Path, yes: bool) -> Result<Report, Failure> 
 pub async fn submit_file(global: &Global, file: &Path) -> Result<Report, Failure> {
     let operator = session::operator(global)?;
     let (signed, _) = read(file)?;
-    let key = submit(&operator, &signed).await?;
-    let text = match &key {
-        Some(key) => format!("done: {}", key.create().name),
-        None => "done".into(),
+    let text = match submit(&operator, &signed).await? {
+        CarriedOut::Born(key) => format!("done: {}", key.create().name),
+        CarriedOut::Moved(moved) => share::told(&moved, operator.cluster().roster()),
+        CarriedOut::Applied => "done".into(),
     };
     Ok(Report::new(text, json!({ "done": true })))
 }
@@ -201,7 +218,7 @@ pub(super) fn read(file: &Path) -> Result<(SignedOrder, Order), Failure> {
     Ok((signed, order))
 }
 
-fn write(file: &Path, order: &SignedOrder) -> Result<(), Failure> {
+pub(super) fn write(file: &Path, order: &SignedOrder) -> Result<(), Failure> {
     quorate_client::file::replace(file, armor::write(Title::ORDER, order).as_bytes(), 0o644)
         .map_err(Failure::new)
 }

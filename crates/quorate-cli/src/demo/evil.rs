@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use quorate_client::{
     CoordinatorTransport, Error, Home, Key,
-    transport::{BoxFuture, Question, Replies, Transport},
+    transport::{BoxFuture, Question, Records, Replies, Transport},
 };
 use quorate_coordinator::server::read_key;
 use quorate_crypto::{
@@ -58,15 +58,16 @@ impl Transport for EvilCoordinator {
         &self,
         name: KeyName,
         version: Option<KeyVersion>,
+        fresh: bool,
         deadline: Deadline,
-    ) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Fault>> {
+    ) -> BoxFuture<'_, Result<Vec<Records>, Fault>> {
         Box::pin(async move {
-            let records = self.0.key(name, version, deadline).await?;
+            let records = self.0.key(name, version, fresh, deadline).await?;
             let own = encode_point(&SecretScalar::random(&mut rand::rng()).public());
-            let swap = |bytes: &Vec<u8>| {
-                let mut record = KeyRecord::from_bytes(bytes).ok()?;
+            let swap = |records: &Records| {
+                let mut record = KeyRecord::from_bytes(&records.birth).ok()?;
                 record.certificate.public.commitments[0] = own;
-                Some(record.to_bytes())
+                Some(Records { birth: record.to_bytes(), newest: Vec::new() })
             };
             Ok(records.iter().filter_map(swap).collect())
         })

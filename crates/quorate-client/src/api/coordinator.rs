@@ -1,14 +1,14 @@
 //! Through a coordinator.
 
-use super::{avoided, reply};
+use super::{avoided, records, reply};
 use crate::{
     error::Error,
-    transport::{BoxFuture, Question, Replies, Transport},
+    transport::{BoxFuture, Question, Records, Replies, Transport},
 };
 use quorate_crypto::IdentityKey;
 use quorate_quorum::Failover;
 use quorate_rpc::{
-    Channel, Deadline, DialOptions, Dialer, Fault, MAX_CEREMONY_BYTES, MAX_REQUEST_BYTES, bounded,
+    Channel, Deadline, DialOptions, Dialer, Fault, MAX_CEREMONY_BYTES, bounded,
     v1::{self, audit_client::AuditClient, keys_client::KeysClient},
 };
 use quorate_types::{AuditEntry, Endpoint, Format, KeyName, KeyVersion, NodeIndex, Roster};
@@ -65,6 +65,30 @@ impl CoordinatorTransport {
         };
         let answered = self.failover.call(deadline, call).await;
         answered.map(ClusterStatus::from).map_err(|fault| Error::party(&self.party, fault))
+    }
+
+    /// What each node has of a key version (0: the newest): node, and its canonical
+    /// `SurveyAnswer` or why there is none. Operators only; nothing of it is verified yet.
+    ///
+    /// # Errors
+    /// [`Error::Party`].
+    pub async fn survey(
+        &self,
+        name: &KeyName,
+        version: u32,
+        deadline: Deadline,
+    ) -> Result<Surveyed, Error> {
+        let call = |channel| async move {
+            let request = v1::SurveyKeyRequest { name: name.to_string(), version };
+            Ok(keys(channel).survey(deadline.request(request)?).await?.into_inner())
+        };
+        let answered = self.failover.call(deadline, call).await;
+        let answered = answered.map_err(|fault| Error::party(&self.party, fault))?;
+        let said = |n: v1::NodeSurvey| {
+            let node = NodeIndex::new(u16::try_from(n.node).ok()?).ok()?;
+            Some((node, if n.answer.is_empty() { Err(n.reason) } else { Ok(n.answer) }))
+        };
+        Ok(answered.nodes.into_iter().filter_map(said).collect())
     }
 
     /// A page of key names, from after `after`. A hint for people; `Client::key` proves.
@@ -125,15 +149,16 @@ impl Transport for CoordinatorTransport {
         &self,
         name: KeyName,
         version: Option<KeyVersion>,
+        fresh: bool,
         deadline: Deadline,
-    ) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Fault>> {
+    ) -> BoxFuture<'_, Result<Vec<Records>, Fault>> {
         Box::pin(async move {
             let call = |channel| {
                 let name = name.to_string();
                 async move {
                     let version = version.map_or(0, KeyVersion::get);
-                    let request = deadline.request(v1::GetKeyRequest { name, version })?;
-                    Ok(vec![keys(channel).get_key(request).await?.into_inner().record])
+                    let request = deadline.request(v1::GetKeyRequest { name, version, fresh })?;
+                    Ok(vec![records(keys(channel).get_key(request).await?.into_inner())])
                 }
             };
             self.failover.call(deadline, call).await
@@ -167,8 +192,12 @@ impl Transport for CoordinatorTransport {
 }
 
 fn keys(channel: Channel) -> KeysClient<Channel> {
-    bounded!(KeysClient::new(channel), MAX_REQUEST_BYTES)
+    // Answers under several epochs may be larger than a request.
+    bounded!(KeysClient::new(channel), MAX_CEREMONY_BYTES)
 }
+
+/// What nodes say that they have of a key: each its canonical `SurveyAnswer`, or why not.
+pub type Surveyed = Vec<(NodeIndex, Result<Vec<u8>, String>)>;
 
 /// A coordinator's view of itself and the nodes. Nothing of it is proven.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

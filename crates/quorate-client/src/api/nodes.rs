@@ -1,14 +1,14 @@
 //! Straight to the nodes, past every coordinator.
 
-use super::reply;
+use super::{records, reply};
 use crate::{
     error::Error,
-    transport::{BoxFuture, Question, Replies, Transport},
+    transport::{BoxFuture, Question, Records, Replies, Transport},
 };
 use quorate_crypto::IdentityKey;
 use quorate_quorum::Pool;
 use quorate_rpc::{
-    Channel, Deadline, Fault, FaultKind, MAX_REQUEST_BYTES, bounded,
+    Channel, Deadline, Fault, FaultKind, MAX_CEREMONY_BYTES, bounded,
     v1::{self, node_client::NodeClient},
 };
 use quorate_types::{KeyName, KeyVersion, NodeIndex, Roster};
@@ -43,8 +43,9 @@ impl Transport for NodesTransport {
         &self,
         name: KeyName,
         version: Option<KeyVersion>,
+        _fresh: bool,
         deadline: Deadline,
-    ) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Fault>> {
+    ) -> BoxFuture<'_, Result<Vec<Records>, Fault>> {
         Box::pin(async move {
             let nodes = self.pool.indices();
             let want = nodes.len().div_ceil(2);
@@ -52,8 +53,9 @@ impl Transport for NodesTransport {
                 let name = name.to_string();
                 async move {
                     let version = version.map_or(0, KeyVersion::get);
-                    let request = deadline.request(v1::GetKeyRequest { name, version })?;
-                    Ok(node(channel).get_key(request).await?.into_inner().record)
+                    let request =
+                        deadline.request(v1::GetKeyRequest { name, version, fresh: true })?;
+                    Ok(records(node(channel).get_key(request).await?.into_inner()))
                 }
             };
             let outcome = self.pool.ask(&nodes, want, deadline, call).await;
@@ -102,5 +104,6 @@ fn told_most(failures: Vec<(NodeIndex, Fault)>) -> Fault {
 }
 
 fn node(channel: Channel) -> NodeClient<Channel> {
-    bounded!(NodeClient::new(channel), MAX_REQUEST_BYTES)
+    // Answers under several epochs may be larger than a request.
+    bounded!(NodeClient::new(channel), MAX_CEREMONY_BYTES)
 }

@@ -18,7 +18,7 @@ pub struct Heads {
 /// A step of an order's way, as the conducting party tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// "deliver", "prepare", "deal", "receive", "activate", "retire", "done", "failed".
+    /// "deliver", "survey", "prepare", "deal", "receive", "activate", "retire", "done", "failed".
     pub step: String,
     /// Nodes that have done it.
     pub done: u32,
@@ -32,6 +32,8 @@ pub struct Progress {
     pub culprits: Vec<NodeIndex>,
     /// Epoch number of the attempt.
     pub number: u64,
+    /// On "done" of a reshare: nodes that have not erased the old shares.
+    pub unerased: Vec<NodeIndex>,
     /// On "done" of a key order: canonical `KeyRecord`, not verified yet.
     pub(crate) record: Vec<u8>,
 }
@@ -50,6 +52,7 @@ impl From<v1::OrderProgress> for Progress {
             message: p.message,
             culprits: indices(p.culprits),
             number: p.number,
+            unerased: indices(p.unerased),
             record: p.record,
         }
     }

@@ -40,6 +40,9 @@ pub(crate) struct Opened {
 pub(crate) enum Failed {
     /// These items are bad; without them the rest may open.
     Items(Vec<(usize, CiphertextError)>),
+    /// Too few nodes serve the epoch that is known here, and some say that the shares have
+    /// moved; the error, if nobody proves that.
+    Moved(Error),
     /// All the rest.
     Error(Error),
 }

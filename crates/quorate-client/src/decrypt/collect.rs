@@ -7,7 +7,7 @@ use super::{
 use crate::{
     answers::{Expected, Said},
     error::{Culprit, Error, Missing},
-    transport::{Replies, Reply},
+    transport::{Replies, Reply, ReplyOutcome},
 };
 use quorate_crypto::MAX_COMMITTEE;
 use quorate_types::{Answer, EpochName, NodeIndex, Refusal, RefusalReason};
@@ -31,8 +31,11 @@ pub(super) struct Collection<'c, 'a> {
     attempt: &'c mut Attempt<'a>,
     signed: Signed,
     proofs: Option<ProofCheck<'c>>,
-    /// Partials by epoch: two epochs are never mixed.
-    answers: BTreeMap<EpochName, BTreeMap<NodeIndex, Partials>>,
+    /// Partials of the epoch that is known here; no others are taken: how many of them it
+    /// takes, and from whom, that epoch's certificate says.
+    answers: BTreeMap<NodeIndex, Partials>,
+    /// Nodes that answered under other epochs only, or that hold no share any more.
+    elsewhere: BTreeSet<NodeIndex>,
     refusals: BTreeMap<NodeIndex, Refusal>,
     /// Replies in a node's name that do not verify: whose fault that is nobody can tell.
     unverified: BTreeMap<NodeIndex, &'static str>,
@@ -47,6 +50,7 @@ impl<'c, 'a> Collection<'c, 'a> {
             signed,
             proofs: None,
             answers: BTreeMap::new(),
+            elsewhere: BTreeSet::new(),
             refusals: BTreeMap::new(),
             unverified: BTreeMap::new(),
             failures: BTreeMap::new(),
@@ -90,7 +94,10 @@ impl<'c, 'a> Collection<'c, 'a> {
             }
             only = None;
         }
-        Err(self.shortfall().into())
+        let error = self.shortfall();
+        let left = |r: &Refusal| r.reason == RefusalReason::NoShare;
+        let moved = !self.elsewhere.is_empty() || self.refusals.values().any(left);
+        Err(if moved { Failed::Moved(error) } else { error.into() })
     }
 
     /// Members that have not spoken yet.
@@ -99,24 +106,20 @@ impl<'c, 'a> Collection<'c, 'a> {
             self.attempt.liars.contains(i)
                 || self.refusals.contains_key(i)
                 || self.unverified.contains_key(i)
-                || self.answers.values().any(|nodes| nodes.contains_key(i))
+                || self.answers.contains_key(i)
+                || self.elsewhere.contains(i)
         };
         self.attempt.key.public().committee.indices().filter(|i| !spoken(i)).collect()
     }
 
-    /// Answers of the epoch that has most.
+    /// How many have answered.
     fn best(&self) -> usize {
-        self.answers.values().map(BTreeMap::len).max().unwrap_or(0)
+        self.answers.len()
     }
 
-    /// The highest epoch that `t` nodes serve.
-    fn quorum(mut self, t: usize) -> Quorum {
-        let epoch = (self.answers.iter().rev())
-            .find(|(_, nodes)| nodes.len() >= t)
-            .map(|(epoch, _)| *epoch)
-            .expect("some epoch has t answers: `gather` has just counted them");
-        let nodes = self.answers.remove(&epoch).unwrap_or_default();
-        Quorum { epoch, partials: nodes.into_iter().take(t).collect() }
+    fn quorum(self, t: usize) -> Quorum {
+        let epoch = self.attempt.key.public().epoch;
+        Quorum { epoch, partials: self.answers.into_iter().take(t).collect() }
     }
 
     /// Takes a round's replies in; gives whether any node spoke that had not.
@@ -143,37 +146,61 @@ impl<'c, 'a> Collection<'c, 'a> {
             request: self.signed.hash,
             now: (attempt.client.clock)(),
         };
-        match attempt.client.answers.read(reply, &expected) {
-            Ok((node, Said::Refused(refusal))) => {
-                self.refusals.insert(node, refusal);
-            }
-            Ok((node, Said::Answered(epoch, answer))) => self.answered(node, epoch, answer),
-            Err(what) => {
-                if let Some(node) = index(reply.node) {
-                    self.unverified.insert(node, what);
+        let known = attempt.key.public().epoch;
+        let mut other = None;
+        // The node's answer under the known epoch, wherever it stands.
+        let also = reply.also.iter().map(|bytes| Reply {
+            node: reply.node,
+            outcome: ReplyOutcome::Sealed(bytes.clone()),
+            also: Vec::new(),
+        });
+        for reply in std::iter::once(reply.clone()).chain(also) {
+            match attempt.client.answers.read(&reply, &expected) {
+                Ok((node, Said::Refused(refusal))) => {
+                    self.refusals.insert(node, refusal);
+                    return;
+                }
+                Ok((node, Said::Answered(epoch, answer))) if epoch == known => {
+                    return self.answered(node, answer);
+                }
+                Ok((node, Said::Answered(..))) => other = Some(node),
+                Err(_) if self.is_newcomer(reply.node) => {
+                    // In no way to be verified here: a hint that a newer record is needed.
+                    self.elsewhere.extend(index(reply.node));
+                    return;
+                }
+                Err(what) => {
+                    if let Some(node) = index(reply.node) {
+                        self.unverified.insert(node, what);
+                    }
+                    return;
                 }
             }
         }
+        self.elsewhere.extend(other);
+    }
+
+    /// A node of the roster that is not in the committee known here.
+    fn is_newcomer(&self, node: u32) -> bool {
+        index(node).is_some_and(|i| {
+            self.attempt.key.public().committee.member(i).is_none()
+                && self.attempt.cluster.roster().node(i).is_some()
+        })
     }
 
     /// What the node itself sealed: if it is no answer to the question, the node lies.
-    fn answered(&mut self, node: NodeIndex, epoch: EpochName, answer: Answer) {
+    fn answered(&mut self, node: NodeIndex, answer: Answer) {
         let items = self.attempt.items.len();
         let honest = answer.partials.len() == items
             && match &self.proofs {
                 None => true,
-                Some(check) if check.epoch() != epoch => {
-                    self.unverified
-                        .insert(node, "is of another epoch, its proof cannot be checked");
-                    return;
-                }
                 Some(check) => check.holds(node, self.signed.hash, &answer),
             };
         if !honest {
             self.attempt.liars.insert(node);
             return;
         }
-        self.answers.entry(epoch).or_default().insert(node, Zeroizing::new(answer.partials));
+        self.answers.insert(node, Zeroizing::new(answer.partials));
     }
 
     /// Nodes that call an item invalid are right or lie: the proof can be checked here.
@@ -229,7 +256,6 @@ impl<'c, 'a> Collection<'c, 'a> {
     }
 
     fn missing(&self) -> Vec<Missing> {
-        let best = self.answers.values().max_by_key(|nodes| nodes.len());
         let reason = |i: &NodeIndex| -> String {
             if self.attempt.liars.contains(i) {
                 return "answered wrongly".into();
@@ -240,13 +266,13 @@ impl<'c, 'a> Collection<'c, 'a> {
             if let Some(what) = self.unverified.get(i) {
                 return format!("sent what {what}");
             }
-            if self.answers.values().any(|nodes| nodes.contains_key(i)) {
+            if self.elsewhere.contains(i) {
                 return "serves another epoch".into();
             }
             self.failures.get(i).cloned().unwrap_or_else(|| "gave no answer".into())
         };
         (self.attempt.key.public().committee.indices())
-            .filter(|i| best.is_none_or(|nodes| !nodes.contains_key(i)))
+            .filter(|i| !self.answers.contains_key(i))
             .map(|i| Missing { node: self.attempt.node(i), reason: reason(&i) })
             .collect()
     }

@@ -10,7 +10,7 @@ use quorate_crypto::{
     dleq::Proof,
     tdh2::{self, BatchFault, Verified},
 };
-use quorate_types::{Answer, EpochName, Hash, NodeIndex, PartialContext};
+use quorate_types::{Answer, Hash, NodeIndex, PartialContext};
 use std::collections::BTreeSet;
 
 /// Checks proofs against the public values of one epoch.
@@ -20,11 +20,6 @@ pub(super) struct ProofCheck<'a> {
 }
 
 impl ProofCheck<'_> {
-    /// The epoch whose proofs can be checked.
-    pub(super) fn epoch(&self) -> EpochName {
-        self.key.public().epoch
-    }
-
     /// Whether the node proved that its partials are its share's.
     pub(super) fn holds(&self, node: NodeIndex, request: Hash, answer: &Answer) -> bool {
         let context = PartialContext { public: self.key.public(), node, request };
@@ -41,8 +36,7 @@ impl Attempt<'_> {
     /// asks the same nodes again with proofs, then others in place of those that fail.
     pub(super) async fn settle(mut self, fast: &Quorum) -> Result<Opened, Failed> {
         let verified = self.verify_items()?;
-        let key = self.client.key_of_epoch(self.transport, self.key, fast.epoch).await?;
-        let check = ProofCheck { key: &key, verified: &verified };
+        let check = ProofCheck { key: self.key, verified: &verified };
         let asked: BTreeSet<NodeIndex> = fast.partials.iter().map(|(node, _)| *node).collect();
         let proved = Collection::new(&mut self, true)?.proved(check).gather(Some(&asked)).await?;
         self.name_turncoats(fast, &proved);
@@ -70,9 +64,6 @@ impl Attempt<'_> {
     /// Nodes whose proven partials are not those that they gave before, when nobody asked
     /// for a proof.
     fn name_turncoats(&mut self, fast: &Quorum, proved: &Quorum) {
-        if fast.epoch != proved.epoch {
-            return;
-        }
         for (node, partials) in &proved.partials {
             if fast.partials.iter().any(|(other, before)| other == node && before != partials) {
                 self.liars.insert(*node);

@@ -3,7 +3,7 @@
 use crate::node::{Behaviour, Node};
 use quorate_client::{
     Client, ClientBuilder,
-    transport::{BoxFuture, Question, Replies, Reply, Transport},
+    transport::{BoxFuture, Question, Records, Replies, Reply, Transport},
 };
 use quorate_crypto::{IdentityKey, SecretScalar, Threshold, hash::Label, sharing::Polynomial};
 use quorate_rpc::{Deadline, Fault, FaultKind};
@@ -28,6 +28,8 @@ pub(crate) fn index(i: u16) -> NodeIndex {
 pub(crate) struct KeyMaterial {
     pub(crate) name: KeyName,
     pub(crate) order: SignedOrder,
+    /// Moves the shares to the second epoch.
+    pub(crate) moves: SignedOrder,
     pub(crate) epochs: [Epoch; 2],
 }
 
@@ -146,12 +148,40 @@ pub(crate) fn material(cluster: &Cluster, name: &str, t: u16) -> KeyMaterial {
     let signed = order(cluster, name, t);
     let verified = VerifiedOrder::verify(cluster, &signed).unwrap();
     let secret = SecretScalar::random(&mut rand::rng());
-    let epoch = |number| epoch(&verified, &secret, number);
-    KeyMaterial { name: name.parse().unwrap(), order: signed, epochs: [epoch(1), epoch(2)] }
+    let first = epoch(&verified, &secret, None);
+    let moves = reshare(cluster, &verified, &first.public);
+    let moved = VerifiedOrder::verify(cluster, &moves).unwrap();
+    let second = epoch(&moved, &secret, Some(first.public.epoch));
+    KeyMaterial { name: name.parse().unwrap(), order: signed, moves, epochs: [first, second] }
 }
 
-fn epoch(order: &VerifiedOrder, secret: &SecretScalar, number: u64) -> Epoch {
-    let create = order.create_key().unwrap();
+/// The order that refreshes a key.
+fn reshare(cluster: &Cluster, born: &VerifiedOrder, public: &EpochPublic) -> SignedOrder {
+    let create = born.create_key().unwrap();
+    let to = Reshare {
+        name: create.name.clone(),
+        version: create.version,
+        newest: create.version,
+        suite: create.suite,
+        purpose: create.purpose,
+        public_key: *public.public_key(),
+        committee: create.committee.clone(),
+        q: create.q,
+        first_number: 1025,
+        grace: 0,
+        danger_concentrated: false,
+        acknowledge_fragile: false,
+    };
+    let action = Action::Reshare(to);
+    let order = Order { action, predecessor: born.hash(), ..born.order().clone() };
+    let mut signed = Signed::unsigned(order.to_bytes());
+    signed.sign(&key(101), Label::SIG_ORDER, cluster.fingerprint());
+    SignedOrder(signed)
+}
+
+fn epoch(order: &VerifiedOrder, secret: &SecretScalar, parent: Option<EpochName>) -> Epoch {
+    let create = order.terms().unwrap();
+    let number = create.first_number;
     let t = Threshold::new(create.committee.threshold().get(), 5).unwrap();
     let polynomial = Polynomial::random(t, secret, &mut rand::rng()).unwrap();
     let public = EpochPublic {
@@ -161,6 +191,7 @@ fn epoch(order: &VerifiedOrder, secret: &SecretScalar, number: u64) -> Epoch {
         suite: create.suite,
         purpose: create.purpose,
         epoch: EpochName { number, bundle: Hash([number as u8; 32]) },
+        parent,
         context: Hash([0xc0; 32]),
         order: order.hash(),
         committee: create.committee.clone(),
@@ -172,7 +203,8 @@ fn epoch(order: &VerifiedOrder, secret: &SecretScalar, number: u64) -> Epoch {
 impl KeyMaterial {
     /// The record of an epoch, with the signatures of all nodes.
     pub(crate) fn record(&self, epoch: usize) -> KeyRecord {
-        record_of(self.order.clone(), self.epochs[epoch].public.clone())
+        let order = if epoch == 0 { &self.order } else { &self.moves };
+        record_of(order.clone(), self.epochs[epoch].public.clone())
     }
 }
 
@@ -216,6 +248,8 @@ pub(crate) struct Coordinator {
     pub(crate) down: bool,
     pub(crate) denies_keys: bool,
     pub(crate) record: Option<Tamper<KeyRecord>>,
+    /// The retire certificate that it shows, once shares have moved.
+    pub(crate) newest: std::sync::Mutex<Option<Vec<u8>>>,
     pub(crate) rosters: Vec<Vec<u8>>,
     pub(crate) question: Option<Tamper<Question>>,
     pub(crate) replies: Option<Tamper<Replies>>,
@@ -233,6 +267,7 @@ impl Coordinator {
             down: false,
             denies_keys: false,
             record: None,
+            newest: std::sync::Mutex::default(),
             rosters: fake.cluster.chain().iter().map(Format::to_bytes).collect(),
             question: None,
             replies: None,
@@ -264,7 +299,7 @@ impl Coordinator {
             }
             let outcome =
                 node.evaluate(behaviour, &question.head, &question.signature, &question.items);
-            replies.answers.push(Reply { node: number, outcome });
+            replies.answers.push(Reply { node: number, outcome, also: Vec::new() });
         }
         if let Some(tamper) = &self.replies {
             tamper(&mut replies);
@@ -286,8 +321,9 @@ impl Transport for Coordinator {
         &self,
         name: KeyName,
         version: Option<KeyVersion>,
+        _: bool,
         _: Deadline,
-    ) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Fault>> {
+    ) -> BoxFuture<'_, Result<Vec<Records>, Fault>> {
         Box::pin(async move {
             self.up()?;
             self.keys_asked.fetch_add(1, Ordering::Relaxed);
@@ -299,7 +335,8 @@ impl Transport for Coordinator {
             if let Some(tamper) = &self.record {
                 tamper(&mut record);
             }
-            Ok(vec![record.to_bytes()])
+            let newest = self.newest.lock().unwrap().clone().unwrap_or_default();
+            Ok(vec![Records { birth: record.to_bytes(), newest }])
         })
     }
 

@@ -292,7 +292,11 @@ async fn a_reply_without_a_node_is_passed_over() {
     let (alone, _) = cheated(
         &fake,
         tamper(|r| {
-            r.answers.push(Reply { node: 70_000, outcome: ReplyOutcome::Sealed(vec![]) });
+            r.answers.push(Reply {
+                node: 70_000,
+                outcome: ReplyOutcome::Sealed(vec![]),
+                also: Vec::new(),
+            });
             r.failures.push((0, "\u{1b}[2J".into()));
         }),
     );

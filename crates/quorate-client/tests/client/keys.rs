@@ -39,17 +39,6 @@ async fn a_pin_never_changes() {
 }
 
 #[tokio::test]
-async fn a_newer_epoch_of_the_same_key_is_kept_and_an_older_one_ignored() {
-    let fake = fake();
-    let (client, record) = served(&fake);
-    assert_eq!(client.key("demo").await.unwrap().public().epoch.number, 1);
-    *record.lock().unwrap() = fake.keys[0].record(1);
-    assert_eq!(client.key("demo").await.unwrap().public().epoch.number, 2);
-    *record.lock().unwrap() = fake.keys[0].record(0);
-    assert_eq!(client.key("demo").await.unwrap().public().epoch.number, 2);
-}
-
-#[tokio::test]
 async fn an_older_version_is_not_the_newest() {
     let fake = fake();
     let (client, record) = served(&fake);
@@ -106,7 +95,7 @@ async fn a_changed_pin_file_is_refused() {
     // Another valid key under this name, put there by somebody with the disk.
     let other = material(&fake.cluster, "demo", 3).record(0);
     let public = *other.certificate.public.public_key();
-    let pin = quorate_client::Pin { public, record: other };
+    let pin = quorate_client::Pin { public, record: other, newest: None };
     let text = quorate_types::armor::write(quorate_types::armor::Title("QUORATE PIN"), &pin);
     std::fs::write(&path, text).unwrap();
     let error = client().key("demo").await.unwrap_err();
@@ -180,13 +169,14 @@ async fn a_key_of_a_newer_roster_brings_the_roster() {
     assert_eq!(client.cluster().roster().version, 2);
 }
 
-/// What a pin file holds: the public key, then the record, whose bytes quorate-types pins.
+/// What a pin file holds: the public key, then the record, whose bytes quorate-types pins,
+/// and whether there is a newer one.
 #[test]
 fn the_bytes_of_a_pin() {
     let record = fake().keys[0].record(0);
     let public = *record.certificate.public.public_key();
-    let expected = [&b"QPIN\0\x01"[..], &public, &record.to_bytes()[6..]].concat();
-    let pin = quorate_client::Pin { public, record };
+    let expected = [&b"QPIN\0\x02"[..], &public, &record.to_bytes()[6..], &[0]].concat();
+    let pin = quorate_client::Pin { public, record, newest: None };
     assert_eq!(pin.to_bytes(), expected);
     assert_eq!(quorate_client::Pin::from_bytes(&expected), Ok(pin));
 }

@@ -36,7 +36,7 @@ fn answer(node: u32, outcome: ReplyOutcome) -> v1::NodeAnswer {
         ReplyOutcome::Sealed(bytes) => v1::node_answer::Outcome::Sealed(bytes),
         ReplyOutcome::Refused(bytes) => v1::node_answer::Outcome::Refusal(bytes),
     };
-    v1::NodeAnswer { node, outcome: Some(outcome) }
+    v1::NodeAnswer { node, outcome: Some(outcome), also: Vec::new() }
 }
 
 fn signature(bytes: &[u8]) -> Signature {
@@ -61,8 +61,16 @@ impl Keys for WireCoordinator {
     ) -> Result<Response<v1::GetKeyResponse>, Status> {
         let request = request.into_inner();
         let name = request.name.parse().unwrap();
-        let record = self.0.key(name, version(request.version), deadline()).await?.remove(0);
-        Ok(Response::new(v1::GetKeyResponse { record }))
+        let version = version(request.version);
+        let records = self.0.key(name, version, request.fresh, deadline()).await?.remove(0);
+        Ok(Response::new(v1::GetKeyResponse { record: records.birth, newest: records.newest }))
+    }
+
+    async fn survey(
+        &self,
+        _: Request<v1::SurveyKeyRequest>,
+    ) -> Result<Response<v1::SurveyKeyResponse>, Status> {
+        Err(Status::unimplemented("not here"))
     }
 
     async fn list_keys(
@@ -174,9 +182,9 @@ impl Node for WireNode {
         } else {
             let honest = Coordinator::honest("node", &self.0);
             let name = request.name.parse().unwrap();
-            honest.key(name, version(request.version), deadline()).await?.remove(0)
+            honest.key(name, version(request.version), true, deadline()).await?.remove(0).birth
         };
-        Ok(Response::new(v1::GetKeyResponse { record }))
+        Ok(Response::new(v1::GetKeyResponse { record, newest: Vec::new() }))
     }
 
     async fn list_keys(

@@ -1,11 +1,11 @@
 //! Nodes that lie, refuse, are away, or serve another epoch.
 
 use crate::{
-    cluster::{context, sealed},
+    cluster::{context, fake, sealed},
     node::Behaviour,
 };
 use quorate_client::{Culprit, Error, NodeRef, Report};
-use quorate_types::RefusalReason;
+use quorate_types::{Format, RefusalReason};
 
 const PLAINTEXT: &[u8] = b"who owns my key?";
 
@@ -143,16 +143,65 @@ async fn a_false_accusation_of_the_ciphertext_is_a_lie() {
 #[tokio::test]
 async fn two_epochs_are_never_mixed() {
     let next = Behaviour::NextEpoch;
-    let report = decrypt(&[(1, next), (2, next), (4, next)]).await.unwrap();
-    assert_eq!(report.epoch.unwrap().number, 2);
-    assert_eq!(names(&report.nodes), ["node-1 (DE)", "node-2 (CH)", "node-4 (CA)"]);
     let report = decrypt(&[(1, next), (2, next)]).await.unwrap();
     assert_eq!(report.epoch.unwrap().number, 1);
+    // Three serve another epoch, and nobody proves that one: how many of it make a quorum,
+    // and whose they are, only its certificate says.
+    let error = decrypt(&[(1, next), (2, next), (4, next)]).await.unwrap_err();
+    assert_eq!(error.exit_code(), 4);
 
     let away = Behaviour::Down;
     let error = decrypt(&[(1, next), (2, next), (3, away)]).await.unwrap_err();
     assert_eq!(error.exit_code(), 4, "two of each epoch are no quorum");
     assert!(error.to_string().contains("serves another epoch"), "{error}");
+}
+
+/// The shares have moved since the key was pinned: the same call fetches the proof and goes
+/// on, and the pin never goes back.
+#[tokio::test]
+async fn shares_that_moved_are_followed_in_the_same_call() {
+    let fake = fake();
+    let dir = tempfile::tempdir().unwrap();
+    let home = crate::home::client_home(&fake, &dir.path().join("client"));
+    let coordinator = fake.coordinator("coordinator");
+    let client = crate::home::client_at(&home, std::sync::Arc::clone(&coordinator));
+    let key = client.key("demo").await.unwrap();
+    let ciphertext = key.encrypt(PLAINTEXT, &context()).unwrap();
+
+    (1..=5).for_each(|node| fake.behave(node, Behaviour::NextEpoch));
+    *coordinator.newest.lock().unwrap() = Some(fake.keys[0].record(1).to_bytes());
+    let (plaintext, report) = client.decrypt_with_report(&ciphertext, &context()).await.unwrap();
+    assert_eq!(&plaintext[..], PLAINTEXT);
+    assert_eq!(report.epoch.unwrap().number, 1025);
+    let moved = client.key("demo").await.unwrap();
+    assert_eq!(moved.public().epoch.number, 1025);
+    assert_eq!(moved.public().public_key(), key.public().public_key());
+
+    // A liar in the new epoch is named by that epoch's values.
+    fake.behave(1, Behaviour::Down);
+    let asked = coordinator.keys_asked.load(std::sync::atomic::Ordering::Relaxed);
+    client.decrypt(&ciphertext, &context()).await.unwrap();
+    assert_eq!(coordinator.keys_asked.load(std::sync::atomic::Ordering::Relaxed), asked);
+
+    // Another process, and a coordinator that shows the birth certificate only.
+    *coordinator.newest.lock().unwrap() = None;
+    let client = crate::home::client_at(&home, coordinator);
+    let key = client.key("demo").await.unwrap();
+    assert_eq!(key.public().epoch.number, 1025, "the epoch in force never goes back");
+}
+
+/// An epoch of another key is no epoch of this one, whoever signed it.
+#[tokio::test]
+async fn an_epoch_of_another_key_is_refused() {
+    let (fake, client, ciphertext) = sealed(PLAINTEXT).await;
+    (1..=5).for_each(|node| fake.behave(node, Behaviour::NextEpoch));
+    let coordinator = fake.coordinator("coordinator");
+    *coordinator.newest.lock().unwrap() = Some(fake.keys[1].record(1).to_bytes());
+    drop(client);
+    let client = fake.client(&[coordinator]);
+    let error = client.decrypt(&ciphertext, &context()).await.unwrap_err();
+    assert_eq!(error.exit_code(), 5, "{error}");
+    assert!(error.to_string().contains("another key"), "{error}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::{
     requests::{self, Incoming, Reply},
     startup,
 };
-use quorate_ceremony::{Conductor, Failure, Outcome, Pace};
+use quorate_ceremony::{Conductor, Descent, Failure, Outcome, Pace, Ticket};
 use quorate_crypto::{
     EncodedPoint, IdentityKey, PublicKey, SecretScalar,
     answer::{OpeningSession, ReplyKey},
@@ -309,10 +309,50 @@ impl World {
     pub(crate) fn give_birth(&self, order: &SignedOrder) -> KeyRecord {
         let order = VerifiedOrder::verify(&self.cluster, order).unwrap();
         let cluster = Arc::new(self.cluster.clone());
-        let mut conductor = Conductor::new(cluster, order, Pace::default()).unwrap();
+        let conductor = Conductor::new(cluster, order, Pace::default()).unwrap();
+        self.conduct(conductor, |_| {})
+    }
+
+    /// The order that refreshes a key whose newest order is `before`.
+    pub(crate) fn refresh_order(&self, born: &KeyRecord, before: &SignedOrder) -> SignedOrder {
+        let before = VerifiedOrder::verify(&self.cluster, before).unwrap();
+        let (terms, public) = (before.terms().unwrap(), &born.certificate.public);
+        let to = Reshare {
+            name: public.key.clone(),
+            version: public.version,
+            newest: public.version,
+            suite: public.suite,
+            purpose: public.purpose,
+            public_key: *public.public_key(),
+            committee: public.committee.clone(),
+            q: terms.q,
+            first_number: terms.numbers().end() + 1,
+            grace: 0,
+            danger_concentrated: terms.danger_concentrated,
+            acknowledge_fragile: terms.acknowledge_fragile,
+        };
+        self.signed(self.order(Action::Reshare(to), before.hash()), &[101, 103])
+    }
+
+    /// Conducts a reshare through the nodes' drivers; `before` sees each request.
+    pub(crate) fn move_shares(
+        &self,
+        order: &SignedOrder,
+        descent: Descent,
+        before: impl FnMut(&Ticket),
+    ) -> KeyRecord {
+        let order = VerifiedOrder::verify(&self.cluster, order).unwrap();
+        let cluster = Arc::new(self.cluster.clone());
+        let conductor =
+            Conductor::reshare(cluster, order, Vec::new(), descent, Pace::default()).unwrap();
+        self.conduct(conductor, before)
+    }
+
+    fn conduct(&self, mut conductor: Conductor, mut before: impl FnMut(&Ticket)) -> KeyRecord {
         loop {
             let now = self.clock.now().wall;
             for send in conductor.poll(now) {
+                before(&send.ticket);
                 let node = &self.nodes[usize::from(send.ticket.node.get()) - 1];
                 let items = vec![send.request.to_vec()];
                 let mut results = ceremonies::run(&node.core, send.ticket.step, &items).unwrap();
@@ -326,7 +366,9 @@ impl World {
                 }
             }
             match conductor.outcome() {
-                Some(Outcome::Born { record, .. }) => return (**record).clone(),
+                Some(Outcome::Born { record, .. } | Outcome::Moved { record, .. }) => {
+                    return (**record).clone();
+                }
                 Some(Outcome::Failed { reason, .. }) => panic!("{reason}"),
                 None => {}
             }
@@ -403,7 +445,7 @@ impl World {
     /// Brings a request that must be refused with a signed refusal.
     pub(crate) fn refused(&self, i: usize, ask: &Ask) -> Refusal {
         match self.bring(i, ask).unwrap() {
-            Reply::Sealed(_) => panic!("answered"),
+            Reply::Sealed(..) => panic!("answered"),
             Reply::Refused(reason, bytes) => {
                 let signed = SignedRefusal::from_bytes(&bytes).unwrap();
                 let node = &self.nodes[i].core.me.identity;
@@ -416,7 +458,7 @@ impl World {
 
     /// Opens a sealed answer as the client would.
     pub(crate) fn open(&self, i: usize, reply: &Reply) -> (SealedAnswer, Answer) {
-        let Reply::Sealed(bytes) = reply else { panic!("refused: {reply:?}") };
+        let Reply::Sealed(bytes, _) = reply else { panic!("refused: {reply:?}") };
         let sealed = SealedAnswer::from_bytes(bytes).unwrap();
         let core = &self.nodes[i].core;
         sealed.key.verify(self.cluster.fingerprint(), &core.me.identity).unwrap();

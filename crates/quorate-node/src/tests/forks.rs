@@ -288,7 +288,8 @@ fn a_commit_that_fails_leaves_the_fork_as_it_was() {
 }
 
 fn prepare(world: &Forked, node: usize, order: &SignedOrder, number: u64) -> Outcome {
-    let request = PrepareRequest { order: order.clone(), earlier: Vec::new(), number };
+    let request =
+        PrepareRequest { order: order.clone(), earlier: Vec::new(), number, descent: None };
     let items = [request.to_bytes()];
     let core = &world.0.nodes[node].core;
     let mut results = ceremonies::run(core, StepKind::Prepare, &items).unwrap();
@@ -346,7 +347,8 @@ fn a_birth_is_kept_though_its_order_fell() {
     let rival = create(&world, 2, 1, Hash::default());
     let chain = ChainId::Key(KEY.parse().unwrap());
     world.submit(2, &world.resolve_in(chain, &rival, &order, 0)).unwrap();
-    let request = quorate_ceremony::RetireRequest { record: record.clone() }.to_bytes();
+    let request =
+        quorate_ceremony::RetireRequest { record: record.clone(), birth: None }.to_bytes();
     let core = &world.0.nodes[2].core;
     let mut results = ceremonies::run(core, StepKind::Retire, &[request]).unwrap();
     let outcome = results.remove(0).outcome.unwrap();

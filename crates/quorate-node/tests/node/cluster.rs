@@ -187,6 +187,7 @@ pub(crate) async fn give_birth(laid: &Laid, nodes: &[NodeHandle]) -> KeyRecord {
             let to = &mut channels[usize::from(send.ticket.node.get()) - 1];
             let request = v1::StepRequest { items: vec![send.request.to_vec()] };
             let answer = match send.ticket.step {
+                StepKind::Survey => to.survey(request).await,
                 StepKind::Prepare => to.prepare(request).await,
                 StepKind::Deal => to.deal(request).await,
                 StepKind::Receive => to.receive(request).await,
@@ -205,6 +206,7 @@ pub(crate) async fn give_birth(laid: &Laid, nodes: &[NodeHandle]) -> KeyRecord {
         match conductor.outcome() {
             Some(Outcome::Born { record, .. }) => return (**record).clone(),
             Some(Outcome::Failed { reason, .. }) => panic!("{reason}"),
+            Some(Outcome::Moved { .. }) => unreachable!("a birth moves no shares"),
             None => {}
         }
     }

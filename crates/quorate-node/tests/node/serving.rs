@@ -35,7 +35,10 @@ async fn a_key_is_born_over_tls_and_sled_and_outlives_restarts() {
     assert_eq!(refusal(&answer), Some(RefusalReason::Replayed));
 
     let mut asked = client(&nodes[0], 120);
-    let record = asked.get_key(v1::GetKeyRequest { name: KEY.into(), version: 0 }).await.unwrap();
+    let record = asked
+        .get_key(v1::GetKeyRequest { name: KEY.into(), version: 0, fresh: false })
+        .await
+        .unwrap();
     assert_eq!(record.into_inner().record, me.record.to_bytes());
     let keys = asked.list_keys(v1::ListKeysRequest::default()).await.unwrap().into_inner();
     assert_eq!((keys.keys[0].name.as_str(), keys.keys[0].state.as_str()), (KEY, "active"));

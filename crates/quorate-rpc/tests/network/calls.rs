@@ -25,7 +25,7 @@ async fn oversized_messages_are_refused() {
 #[tokio::test]
 async fn oversized_answers_are_not_sent() {
     let port = Port::start(1, Limits::default()).await;
-    let request = |version| v1::GetKeyRequest { name: String::new(), version };
+    let request = |version| v1::GetKeyRequest { name: String::new(), version, fresh: false };
     let mut client = port.client(7);
     client.get_key(request(MAX_REQUEST_BYTES as u32 - 64)).await.unwrap();
     let status = client.get_key(request(MAX_REQUEST_BYTES as u32 + 1)).await.unwrap_err();

@@ -59,7 +59,7 @@ impl v1::node_server::Node for Echo {
         self.done.fetch_add(1, Ordering::SeqCst);
         let sealed = peer.key.as_bytes().to_vec();
         let outcome = Some(v1::node_answer::Outcome::Sealed(sealed));
-        Ok(Response::new(v1::NodeAnswer { node: 1, outcome }))
+        Ok(Response::new(v1::NodeAnswer { node: 1, outcome, also: Vec::new() }))
     }
 
     async fn get_key(
@@ -67,7 +67,7 @@ impl v1::node_server::Node for Echo {
         request: Request<v1::GetKeyRequest>,
     ) -> Result<Response<v1::GetKeyResponse>, Status> {
         let record = vec![7; request.into_inner().version as usize];
-        Ok(Response::new(v1::GetKeyResponse { record }))
+        Ok(Response::new(v1::GetKeyResponse { record, newest: Vec::new() }))
     }
 
     async fn list_keys(

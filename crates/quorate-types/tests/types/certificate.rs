@@ -182,3 +182,55 @@ fn every_byte_of_a_record_counts() {
         assert!(!accepted, "byte {at} of {} flipped and still accepted", good.len());
     }
 }
+
+/// A record of the epoch after the birth, under the order that moves the shares there.
+fn moved(change: impl FnOnce(&mut EpochPublic)) -> KeyRecord {
+    let cluster = cluster();
+    let signed = sign_order(&order(&cluster, Action::Reshare(reshare())), &[101, 102]);
+    let verified = VerifiedOrder::verify(&cluster, &signed).unwrap();
+    let to = verified.reshare().unwrap();
+    let born = record(&cluster).certificate.public;
+    let mut public = EpochPublic {
+        epoch: EpochName { number: to.first_number, bundle: Hash([0xb1; 32]) },
+        parent: Some(born.epoch),
+        order: verified.hash(),
+        committee: to.committee.clone(),
+        commitments: vec![[1; 32], [5; 32]],
+        ..born
+    };
+    change(&mut public);
+    let of = |sign: &dyn Fn(u16) -> NodeSignature| [2, 3, 5].map(sign).to_vec();
+    KeyRecord {
+        order: signed,
+        actives: of(&|i| public.sign_active(index(i), &key(i as u8))),
+        certificate: Certificate {
+            receipts: of(&|i| public.sign_receipt(index(i), &key(i as u8))),
+            public,
+        },
+    }
+}
+
+#[test]
+fn a_later_epoch_is_of_the_key_and_proves_no_birth() {
+    let cluster = cluster();
+    let born = record(&cluster).verify(&cluster).unwrap();
+    let record = moved(|_| {});
+    let epoch = record.verify_epoch(&cluster).unwrap();
+    assert!(born.has(&epoch) && born.has(born.epoch()));
+    assert_eq!(epoch.terms().grace, 60);
+    let error = record.verify(&cluster).unwrap_err();
+    assert_eq!(error, CertificateError::NotAsOrdered { what: "action" });
+}
+
+#[test]
+fn an_epoch_under_another_public_key_or_without_parent_is_refused() {
+    let cluster = cluster();
+    let refused = |change: fn(&mut EpochPublic)| match moved(change).verify_epoch(&cluster) {
+        Err(CertificateError::NotAsOrdered { what }) => what,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(|p| p.commitments[0] = [7; 32]), "public key");
+    assert_eq!(refused(|p| p.parent = None), "parent epoch");
+    assert_eq!(refused(|p| p.epoch.number = 5000), "epoch number");
+    assert_eq!(refused(|p| p.committee = committee(&[2, 3, 4], 2)), "committee or threshold");
+}

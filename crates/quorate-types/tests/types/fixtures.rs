@@ -112,6 +112,25 @@ pub(crate) fn create_key() -> CreateKey {
     }
 }
 
+/// From 3 of 5 to 2 of 3, under the public key of [`epoch`].
+pub(crate) fn reshare() -> Reshare {
+    let create = create_key();
+    Reshare {
+        name: create.name,
+        version: create.version,
+        newest: create.version,
+        suite: create.suite,
+        purpose: create.purpose,
+        public_key: [1; 32],
+        committee: committee(&[2, 3, 5], 2),
+        q: 3,
+        first_number: 1 + quorate_types::order::NUMBERS_PER_ORDER,
+        grace: 60,
+        danger_concentrated: false,
+        acknowledge_fragile: false,
+    }
+}
+
 pub(crate) fn order(cluster: &Cluster, action: Action) -> Order {
     Order {
         fingerprint: *cluster.fingerprint(),
@@ -155,6 +174,7 @@ pub(crate) fn epoch(order: &VerifiedOrder) -> EpochPublic {
         suite: create.suite,
         purpose: create.purpose,
         epoch: EpochName { number: 1, bundle: Hash([0xb0; 32]) },
+        parent: None,
         context: Hash([0xc0; 32]),
         order: order.hash(),
         committee: create.committee.clone(),

@@ -151,7 +151,8 @@ fn epoch_numbers_begin_at_one_and_do_not_overflow() {
     assert!(broken(|c| c.first_number = 0).contains("begin at 1"));
     assert!(broken(|c| c.first_number = u64::MAX - 5).contains("begin at 1"));
     let create = CreateKey { first_number: 1025, ..create_key() };
-    assert_eq!(create.numbers(), 1025..=2048);
+    let action = Action::CreateKey(create.clone());
+    assert_eq!(Terms::of(&action).unwrap().numbers(), 1025..=2048);
     assert!(verify(create).is_ok());
 }
 
@@ -196,4 +197,44 @@ fn every_byte_of_a_signed_order_counts() {
             .and_then(|o| VerifiedOrder::verify(&cluster, &o));
         assert!(verified.is_err(), "byte {at} of {} flipped and still accepted", good.len());
     }
+}
+
+fn check_reshare(change: impl FnOnce(&mut Reshare)) -> Result<(), OrderError> {
+    let cluster = cluster();
+    let mut to = reshare();
+    change(&mut to);
+    quorate_types::order::check_rules(&order(&cluster, Action::Reshare(to)), cluster.roster())
+}
+
+#[test]
+fn a_reshare_obeys_the_rules_of_committees() {
+    check_reshare(|_| {}).unwrap();
+    let rule = |change: fn(&mut Reshare)| match check_reshare(change) {
+        Err(OrderError::Rule(text)) => text,
+        other => panic!("{other:?}"),
+    };
+    assert!(rule(|r| r.q = 2).contains("q must be 3 to 3"));
+    assert!(rule(|r| r.first_number = 0).contains("begin at 1"));
+    assert!(rule(|r| r.grace = 86_401).contains("86400"));
+    assert!(rule(|r| r.version = KeyVersion::new(2).unwrap()).contains("newest version"));
+    let stranger = |r: &mut Reshare| {
+        let members = [(2, 2), (3, 3), (5, 9)];
+        let members = members.map(|(i, k)| Member { index: index(i), identity: public(k) });
+        r.committee = Committee::new(members.to_vec(), 2).unwrap();
+    };
+    assert!(rule(stranger).contains("node 5 is not in the roster"));
+}
+
+#[test]
+fn the_smaller_of_two_bounds_says_how_many_may_lie() {
+    let liars = |n: u16, t: u16, q: u16| {
+        let all: Vec<u16> = (1..=n).collect();
+        let action = Action::Reshare(Reshare { committee: committee(&all, t), q, ..reshare() });
+        Terms::of(&action).unwrap().tolerated_liars()
+    };
+    // q = n: t − 1 liars at least, as far as n ≥ 2t − 1.
+    assert_eq!(liars(5, 3, 5), 2);
+    assert_eq!(liars(5, 3, 4), 1);
+    assert_eq!(liars(4, 3, 4), 1);
+    assert_eq!(liars(5, 2, 4), 2);
 }

@@ -49,6 +49,7 @@ fn orders() {
     let cluster = cluster();
     pinned_format("order-create-key", &order(&cluster, Action::CreateKey(create_key())));
     pinned_format("signed-order", &ordered(&cluster, create_key()));
+    pinned_format("order-reshare", &order(&cluster, Action::Reshare(reshare())));
     let name: PartyName = "app".parse().unwrap();
     let add = Action::AddClient { name, client: public(50) };
     pinned_format("order-add-client", &order(&cluster, add));

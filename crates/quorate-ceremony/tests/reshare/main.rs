@@ -1,0 +1,17 @@
+//! Shares that move: refresh, other members, another threshold, repair; and everybody who
+//! would bend it.
+
+#![allow(clippy::unwrap_used)] // clippy.toml spares test functions, not their fixtures
+
+#[path = "../genesis/disk.rs"]
+#[allow(dead_code)]
+mod disk;
+#[path = "../genesis/rig.rs"]
+#[allow(dead_code)]
+mod rig;
+
+mod attacks;
+mod happy;
+mod key;
+mod restart;
+mod secrecy;

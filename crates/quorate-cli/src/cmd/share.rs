@@ -1,0 +1,433 @@
+//! `quorate share refresh|reshare|repair|drain`: orders that move shares.
+
+use super::{
+    key::warn_of_few_liars,
+    order::{Fate, confirmed, make, signed, write},
+};
+use crate::{
+    args::{Global, Many, ShareDrain, ShareHow, ShareRefresh, ShareRepair, ShareReshare},
+    compose,
+    failure::Failure,
+    output::{Progress, Report},
+    render, session,
+    time::now,
+};
+use quorate_client::{CarriedOut, Home, Key, Moved, Operator};
+use quorate_types::{
+    Action, Committee, Hash, KeyName, KeyVersion, NodeIndex, Order, Reshare, Roster, VerifiedOrder,
+};
+use serde_json::json;
+use std::{collections::VecDeque, sync::Arc, time::Instant};
+use tokio::task::JoinSet;
+
+/// New shares for the same nodes.
+///
+/// # Errors
+/// When an order is refused or not carried out; the rest of many is done all the same.
+pub async fn refresh(global: &Global, args: &ShareRefresh) -> Result<Report, Failure> {
+    let operator = session::operator(global)?;
+    let Some(key) = &args.key else {
+        return many(operator, &args.many, &args.how, Change::Refresh).await;
+    };
+    one(&operator, key, &args.how, &Change::Refresh).await
+}
+
+/// Other nodes, or another threshold.
+///
+/// # Errors
+/// As [`refresh`].
+pub async fn reshare(global: &Global, args: &ShareReshare) -> Result<Report, Failure> {
+    if args.committee.is_empty() && args.threshold.is_none() {
+        let text = "say --committee or --threshold; the same nodes again is `share refresh`";
+        return Err(Failure::usage(text));
+    }
+    let change = Change::To { committee: args.committee.clone(), threshold: args.threshold };
+    one(&session::operator(global)?, &args.key, &args.how, &change).await
+}
+
+/// A node's lost shares.
+///
+/// # Errors
+/// As [`refresh`].
+pub async fn repair(global: &Global, args: &ShareRepair) -> Result<Report, Failure> {
+    let operator = session::operator(global)?;
+    let node = known_node(&operator, args.index)?;
+    many(operator, &args.many, &args.how, Change::Repair(node)).await
+}
+
+/// Every key off a node.
+///
+/// # Errors
+/// As [`refresh`].
+pub async fn drain(global: &Global, args: &ShareDrain) -> Result<Report, Failure> {
+    let operator = session::operator(global)?;
+    let from = known_node(&operator, args.index)?;
+    let to = args.to.map(|to| known_node(&operator, to)).transpose()?;
+    many(operator, &args.many, &args.how, Change::Drain { from, to }).await
+}
+
+fn known_node(operator: &Operator, index: u16) -> Result<NodeIndex, Failure> {
+    let cluster = operator.cluster();
+    let node = NodeIndex::new(index).ok().filter(|i| cluster.roster().node(*i).is_some());
+    node.ok_or_else(|| Failure::usage(format!("node {index} is not in the roster")))
+}
+
+/// What is to become of a committee.
+#[derive(Clone, Debug)]
+enum Change {
+    Refresh,
+    To { committee: Vec<u16>, threshold: Option<u16> },
+    Repair(NodeIndex),
+    Drain { from: NodeIndex, to: Option<NodeIndex> },
+}
+
+impl Change {
+    /// The indices and the threshold after it; `None` if the key is not touched.
+    fn of(&self, before: &Committee) -> Option<(Vec<u16>, u16)> {
+        let same = || before.indices().map(NodeIndex::get).collect::<Vec<_>>();
+        let t = before.threshold().get();
+        match self {
+            Self::Refresh => Some((same(), t)),
+            Self::To { committee, threshold } => {
+                let committee = if committee.is_empty() { same() } else { committee.clone() };
+                Some((committee, threshold.unwrap_or(t)))
+            }
+            Self::Repair(node) => before.member(*node).is_some().then(|| (same(), t)),
+            Self::Drain { from, to } => {
+                before.member(*from)?;
+                let mut nodes: Vec<u16> = same().into_iter().filter(|i| *i != from.get()).collect();
+                nodes.extend(to.map(NodeIndex::get).filter(|i| !nodes.contains(i)));
+                Some((nodes, t))
+            }
+        }
+    }
+}
+
+/// What the orders say of a key: read once for all.
+struct Chain {
+    first_number: u64,
+    newest: KeyVersion,
+    head: Hash,
+}
+
+impl Chain {
+    fn of(orders: &[VerifiedOrder], name: &str, head: Hash) -> Option<Self> {
+        Some(Self {
+            first_number: compose::first_number(orders, name),
+            newest: compose::newest_version(orders, name)?,
+            head,
+        })
+    }
+}
+
+/// The order that changes a key so; `None` if it does not touch it.
+fn action(
+    roster: &Roster,
+    key: &Key,
+    chain: &Chain,
+    change: &Change,
+    how: &ShareHow,
+) -> Result<Option<Action>, Failure> {
+    let (public, terms) = (key.public(), key.epoch().terms());
+    let Some((nodes, threshold)) = change.of(&public.committee) else { return Ok(None) };
+    let committee = compose::committee(roster, &nodes, threshold)?;
+    let q = compose::q(&committee, how.allow_absent)?;
+    Ok(Some(Action::Reshare(Reshare {
+        name: public.key.clone(),
+        version: public.version,
+        newest: chain.newest,
+        suite: public.suite,
+        purpose: public.purpose,
+        public_key: *public.public_key(),
+        committee,
+        q,
+        first_number: chain.first_number,
+        grace: how.grace,
+        // What was accepted for the committee as it is needs no second word.
+        danger_concentrated: how.danger_concentrated
+            || (terms.danger_concentrated && nodes_of(&public.committee) == nodes),
+        acknowledge_fragile: how.acknowledge_fragile
+            || (terms.acknowledge_fragile && nodes_of(&public.committee) == nodes),
+    })))
+}
+
+fn nodes_of(committee: &Committee) -> Vec<u16> {
+    committee.indices().map(NodeIndex::get).collect()
+}
+
+async fn one(
+    operator: &Operator,
+    name: &str,
+    how: &ShareHow,
+    change: &Change,
+) -> Result<Report, Failure> {
+    let name = KeyName::new(name).map_err(Failure::usage)?;
+    let key = operator.key_in_force(&name).await?;
+    let head = operator.heads(Some(&name)).await?.key;
+    let chain = Chain::of(&operator.orders().await?, name.as_str(), head)
+        .ok_or_else(|| Failure::usage(format!("no order has made a key {name}")))?;
+    let cluster = operator.cluster();
+    let Some(action) = action(cluster.roster(), &key, &chain, change, how)? else {
+        return Ok(Report::new(format!("{name} is not touched"), json!({ "done": true })));
+    };
+    warn_of_few_liars(&action, how.yes)?;
+    match make(operator, action, chain.head, &how.order).await? {
+        Fate::Written(text) => Ok(Report::new(text, json!({ "done": false }))),
+        Fate::Done(CarriedOut::Moved(moved)) => {
+            Ok(Report::new(told(&moved, cluster.roster()), json_of(&moved)))
+        }
+        Fate::Done(_) => {
+            let text = "the order was applied; a coordinator must move the shares: submit it there";
+            Ok(Report::new(text, json!({ "done": false })))
+        }
+    }
+}
+
+/// What became of shares that have moved, for people.
+pub(super) fn told(moved: &Moved, roster: &Roster) -> String {
+    let public = moved.epoch.public();
+    let (committee, n) = (&public.committee, public.committee.size());
+    let serving = n - moved.absent.len();
+    let mut lines = vec![format!(
+        "{} version {} is in epoch {}: {} of {n} nodes use it, {serving} serve it",
+        public.key,
+        public.version,
+        public.epoch.number,
+        committee.threshold(),
+    )];
+    if !moved.absent.is_empty() {
+        let names = render::nodes(roster, &moved.absent);
+        lines.push(format!("{names} missed it; `quorate share repair NODE` when they are back"));
+    }
+    match &moved.unerased[..] {
+        [] => lines.push("every old share is reported erased".into()),
+        nodes => lines.push(format!(
+            "not yet reported erased at {}: until then count their old shares as alive",
+            render::nodes(roster, nodes)
+        )),
+    }
+    lines.join("\n")
+}
+
+fn json_of(moved: &Moved) -> serde_json::Value {
+    let public = moved.epoch.public();
+    let indices = |nodes: &[NodeIndex]| nodes.iter().map(|n| n.get()).collect::<Vec<_>>();
+    json!({
+        "done": true,
+        "key": public.key.as_str(),
+        "version": public.version.get(),
+        "epoch": public.epoch.number,
+        "threshold": public.committee.threshold().get(),
+        "committee": public.committee.indices().map(NodeIndex::get).collect::<Vec<_>>(),
+        "absent": indices(&moved.absent),
+        "unerased": indices(&moved.unerased),
+    })
+}
+
+/// The committee that an order's key has now, as far as this home knows: for `order show`.
+pub(super) fn before(home: &Home, order: &Order) -> Option<Committee> {
+    let Action::Reshare(to) = &order.action else { return None };
+    let pin = home.pin(&to.name, to.version).ok()??;
+    let newest = pin.newest.as_ref().unwrap_or(&pin.record);
+    Some(newest.certificate.public.committee.clone())
+}
+
+/// All keys that a change touches: some at once, with progress. What fails is told, and the
+/// rest goes on.
+async fn many(
+    operator: Operator,
+    many: &Many,
+    how: &ShareHow,
+    change: Change,
+) -> Result<Report, Failure> {
+    let cluster = operator.cluster();
+    if cluster.roster().quorum > 1 && how.order.order_out.is_none() {
+        let m = cluster.roster().quorum;
+        let text = format!("{m} operators must sign: say --order-out DIR, and pass the files on");
+        return Err(Failure::usage(text));
+    }
+    let names: VecDeque<String> = operator.keys().await?.into_iter().map(|k| k.name).collect();
+    let orders = operator.orders().await?;
+    let work = Arc::new(Work {
+        operator,
+        orders,
+        how: How {
+            change,
+            allow_absent: how.allow_absent,
+            grace: how.grace,
+            danger_concentrated: how.danger_concentrated,
+            acknowledge_fragile: how.acknowledge_fragile,
+            out: how.order.order_out.clone(),
+            days: how.order.order_days,
+            since: many.skip_moved_within.map(|m| now().0.saturating_sub(m * 60_000)),
+        },
+    });
+    if how.allow_absent > 0 && !how.yes && !confirmed(FEW_LIARS)? {
+        return Err(Failure::new("not ordered"));
+    }
+    let tally = run(&work, names, usize::from(many.at_once)).await;
+    tally.report(work.operator.cluster().roster())
+}
+
+const FEW_LIARS: &str =
+    "With nodes absent, fewer lying nodes are tolerated meanwhile. Go on? [y/N] ";
+
+struct Work {
+    operator: Operator,
+    orders: Vec<VerifiedOrder>,
+    how: How,
+}
+
+/// [`ShareHow`] and [`Many`], owned.
+struct How {
+    change: Change,
+    allow_absent: u16,
+    grace: u32,
+    danger_concentrated: bool,
+    acknowledge_fragile: bool,
+    out: Option<std::path::PathBuf>,
+    days: u64,
+    since: Option<u64>,
+}
+
+#[derive(Default)]
+struct Tally {
+    moved: Vec<Box<Moved>>,
+    written: usize,
+    untouched: usize,
+    failed: Vec<(String, Failure)>,
+    seconds: f64,
+}
+
+enum One {
+    Moved(Box<Moved>),
+    Written,
+    Untouched,
+}
+
+async fn run(work: &Arc<Work>, mut names: VecDeque<String>, at_once: usize) -> Tally {
+    let (all, begun) = (names.len(), Instant::now());
+    let mut tally = Tally::default();
+    let mut line = Progress::new();
+    let mut under_way = JoinSet::new();
+    loop {
+        while under_way.len() < at_once
+            && let Some(name) = names.pop_front()
+        {
+            let work = Arc::clone(work);
+            under_way.spawn(async move {
+                let result = work.one(&name).await;
+                (name, result)
+            });
+        }
+        let Some(done) = under_way.join_next().await else { break };
+        match done {
+            Ok((_, Ok(One::Moved(moved)))) => tally.moved.push(moved),
+            Ok((_, Ok(One::Written))) => tally.written += 1,
+            Ok((_, Ok(One::Untouched))) => tally.untouched += 1,
+            Ok((name, Err(failure))) => tally.failed.push((name, failure)),
+            Err(error) => tally.failed.push(("?".into(), Failure::new(error))),
+        }
+        let rest = names.len() + under_way.len();
+        let rate = (all - rest) as f64 / begun.elapsed().as_secs_f64().max(0.001);
+        line.show(&format!(
+            "{} of {all} keys, {rate:.0} keys/s, {:.0} s to go, {} failed",
+            all - rest,
+            rest as f64 / rate.max(0.001),
+            tally.failed.len()
+        ));
+    }
+    line.clear();
+    tally.seconds = begun.elapsed().as_secs_f64();
+    tally
+}
+
+impl Work {
+    async fn one(&self, name: &str) -> Result<One, Failure> {
+        let how = &self.how;
+        let name = KeyName::new(name).map_err(Failure::usage)?;
+        let of_key = |o: &&VerifiedOrder| o.terms().is_some_and(|t| *t.name == name);
+        if let Some(since) = how.since {
+            let newest = self.orders.iter().filter(of_key).filter(|o| o.reshare().is_some());
+            let moved = newest.map(|o| o.order().issued_at.0).max();
+            if moved.is_some_and(|at| at >= since)
+                && self.operator.key_in_force(&name).await?.epoch().order().order().issued_at.0
+                    >= since
+            {
+                return Ok(One::Untouched);
+            }
+        }
+        let head = self.operator.heads(Some(&name)).await?.key;
+        let Some(chain) = Chain::of(&self.orders, name.as_str(), head) else {
+            return Ok(One::Untouched);
+        };
+        let key = self.operator.key_in_force(&name).await?;
+        let share_how = ShareHow {
+            allow_absent: how.allow_absent,
+            grace: how.grace,
+            danger_concentrated: how.danger_concentrated,
+            acknowledge_fragile: how.acknowledge_fragile,
+            yes: true,
+            order: crate::args::OrderOut { order_out: None, order_days: how.days },
+        };
+        let cluster = self.operator.cluster();
+        let action = action(cluster.roster(), &key, &chain, &how.change, &share_how)?;
+        let Some(action) = action else { return Ok(One::Untouched) };
+        let (_, signed) = signed(&self.operator, action, chain.head, how.days)?;
+        if let Some(dir) = &how.out {
+            std::fs::create_dir_all(dir).map_err(|e| Failure::io(dir.display(), &e))?;
+            let file = dir.join(format!("{}.order", name.as_str().replace('/', "%")));
+            write(&file, &signed)?;
+            return Ok(One::Written);
+        }
+        match self.operator.submit(&signed, |_| {}).await? {
+            CarriedOut::Moved(moved) => Ok(One::Moved(moved)),
+            _ => Err(Failure::new("the order was applied, and no share has moved")),
+        }
+    }
+}
+
+impl Tally {
+    fn report(self, roster: &Roster) -> Result<Report, Failure> {
+        let moved = self.moved.len();
+        let late = |of: fn(&Moved) -> &Vec<NodeIndex>| {
+            let mut nodes: Vec<NodeIndex> =
+                self.moved.iter().flat_map(|m| of(m)).copied().collect();
+            nodes.sort();
+            nodes.dedup();
+            nodes
+        };
+        let (absent, unerased) = (late(|m| &m.absent), late(|m| &m.unerased));
+        let rate = moved as f64 / self.seconds.max(0.001);
+        let mut lines = vec![match self.written {
+            0 => format!(
+                "{moved} keys moved in {:.1} s ({rate:.0} keys/s), {} not touched, {} failed",
+                self.seconds,
+                self.untouched,
+                self.failed.len()
+            ),
+            n => format!("{n} orders written; sign and submit each with `quorate order`"),
+        }];
+        if !absent.is_empty() {
+            lines.push(format!("missed by {}", render::nodes(roster, &absent)));
+        }
+        if !unerased.is_empty() {
+            lines.push(format!("not yet erased at {}", render::nodes(roster, &unerased)));
+        }
+        for (name, failure) in self.failed.iter().take(10) {
+            lines.push(format!("{name}: {failure}"));
+        }
+        if let Some((_, worst)) = self.failed.iter().max_by_key(|(_, f)| f.code) {
+            let text =
+                format!("{}\nthe same command again goes on with what is left", lines.join("\n"));
+            return Err(Failure { code: worst.code, ..Failure::new(text) });
+        }
+        let json = json!({
+            "moved": moved, "written": self.written, "untouched": self.untouched,
+            "seconds": self.seconds, "keys_per_second": rate,
+            "absent": absent.iter().map(|n| n.get()).collect::<Vec<_>>(),
+            "unerased": unerased.iter().map(|n| n.get()).collect::<Vec<_>>(),
+        });
+        Ok(Report::new(lines.join("\n"), json))
+    }
+}

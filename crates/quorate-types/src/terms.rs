@@ -1,0 +1,150 @@
+//! What an order that makes an epoch states, whether it makes a key or moves its shares.
+
+use crate::{
+    coalition::Ownership,
+    committee::Committee,
+    ids::{KeyName, KeyVersion},
+    order::{Action, NUMBERS_PER_ORDER, OrderError, VerifiedOrder},
+    roster::Roster,
+    suite::{Purpose, Suite},
+};
+use std::ops::RangeInclusive;
+
+/// The terms of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms<'a> {
+    /// The key.
+    pub name: &'a KeyName,
+    /// Its version.
+    pub version: KeyVersion,
+    /// The newest version of the key after this order.
+    pub newest: KeyVersion,
+    /// What the key does.
+    pub suite: Suite,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Who shares it, with `t`.
+    pub committee: &'a Committee,
+    /// How many receipts and active signatures make the epoch count.
+    pub q: u16,
+    /// The first epoch number that attempts may take.
+    pub first_number: u64,
+    /// `Y` of a key whose shares move; a key that is made has none yet.
+    pub public_key: Option<&'a [u8; 32]>,
+    /// For how many seconds the old epoch is kept beside the new one.
+    pub grace: u32,
+    /// Allows one provider or jurisdiction `t` shares or more. For development.
+    pub danger_concentrated: bool,
+    /// Says that losing one jurisdiction may put the key out of reach.
+    pub acknowledge_fragile: bool,
+}
+
+impl<'a> Terms<'a> {
+    /// Of an order that makes an epoch.
+    #[must_use]
+    pub fn of(action: &'a Action) -> Option<Self> {
+        Some(match action {
+            Action::CreateKey(c) => Self {
+                name: &c.name,
+                version: c.version,
+                newest: c.version,
+                suite: c.suite,
+                purpose: c.purpose,
+                committee: &c.committee,
+                q: c.q,
+                first_number: c.first_number,
+                public_key: None,
+                grace: 0,
+                danger_concentrated: c.danger_concentrated,
+                acknowledge_fragile: c.acknowledge_fragile,
+            },
+            Action::Reshare(r) => Self {
+                name: &r.name,
+                version: r.version,
+                newest: r.newest,
+                suite: r.suite,
+                purpose: r.purpose,
+                committee: &r.committee,
+                q: r.q,
+                first_number: r.first_number,
+                public_key: Some(&r.public_key),
+                grace: r.grace,
+                danger_concentrated: r.danger_concentrated,
+                acknowledge_fragile: r.acknowledge_fragile,
+            },
+            _ => return None,
+        })
+    }
+
+    /// The epoch numbers that attempts may take.
+    #[must_use]
+    pub fn numbers(&self) -> RangeInclusive<u64> {
+        self.first_number..=self.first_number.saturating_add(NUMBERS_PER_ORDER - 1)
+    }
+
+    /// Whether it makes a key, so that nobody holds shares yet.
+    #[must_use]
+    pub fn is_genesis(&self) -> bool {
+        self.public_key.is_none()
+    }
+
+    /// How many members may lie without a share being lost, or a number being certified
+    /// twice (DESIGN §4.2).
+    #[must_use]
+    pub fn tolerated_liars(&self) -> usize {
+        let (n, t) = (self.committee.size(), self.committee.threshold().as_usize());
+        let q = usize::from(self.q);
+        (q - t).min((2 * q).saturating_sub(n + 1))
+    }
+
+    /// Checks the rules of a committee against the roster under which it is ordered.
+    ///
+    /// # Errors
+    /// [`OrderError::Rule`].
+    pub fn check(&self, roster: &Roster) -> Result<(), OrderError> {
+        let rule = |text: String| Err(OrderError::Rule(text));
+        for m in self.committee.members() {
+            if roster.node(m.index).map(|n| n.identity) != Some(m.identity) {
+                return rule(format!("node {} is not in the roster with this identity", m.index));
+            }
+        }
+        if !self.suite.allows(self.purpose) {
+            return rule(format!("a {} key cannot {}", self.suite, self.purpose));
+        }
+        let (least, n) = (self.committee.least_q(), self.committee.size());
+        if self.q < least || usize::from(self.q) > n {
+            return rule(format!("q must be {least} to {n} for this committee, got {}", self.q));
+        }
+        if self.first_number == 0 || self.first_number.checked_add(NUMBERS_PER_ORDER).is_none() {
+            return rule("epoch numbers begin at 1".into());
+        }
+        let owners = Ownership::of(roster, self.committee);
+        if let Some(h) = owners.concentrated().next()
+            && !self.danger_concentrated
+        {
+            let (k, t) = (h.nodes.len(), self.committee.threshold());
+            return rule(format!(
+                "{} would hold {k} shares where {t} use the key; choose other nodes (or, for \
+                 development only, say danger_concentrated)",
+                h.holder
+            ));
+        }
+        if let Some(h) = owners.fragile().next()
+            && !self.acknowledge_fragile
+        {
+            return rule(format!(
+                "without {} the key would be out of reach; add nodes elsewhere or acknowledge it",
+                h.holder
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl VerifiedOrder {
+    /// The terms of the epoch that it makes, if it makes one.
+    #[must_use]
+    pub fn terms(&self) -> Option<Terms<'_>> {
+        Terms::of(&self.order().action)
+    }
+}
