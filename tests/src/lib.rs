@@ -188,6 +188,16 @@ impl Cluster {
         terminate(self.coordinator.take().expect("the coordinator runs"))
     }
 
+    /// SIGKILL to the coordinator.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn stop_coordinator_hard(&mut self) {
+        let mut child = self.coordinator.take().expect("the coordinator runs");
+        child.kill().expect("a child can be killed");
+        child.wait().expect("a child can be waited for");
+    }
+
     /// Waits until coordinator and all started nodes answer.
     ///
     /// # Panics
