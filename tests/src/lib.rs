@@ -8,6 +8,7 @@
 //! assert_eq!(cluster.decrypt(&sealed).stdout, b"secret");
 //! ```
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -124,8 +125,32 @@ impl Cluster {
     /// # Panics
     /// If the process cannot be started.
     pub fn start_node(&mut self, index: u16) {
-        let name = format!("node-{index}");
-        let child = self.spawn("quorate-node", &name, &[]);
+        self.start_node_with(index, &[]);
+    }
+
+    /// Starts a node's process with these variables in its environment.
+    ///
+    /// # Panics
+    /// If the process cannot be started.
+    pub fn start_node_with(&mut self, index: u16, env: &[(&str, &str)]) {
+        let mut node = Command::new(binary("quorate-node"));
+        node.envs(env.iter().copied());
+        self.start_node_as(index, node);
+    }
+
+    /// Starts a node's process in a shell that has obeyed `orders` first, such as `ulimit -n 99`.
+    ///
+    /// # Panics
+    /// If the shell cannot be started.
+    pub fn start_node_under(&mut self, index: u16, orders: &str, env: &[(&str, &str)]) {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{orders}; exec \"$0\" \"$@\"")]).arg(binary("quorate-node"));
+        shell.envs(env.iter().copied());
+        self.start_node_as(index, shell);
+    }
+
+    fn start_node_as(&mut self, index: u16, program: Command) {
+        let child = self.spawn(program, &format!("node-{index}"));
         self.nodes.insert(index, child);
     }
 
@@ -134,20 +159,20 @@ impl Cluster {
     /// # Panics
     /// If the process cannot be started.
     pub fn start_coordinator(&mut self) {
-        self.coordinator = Some(self.spawn("quorate-coordinator", "coordinator", &[]));
+        let program = Command::new(binary("quorate-coordinator"));
+        self.coordinator = Some(self.spawn(program, "coordinator"));
     }
 
-    fn spawn(&self, program: &str, home: &str, env: &[(&str, &str)]) -> Child {
+    fn spawn(&self, mut program: Command, home: &str) -> Child {
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.log(home))
             .expect("the log can be written");
-        Command::new(binary(program))
+        program
             .args(["run", "--home"])
             .arg(self.home(home))
             .env("RUST_LOG", "trace")
-            .envs(env.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -178,6 +203,52 @@ impl Cluster {
     pub fn stop(&mut self, index: u16) -> ExitStatus {
         let child = self.nodes.remove(&index).expect("the node runs");
         terminate(child)
+    }
+
+    /// The process of a node.
+    ///
+    /// # Panics
+    /// If it was not started.
+    #[must_use]
+    pub fn pid(&self, index: u16) -> Pid {
+        Pid::from_child(&self.nodes[&index])
+    }
+
+    /// How a node has ended by itself, if it has.
+    ///
+    /// # Panics
+    /// If it was not started.
+    pub fn ended(&mut self, index: u16) -> Option<ExitStatus> {
+        let child = self.nodes.get_mut(&index).expect("the node was started");
+        let status = child.try_wait().expect("a child can be waited for")?;
+        self.nodes.remove(&index);
+        Some(status)
+    }
+
+    /// Waits until a node ends by itself; nobody tells it to.
+    ///
+    /// # Panics
+    /// If it was not started, or lives longer than `limit`.
+    pub fn wait_for_end(&mut self, index: u16, limit: Duration) -> ExitStatus {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.ended(index) {
+                return status;
+            }
+            assert!(begun.elapsed() < limit, "node {index} goes on living");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Whether a node says of itself that it serves.
+    ///
+    /// # Panics
+    /// If it cannot be asked.
+    #[must_use]
+    pub fn is_healthy(&self, index: u16) -> bool {
+        let mut check = Command::new(binary("quorate-node"));
+        check.args(["healthcheck", "--home"]).arg(self.home(&format!("node-{index}")));
+        check.output().expect("quorate-node runs").status.success()
     }
 
     /// SIGTERM to the coordinator, and waits for the end.
@@ -301,8 +372,7 @@ pub fn run(home: &Path, args: &[&str], input: &[u8]) -> Output {
 }
 
 fn terminate(mut child: Child) -> ExitStatus {
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it can be told");
+    kill_process(Pid::from_child(&child), Signal::TERM).expect("it can be told");
     let begun = Instant::now();
     loop {
         if let Some(status) = child.try_wait().expect("a child can be waited for") {

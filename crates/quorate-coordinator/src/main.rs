@@ -148,8 +148,14 @@ fn run(args: RunArgs) -> Done {
     })
 }
 
-/// No core dumps, no reading of this process's memory by others of the same user.
+/// No core dumps, no reading of this process's memory by others of the same user, no life after
+/// a panic: a supervisor starts a clean process.
 fn harden() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        std::process::abort();
+    }));
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     if setrlimit(Resource::Core, none).is_err()
         || set_dumpable_behavior(DumpableBehavior::NotDumpable).is_err()

@@ -1,11 +1,13 @@
 //! `quorate-node`: one node as a process.
 //!
 //! Exit codes: 0 done, 1 an unhealthy answer, 64 usage, 65 corrupt store, 70 fail-stop,
-//! 78 configuration.
+//! 74 unreadable disk, 78 configuration. A panic ends it with SIGABRT.
 
 use clap::{Args, Parser, Subcommand};
 use quorate_node::{
-    Config, Honest, InitOptions, KekSource, LogFormat, Node, enrol, harden::harden, init, probe,
+    Config, Honest, InitOptions, KekSource, LogFormat, Node, enrol,
+    harden::{abort_on_panic, harden},
+    init, probe,
 };
 use quorate_types::{
     Endpoint, Fingerprint, Jurisdiction, NodeIndex, PartyName, ProviderName,
@@ -230,6 +232,7 @@ fn run(args: RunArgs) -> ExitCode {
     if let Err(error) = harden() {
         return Failure(format!("cannot harden the process: {error}").into(), CONFIG).report();
     }
+    abort_on_panic();
     if let Err(error) = trace(&config) {
         return Failure(error, CONFIG).report();
     }
