@@ -3,10 +3,11 @@
 
 use rustix::fs::{FlockOperation, flock};
 use std::{
-    fs,
+    fs, io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
+    thread,
     time::Duration,
 };
 
@@ -58,6 +59,7 @@ impl Engine {
     }
 
     fn start(disk: Arc<Disk>, dir: &Path) -> Result<Self, StoreError> {
+        try_threads().map_err(|e| unreadable(dir, "start threads for it", &e))?;
         // `flush_every_ms(None)`: no thread of sled's writes behind our back.
         let config = sled::Config::new().path(dir).flush_every_ms(None).cache_capacity(CACHE);
         let db = guarded(dir, || {
@@ -143,17 +145,36 @@ impl Drop for Engine {
             if flock(&self.file.file, FlockOperation::NonBlockingLockExclusive).is_ok() {
                 return;
             }
-            std::thread::sleep(Duration::from_millis(1));
+            thread::sleep(Duration::from_millis(1));
         }
         tracing::warn!("sled did not let go of its file");
     }
 }
 
+/// sled starts its threads once. It goes on without those that it cannot have, and without any of
+/// them it waits for ever. So it is tried first whether they can be had.
+fn try_threads() -> io::Result<()> {
+    let gate = Mutex::new(());
+    thread::scope(|scope| {
+        let shut = gate.lock();
+        let wait = || drop(gate.lock());
+        let started: Result<Vec<_>, _> =
+            (0..THREADS).map(|_| thread::Builder::new().spawn_scoped(scope, wait)).collect();
+        drop(shut);
+        // Joined, so that the operating system has them back.
+        started?.into_iter().for_each(|thread| drop(thread.join()));
+        Ok(())
+    })
+}
+
+/// What sled starts (`threadpool.rs`: seven that wait for work), and the watch.
+const THREADS: usize = 8;
+
 /// Flushes on a thread of its own, which may have to wait.
 fn nudge(db: &sled::Db) {
     let db = db.clone();
     // Without a thread to spare there will be another nudge.
-    let _ = std::thread::Builder::new().spawn(move || drop(db.flush()));
+    let _ = thread::Builder::new().spawn(move || drop(db.flush()));
 }
 
 /// Milliseconds that a drop waits for sled's threads at the most; they need less than one.
