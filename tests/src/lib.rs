@@ -138,18 +138,11 @@ impl Cluster {
         self.start_node_as(index, node);
     }
 
-    /// Starts a node's process in a shell that has obeyed `orders` first, such as `ulimit -n 99`.
+    /// Starts a node's process by another program, which hands on its own arguments.
     ///
     /// # Panics
-    /// If the shell cannot be started.
-    pub fn start_node_under(&mut self, index: u16, orders: &str, env: &[(&str, &str)]) {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("{orders}; exec \"$0\" \"$@\"")]).arg(binary("quorate-node"));
-        shell.envs(env.iter().copied());
-        self.start_node_as(index, shell);
-    }
-
-    fn start_node_as(&mut self, index: u16, program: Command) {
+    /// If the program cannot be started.
+    pub fn start_node_as(&mut self, index: u16, program: Command) {
         let child = self.spawn(program, &format!("node-{index}"));
         self.nodes.insert(index, child);
     }

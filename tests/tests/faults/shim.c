@@ -5,7 +5,7 @@
  *              one succeeds, as Linux does it after it has dropped the pages
  *   full       writes to files fail with ENOSPC, as above a quota
  *   random     getrandom fails
- *   threads N  N more threads are given, then none
+ *   threads N  no thread is given while N are alive, as below a limit of a control group
  *
  * When a fault first strikes it leaves a file beside: its time is that of the fault. */
 
@@ -92,9 +92,32 @@ ssize_t getrandom(void *bytes, size_t len, unsigned flags) {
   return asked("random") >= 0 ? strike(EIO) : REAL(getrandom)(bytes, len, flags);
 }
 
+struct start {
+  void *(*run)(void *);
+  void *arg;
+};
+
+static atomic_long living;
+
+static void *live(void *start) {
+  struct start s = *(struct start *)start;
+  free(start);
+  void *result = s.run(s.arg);
+  atomic_fetch_sub(&living, 1);
+  return result;
+}
+
 int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg) {
-  static atomic_long calls;
   long n = asked("threads");
-  if (n >= 0 && atomic_fetch_add(&calls, 1) >= n) return strike(EAGAIN), EAGAIN;
-  return REAL(pthread_create)(thread, attr, run, arg);
+  if (n >= 0 && atomic_load(&living) >= n) return strike(EAGAIN), EAGAIN;
+  struct start *start = malloc(sizeof *start);
+  if (start == NULL) return EAGAIN;
+  *start = (struct start){run, arg};
+  atomic_fetch_add(&living, 1);
+  int error = REAL(pthread_create)(thread, attr, live, start);
+  if (error) {
+    atomic_fetch_sub(&living, 1);
+    free(start);
+  }
+  return error;
 }
