@@ -166,6 +166,7 @@ impl Cluster {
             .args(["run", "--home"])
             .arg(self.home(home))
             .env("RUST_LOG", "trace")
+            .env("RUST_BACKTRACE", "0") // tests read what a process says last
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
