@@ -213,7 +213,7 @@ impl State {
     }
 
     /// One page over the keys of all nodes: a node that was away may not know the newest.
-    async fn list_keys(
+    pub(crate) async fn list_keys(
         &self,
         page: ListKeysRequest,
         deadline: Deadline,

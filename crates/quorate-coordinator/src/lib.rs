@@ -6,6 +6,7 @@
 //! code that could read a share (a test over the dependency graph holds that).
 
 pub mod audit;
+mod behind;
 mod conduct;
 pub mod config;
 pub mod init;

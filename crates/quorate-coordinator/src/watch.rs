@@ -1,4 +1,4 @@
-//! Looks after nodes that come back: brings them the orders that they missed.
+//! Looks after nodes that come back: brings them the orders and the epochs that they missed.
 
 use crate::state::State;
 use quorate_rpc::Deadline;
@@ -24,6 +24,7 @@ pub(crate) async fn watch(state: Arc<State>, stop: CancellationToken) {
                 away.insert(node);
             } else if away.remove(&node) {
                 state.catch_up(node, Deadline::after(PATIENCE)).await;
+                state.bring_epochs(node, Deadline::after(PATIENCE)).await;
             }
         }
         tokio::select! {

@@ -120,6 +120,7 @@ fn persist(core: &Core, steps: &[Done]) -> Result<(), Fault> {
     for (_, subject, step) in steps {
         if !step.persist.list.is_empty() {
             core.keys.forget(&subject.key);
+            core.forget_shareless();
         }
     }
     result.map_err(|e| core.store_fault(&e))

@@ -58,6 +58,8 @@ pub(crate) struct Core {
     pub(crate) unlogged: Unlogged,
     replay: Mutex<ReplayCache>,
     draining: AtomicBool,
+    /// Keys without a share here, as last counted; none once a ceremony has changed it.
+    shareless: Mutex<Option<u64>>,
     /// Cancelled once a write has failed: the process must end.
     pub(crate) failed: CancellationToken,
 }
@@ -96,6 +98,7 @@ impl Core {
             unlogged: Unlogged::default(),
             replay: Mutex::new(replay),
             draining: AtomicBool::new(false),
+            shareless: Mutex::new(None),
             failed,
         }
     }
@@ -164,6 +167,18 @@ impl Core {
                 Fault::new(FaultKind::Internal, "the node's store refused the call")
             }
         }
+    }
+
+    /// How many keys have this node in their committee and no share here; counted again
+    /// after ceremonies only. 0 if the store cannot be read, which shows elsewhere.
+    pub(crate) fn shareless<E>(&self, count: impl FnOnce(&Self) -> Result<u64, E>) -> u64 {
+        let mut known = self.shareless.lock().unwrap_or_else(PoisonError::into_inner);
+        *known.get_or_insert_with(|| count(self).unwrap_or(0))
+    }
+
+    /// A ceremony has changed what shares are here.
+    pub(crate) fn forget_shareless(&self) {
+        *self.shareless.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(crate) fn drain(&self) {

@@ -284,6 +284,33 @@ fn share(
     scalar.map(Some).ok_or(RecordError::Damaged("share"))
 }
 
+/// How many key versions have this node in the committee of the epoch in force, and no
+/// share of it here.
+pub(crate) fn count_shareless(core: &Core) -> Read<u64> {
+    let store = &*core.store;
+    let (mut after, mut count) = (vec![b's'], 0);
+    loop {
+        let page = store.scan(Tree::Records, b"s", Some(&after), PAGE)?;
+        let Some((last, _)) = page.last() else { return Ok(count) };
+        for (key, bytes) in &page {
+            let standing =
+                Standing::from_bytes(bytes).map_err(|_| RecordError::Damaged("standing"))?;
+            let Some(epoch) = standing.in_force else { continue };
+            if standing.serves().any(|e| e == epoch) {
+                continue;
+            }
+            let of =
+                |tag: u8| get::<KeyRecord>(store, Tree::Records, &tagged(tag, &key[1..]), "record");
+            let record = of(b'n')?.or(of(b'r')?);
+            let member = record.and_then(|r| {
+                r.certificate.public.committee.member(core.index()).map(|m| m.identity)
+            });
+            count += u64::from(member == Some(core.me.identity));
+        }
+        after.clone_from(last);
+    }
+}
+
 /// All that a ceremony step looks at.
 pub(crate) fn load_state(store: &dyn Store, s: &Subject) -> Read<VersionState> {
     let (name, version) = (&s.key, s.version);

@@ -88,6 +88,12 @@ pub(crate) fn list_keys(core: &Core, page: &ListKeysRequest) -> Result<ListKeysR
 pub(crate) fn health(core: &Core) -> NodeHealth {
     let (me, state) = (&core.me, core.state());
     let keys = records::count_serving(&*core.store).unwrap_or(0);
+    let shareless = core.shareless(records::count_shareless);
+    let behind = format!(
+        "holds no share of {shareless} of its keys, whose shares moved while it was away: \
+         quorate share repair {}",
+        me.index
+    );
     let detail = match state {
         "serving" if !core.store.space().allows_writes() => {
             "the disk is full: no use without its audit entry; make room"
@@ -95,6 +101,7 @@ pub(crate) fn health(core: &Core) -> NodeHealth {
         "serving" if !core.store.space().allows_ceremonies() => {
             "the disk is too full for new keys; make room"
         }
+        "serving" if shareless > 0 => &behind,
         "failed" => "its disk has failed: it is stopping; see its log",
         _ => "",
     };
