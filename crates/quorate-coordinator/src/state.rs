@@ -1,7 +1,7 @@
 //! What a coordinator knows: the roster, connections, and a cache of records. All of it
 //! can be fetched again; none of it is a share or a client's key.
 
-use crate::{metrics::Metrics, postman::Postman, records::Records};
+use crate::{metrics::Metrics, postman::Postman, records::Records, schedule::Schedules};
 use quorate_crypto::IdentityKey;
 use quorate_quorum::{Pool, PoolError};
 use quorate_types::{Cluster, Millis, NodeIndex, PartyName};
@@ -21,6 +21,8 @@ pub struct State {
     pub pool: Arc<Pool>,
     /// Key records, verified.
     pub records: Records,
+    /// Standing orders.
+    pub schedules: Schedules,
     /// Carries ceremony steps.
     pub postman: Postman,
     /// How long a step waits for a silent node.
@@ -47,6 +49,7 @@ impl State {
             cluster,
             pool,
             records: Records::default(),
+            schedules: Schedules::default(),
             postman: Postman::new(move |node| dial.channel(node)),
             step_patience,
             metrics: Metrics::default(),
