@@ -5,8 +5,20 @@
 //! RUSTC_BOOTSTRAP=1 cargo fuzz run TARGET -- -max_total_time=60
 //! ```
 //!
+//! [`ceremony`] goes further: it drives a member of a ceremony.
+//!
 //! Not reached from here: what lies behind a passphrase (each try costs an Argon2), and the file of
 //! the audit log behind its checksums (the store's own tests flip every byte of it).
+
+pub mod ceremony;
+
+// The members are those that the ceremony's own tests drive.
+#[allow(dead_code, clippy::unwrap_used)]
+#[path = "../../crates/quorate-ceremony/tests/genesis/disk.rs"]
+mod disk;
+#[allow(dead_code, clippy::unwrap_used)]
+#[path = "../../crates/quorate-ceremony/tests/genesis/rig.rs"]
+mod rig;
 
 use quorate_audit::{Chain, Frame};
 use quorate_ceremony::{Request, SecretKind, Secrets, StepKind};

@@ -1,0 +1,281 @@
+//! One member of a genesis among hostile peers, operators and conductors: it is sent the messages of
+//! several runs in any order, repeated, mixed, cut and changed, with new signatures of everybody but
+//! itself, and is killed between doing a step and making it durable.
+//!
+//! After every message: nothing panicked and no alarm went off; the member has said nothing twice
+//! in two ways; what it keeps comes back from its disk as it was, and is all that it has promised.
+
+mod forge;
+mod script;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    disk::Disk,
+    format,
+    rig::{Node, START, World, index, key},
+};
+use quorate_ceremony::{
+    ActivateAnswer, ActivateRequest, Attempt, Change, Fault, PrepareReply, ReceiveAnswer,
+    ReceiveRequest, Request, RetireAnswer, SignedDealing, Step, StepKind, Subject, VersionState,
+};
+use quorate_crypto::{Threshold, sharing::Commitments};
+use quorate_types::{Format, KeyName, KeyVersion};
+use rand::{SeedableRng, rngs::StdRng};
+use script::{Script, dice};
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    sync::{Arc, LazyLock},
+};
+
+/// The member's index.
+const ME: u16 = 1;
+
+/// More messages find nothing that fewer do not, only slower.
+const MAX_MESSAGES: usize = 24;
+
+static SCRIPT: LazyLock<Script> = LazyLock::new(Script::new);
+
+/// Six bytes for each message.
+pub fn run(data: &[u8]) {
+    let mut member = Member::new();
+    for bytes in data.as_chunks().0.iter().take(MAX_MESSAGES) {
+        let delivery = Delivery::new(bytes);
+        let (step, message) = delivery.message();
+        member.gets(step, &message, delivery.has(KILLED));
+    }
+}
+
+/// The input that makes a key with nobody in the way.
+#[must_use]
+pub fn honest_run() -> Vec<u8> {
+    (0..5).flat_map(|message| [message, 0, 0, 0, 0, 0]).collect()
+}
+
+/// Which message arrives, and what has become of it on its way.
+struct Delivery {
+    message: u8,
+    how: u8,
+    other: u8,
+    at: u16,
+    change: u8,
+}
+
+const CHANGED: u8 = 1;
+const SPLICED: u8 = 2;
+const SIGNED_ANEW: u8 = 4;
+const WITHOUT_ME: u8 = 8;
+const KILLED: u8 = 16;
+const CUT: u8 = 32;
+
+impl Delivery {
+    fn new([message, how, other, high, low, change]: &[u8; 6]) -> Self {
+        let at = u16::from_be_bytes([*high, *low]);
+        Self { message: *message, how: *how, other: *other, at, change: *change }
+    }
+
+    fn has(&self, flag: u8) -> bool {
+        self.how & flag != 0
+    }
+
+    fn message(&self) -> (StepKind, Vec<u8>) {
+        let (step, mut bytes) = SCRIPT.message(self.message).clone();
+        let at = usize::from(self.at) % bytes.len();
+        if self.has(SPLICED) {
+            // Most messages of one step are equally long: the rest of another fits.
+            let (_, other) = SCRIPT.message(self.other);
+            bytes.truncate(at);
+            bytes.extend_from_slice(other.get(at..).unwrap_or_default());
+        }
+        if self.has(CHANGED)
+            && let Some(byte) = bytes.get_mut(at)
+        {
+            *byte ^= self.change;
+        }
+        if self.has(WITHOUT_ME)
+            && let Some(without) = forge::without_me(step, &bytes)
+        {
+            bytes = without;
+        }
+        if self.has(SIGNED_ANEW)
+            && let Some(forged) = forge::signed_anew(&SCRIPT, step, &bytes)
+        {
+            bytes = forged;
+        }
+        if self.has(CUT) {
+            bytes.truncate(at);
+        }
+        (step, bytes)
+    }
+}
+
+/// The member, and all that it has ever said.
+struct Member {
+    world: World,
+    said: BTreeMap<(StepKind, Subject), Vec<u8>>,
+    active: BTreeMap<(KeyName, KeyVersion), [u8; 32]>,
+}
+
+impl Member {
+    fn new() -> Self {
+        let node = Node { key: key(ME as u8), disk: Disk::default(), log: Vec::new() };
+        let world = World {
+            cluster: Arc::clone(&SCRIPT.cluster),
+            nodes: BTreeMap::from([(index(ME), node)]),
+            now: START,
+            rng: StdRng::seed_from_u64(0),
+        };
+        Self { world, said: BTreeMap::new(), active: BTreeMap::new() }
+    }
+
+    /// What it answers, if the message is a request at all.
+    fn gets(
+        &mut self,
+        step: StepKind,
+        message: &[u8],
+        killed: bool,
+    ) -> Option<Result<Vec<u8>, Fault>> {
+        let (subject, _) = Request::parse(step, message).ok()?;
+        let before = self.load(&subject);
+        self.world.rng = dice(ME, 0, step, subject.number);
+        let done = self.world.step(ME, step, message).expect("it was parsed above");
+        invariant_refusals_change_nothing(&before, &done);
+        invariant_changes_survive_the_disk(&done);
+        if !killed {
+            self.world.disk(ME).apply(&done.persist);
+            if let Ok(answer) = &done.send {
+                self.invariant_says_one_thing(step, &subject, message, answer);
+            }
+        }
+        self.invariant_keeps_what_it_promised(&subject);
+        Some(done.send)
+    }
+
+    /// From its disk: what does not decode, panics.
+    fn load(&self, subject: &Subject) -> VersionState {
+        self.world.nodes[&index(ME)].disk.load(subject)
+    }
+
+    /// One prepare answer, one dealing, one receipt or complaint for a number; one active
+    /// signature for a version.
+    fn invariant_says_one_thing(
+        &mut self,
+        step: StepKind,
+        subject: &Subject,
+        message: &[u8],
+        answer: &[u8],
+    ) {
+        match step {
+            StepKind::Prepare => match decoded(answer) {
+                PrepareReply::Prepared(_) => self.says(step, subject, answer),
+                PrepareReply::Certified(_) | PrepareReply::Born(_) => {}
+            },
+            StepKind::Deal => {
+                decoded::<SignedDealing>(answer);
+                self.says(step, subject, answer);
+            }
+            StepKind::Receive => {
+                decoded::<ReceiveAnswer>(answer);
+                self.says(step, subject, answer);
+            }
+            StepKind::Activate => {
+                if let ActivateAnswer::Active(_) = decoded(answer) {
+                    let public = decoded::<ActivateRequest>(message).certificate.public;
+                    let version = (subject.key.clone(), subject.version);
+                    let first = self.active.entry(version).or_insert(*public.public_key());
+                    assert_eq!(first, public.public_key(), "two public keys signed active");
+                }
+            }
+            StepKind::Retire => {
+                decoded::<RetireAnswer>(answer);
+            }
+        }
+    }
+
+    fn says(&mut self, step: StepKind, subject: &Subject, answer: &[u8]) {
+        let first = self.said.entry((step, subject.clone())).or_insert_with(|| answer.to_vec());
+        assert!(first == answer, "two answers to {step} for number {}", subject.number);
+    }
+
+    fn invariant_keeps_what_it_promised(&self, subject: &Subject) {
+        let state = self.load(subject);
+        let live = state.standing.is_live(subject.number);
+        let secrets = &state.secrets;
+        assert_eq!(secrets.ceremony_key.is_some(), live);
+        let undealt = matches!(state.attempt, Some(Attempt::ExpectPrepareList(_)));
+        assert_eq!(secrets.polynomial.is_some(), live && undealt);
+
+        let receipt = state.attempt.as_ref().and_then(Attempt::receipt);
+        assert_eq!(secrets.share.is_some(), live && receipt.is_some());
+        if let (Some(receipt), Some(share)) = (receipt, &secrets.share) {
+            let public = &receipt.public;
+            let t: Threshold = public.committee.threshold();
+            let commitments = Commitments::from_bytes(t, &public.commitments)
+                .expect("the member has verified its epoch");
+            assert!(commitments.verify_share(index(ME), share), "the share is not the epoch's");
+        }
+        // What was sent is there, and has not been replaced.
+        if let Some(said) = self.said.get(&(StepKind::Receive, subject.clone())) {
+            match decoded(said) {
+                ReceiveAnswer::Receipt(said) => assert_eq!(receipt, Some(&*said)),
+                ReceiveAnswer::Complaint(_) => assert_eq!(receipt, None),
+            }
+        }
+        if let Some(active) = self.active.get(&(subject.key.clone(), subject.version)) {
+            let kept = state.standing.active.as_ref().map(|a| *a.certificate.public.public_key());
+            assert_eq!(kept.as_ref(), Some(active));
+        }
+        if let Some(epoch) = state.standing.serving {
+            let serving = self.load(&Subject { number: epoch.number, ..subject.clone() });
+            assert!(serving.secrets.share.is_some(), "it serves an epoch without a share");
+            let serves = matches!(serving.attempt, Some(Attempt::Active(..)));
+            assert!(serves, "it serves an epoch that it has not signed for");
+        }
+    }
+}
+
+/// A refusal leaves no trace, but for the freeze when somebody else has the member's identity;
+/// a frozen key stays so; what cannot happen, does not.
+fn invariant_refusals_change_nothing(before: &VersionState, done: &Step) {
+    let changes = &done.persist.list;
+    match &done.send {
+        Ok(_) => assert!(before.frozen.is_none() && !done.audit.is_empty()),
+        Err(Fault::Alarm(what)) => panic!("alarm: {what}"),
+        Err(Fault::SecretMissing(what)) => panic!("alarm: the {what} is missing"),
+        Err(Fault::Impersonated(_)) => {
+            assert!(matches!(changes[..], [Change::Freeze(_)]) && before.frozen.is_none());
+        }
+        Err(fault) => {
+            assert!(changes.is_empty() && done.audit.is_empty());
+            assert_eq!(before.frozen.is_some(), *fault == Fault::Frozen);
+        }
+    }
+}
+
+fn invariant_changes_survive_the_disk(done: &Step) {
+    for change in &done.persist.list {
+        match change {
+            Change::Head(order) => survives(order.signed()),
+            Change::Attempt(_, attempt) => survives(&**attempt),
+            Change::Bundle(_, bytes) => {
+                decoded::<ReceiveRequest>(bytes);
+            }
+            Change::Standing(standing) => survives(&**standing),
+            Change::Record(record) => survives(&**record),
+            Change::Freeze(frozen) => survives(&**frozen),
+            // `Disk::load` compares secrets itself.
+            Change::Seal(..) | Change::Drop(..) | Change::Erase(_) => {}
+        }
+    }
+}
+
+fn survives<F: Format + PartialEq + Debug>(value: &F) {
+    assert_eq!(F::from_bytes(&value.to_bytes()).as_ref(), Ok(value));
+}
+
+/// The member's own bytes, or bytes that it has taken.
+fn decoded<F: Format>(bytes: &[u8]) -> F {
+    format::<F>(bytes);
+    F::from_bytes(bytes).expect("a member takes and gives canonical bytes only")
+}
