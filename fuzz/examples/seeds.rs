@@ -1,5 +1,5 @@
 //! Writes what a fuzzer cannot guess into `corpus/seeds`: every format that the tests have pinned,
-//! and a ceremony that succeeds. Each target reads all of them; the others' are hostile bytes to it.
+//! and ceremonies that succeed. Each target reads all of them; the others' are hostile bytes to it.
 
 use quorate_fuzz::ceremony;
 use std::{fs, io, path::Path};
@@ -16,7 +16,10 @@ fn main() -> io::Result<()> {
             fs::write(seeds.join(name), bytes(&fs::read_to_string(&path)?)?)?;
         }
     }
-    fs::write(seeds.join("ceremony"), ceremony::honest_run())
+    for (at, run) in ceremony::runs().enumerate() {
+        fs::write(seeds.join(format!("ceremony-{at}")), run)?;
+    }
+    Ok(())
 }
 
 fn bytes(text: &str) -> io::Result<Vec<u8>> {

@@ -1,4 +1,4 @@
-//! The messages of seven runs, recorded. Together no honest conductor would send them: the runs
+//! The messages of several runs, recorded. Together no honest conductor would send them: the runs
 //! exclude one another, and some need liars.
 
 use super::ME;
@@ -18,6 +18,9 @@ use std::sync::Arc;
 
 /// 2 of 4 with q = 3: the smallest committee that can certify an epoch without the member.
 const MEMBERS: u16 = 4;
+
+/// Of five messages each. What comes after them belongs to the first.
+pub(super) const RUNS: u8 = 8;
 
 pub(super) struct Script {
     pub(super) cluster: Arc<Cluster>,
@@ -41,24 +44,31 @@ impl Script {
             small(c);
             c.acknowledge_fragile = true;
         });
-        let run = |order: &VerifiedOrder, number, twins| Run {
-            plan: plan(order, number),
+        let with_twins = |twins, twins_from| Run {
+            plan: plan(&order, 1),
             twins,
+            twins_from,
             world: World::new(),
+        };
+        let honest = |order: &VerifiedOrder, number| Run {
+            plan: plan(order, number),
+            ..with_twins([0, 0, 0, 0], StepKind::Prepare)
         };
 
         // The honest run comes first: the fuzzer begins there.
-        let mut messages = run(&order, 1, [0, 0, 0, 0]).record(None);
-        // Its peers prepare twice for one number.
-        messages.extend(run(&order, 1, [0, 1, 1, 1]).record(None));
+        let mut messages = honest(&order, 1).record(None);
+        // Its peers prepare twice for one number, or deal twice under one list.
+        messages.extend(with_twins([0, 1, 1, 1], StepKind::Prepare).record(None));
+        messages.extend(with_twins([0, 1, 1, 1], StepKind::Deal).record(None));
         // Somebody else has the member's identity.
-        messages.extend(run(&order, 1, [1, 0, 0, 0]).record(None));
+        messages.extend(with_twins([1, 0, 0, 0], StepKind::Prepare).record(None));
+        messages.extend(with_twins([1, 0, 0, 0], StepKind::Deal).record(None));
         // Another number, the next order of the chain, and one that forks it.
-        messages.extend(run(&order, 2, [0, 0, 0, 0]).record(None));
-        messages.extend(run(&next, 2000, [0, 0, 0, 0]).record(Some(&order)));
-        messages.extend(run(&fork, 1, [0, 0, 0, 0]).record(None));
+        messages.extend(honest(&order, 2).record(None));
+        messages.extend(honest(&next, 2000).record(Some(&order)));
+        messages.extend(honest(&fork, 1).record(None));
         // A dealer cheats the member.
-        messages.push(run(&order, 1, [0, 0, 0, 0]).cheated());
+        messages.push(honest(&order, 1).cheated());
 
         let plans = vec![plan(&order, 1), plan(&order, 2), plan(&next, 2000), plan(&fork, 1)];
         Self { cluster: world.cluster, plans, messages }
@@ -81,8 +91,9 @@ pub(super) fn dice(node: u16, twin: u64, step: StepKind, number: u64) -> StdRng 
 
 struct Run {
     plan: Plan,
-    /// By member.
+    /// By member: which process acts for it from a step on.
     twins: [u64; MEMBERS as usize],
+    twins_from: StepKind,
     world: World,
 }
 
@@ -158,6 +169,7 @@ impl Run {
     /// Every member's answer, by index.
     fn everybody<F: Format>(&mut self, step: StepKind, request: &[u8]) -> Vec<F> {
         let answer = |(i, twin): (u16, u64)| {
+            let twin = if step >= self.twins_from { twin } else { 0 };
             self.world.rng = dice(i, twin, step, self.plan.number());
             let bytes = self.world.ask(i, step, request).expect("an honest request");
             F::from_bytes(&bytes).expect("an honest answer")

@@ -4,12 +4,14 @@ use super::*;
 use quorate_ceremony::Forgery;
 
 const HONEST: u8 = 0;
-const TWO_LISTS: u8 = 5;
-const STOLEN: u8 = 10;
-const OTHER_NUMBER: u8 = 15;
-const NEXT_ORDER: u8 = 20;
-const FORK: u8 = 25;
-const CHEATED: u8 = 30;
+const OTHER_LIST: u8 = 5;
+const OTHER_BUNDLE: u8 = 10;
+const STOLEN: u8 = 15;
+const STOLEN_LATER: u8 = 20;
+const OTHER_NUMBER: u8 = 25;
+const NEXT_ORDER: u8 = 30;
+const FORK: u8 = 35;
+const CHEATED: u8 = 40;
 
 /// Sends messages of the script as they are.
 fn send(member: &mut Member, messages: &[u8]) -> Result<Vec<u8>, Fault> {
@@ -27,14 +29,19 @@ fn send_with(member: &mut Member, bytes: [u8; 6]) -> Result<Vec<u8>, Fault> {
 }
 
 fn state(member: &Member, number: u64) -> VersionState {
-    member.load(&crate::rig::subject(number))
+    member.disk.load(&crate::rig::subject(number))
 }
 
 #[test]
 fn every_run_bears_its_key_alone() {
-    for (run, number) in
-        [(HONEST, 1), (TWO_LISTS, 1), (OTHER_NUMBER, 2), (NEXT_ORDER, 2000), (FORK, 1)]
-    {
+    for (run, number) in [
+        (HONEST, 1),
+        (OTHER_LIST, 1),
+        (OTHER_BUNDLE, 1),
+        (OTHER_NUMBER, 2),
+        (NEXT_ORDER, 2000),
+        (FORK, 1),
+    ] {
         let mut member = Member::new();
         for message in run..run + 5 {
             assert!(send(&mut member, &[message]).is_ok(), "message {message}");
@@ -43,15 +50,23 @@ fn every_run_bears_its_key_alone() {
         assert!(state.record.is_some());
         assert_eq!(state.standing.serving.unwrap().number, number);
     }
-    run(&honest_run());
+    runs().for_each(|input| run(&input));
 }
 
 #[test]
 fn a_second_list_for_a_number_is_refused() {
     let mut member = Member::new();
     assert!(send(&mut member, &[HONEST, HONEST + 1]).is_ok());
-    let fault = send(&mut member, &[TWO_LISTS + 1]).unwrap_err();
+    let fault = send(&mut member, &[OTHER_LIST + 1]).unwrap_err();
     assert!(matches!(&fault, Fault::NumberUsed { equivocators, .. } if equivocators.len() == 3));
+}
+
+#[test]
+fn a_second_bundle_for_a_number_is_refused() {
+    let mut member = Member::new();
+    assert!(send(&mut member, &[HONEST, HONEST + 1, HONEST + 2]).is_ok());
+    let fault = send(&mut member, &[OTHER_BUNDLE + 2]).unwrap_err();
+    assert!(matches!(fault, Fault::NumberUsed { number: 1, .. }));
 }
 
 #[test]
@@ -60,6 +75,9 @@ fn a_stolen_identity_freezes_the_key() {
     let fault = send(&mut member, &[HONEST, STOLEN + 1]).unwrap_err();
     assert!(matches!(fault, Fault::Impersonated(f) if f.what == Forgery::CeremonyKey));
     assert_eq!(send(&mut member, &[HONEST + 1]), Err(Fault::Frozen));
+    let mut member = Member::new();
+    let fault = send(&mut member, &[HONEST, HONEST + 1, STOLEN_LATER + 2]).unwrap_err();
+    assert!(matches!(fault, Fault::Impersonated(f) if f.what == Forgery::Dealing));
 }
 
 #[test]
