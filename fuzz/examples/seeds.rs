@@ -1,23 +1,35 @@
-//! Writes what a fuzzer cannot guess into `corpus/seeds`: every format that the tests have pinned,
-//! and ceremonies that succeed. Each target reads all of them; the others' are hostile bytes to it.
+//! Writes what a fuzzer cannot guess into the corpora: every format that the tests have pinned, for
+//! each decoder (the others' formats are hostile bytes to it), and recorded runs for the member.
 
 use quorate_fuzz::ceremony;
 use std::{fs, io, path::Path};
 
 fn main() -> io::Result<()> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let seeds = here.join("corpus/seeds");
-    fs::create_dir_all(&seeds)?;
+    let mut formats = Vec::new();
     for of in ["types", "ceremony"] {
         let snapshots = here.join(format!("../crates/quorate-{of}/tests/snapshots"));
         for entry in fs::read_dir(snapshots)? {
-            let path = entry?.path();
-            let name = path.file_stem().ok_or(io::ErrorKind::InvalidData)?;
-            fs::write(seeds.join(name), bytes(&fs::read_to_string(&path)?)?)?;
+            formats.push(bytes(&fs::read_to_string(entry?.path())?)?);
         }
     }
-    for (at, run) in ceremony::runs().enumerate() {
-        fs::write(seeds.join(format!("ceremony-{at}")), run)?;
+    for entry in fs::read_dir(here.join("fuzz_targets"))? {
+        let target = entry?.path();
+        let target = target.file_stem().ok_or(io::ErrorKind::InvalidData)?;
+        let corpus = here.join("corpus").join(target);
+        if target == "ceremony" {
+            write(&corpus, ceremony::runs())?;
+        } else {
+            write(&corpus, formats.iter().cloned())?;
+        }
+    }
+    Ok(())
+}
+
+fn write(corpus: &Path, seeds: impl Iterator<Item = Vec<u8>>) -> io::Result<()> {
+    fs::create_dir_all(corpus)?;
+    for (at, seed) in seeds.enumerate() {
+        fs::write(corpus.join(format!("seed-{at}")), seed)?;
     }
     Ok(())
 }

@@ -26,32 +26,36 @@ use std::{collections::BTreeMap, fmt::Debug, sync::LazyLock};
 /// The member's index.
 const ME: u16 = 1;
 
-/// Two whole runs and some more. Curve arithmetic is slow where every comparison is traced.
+/// Two whole runs and some more: curve arithmetic is slow where every comparison is traced.
 const MAX_MESSAGES: usize = 12;
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(Script::new);
 
-/// Six bytes for each message.
-pub fn run(data: &[u8]) {
-    let (messages, _) = data.as_chunks();
-    if messages.len() > MAX_MESSAGES {
+/// Sends the messages that `data` says, as they are or meddled with; none if they are too many.
+pub fn run(mut data: &[u8]) {
+    let deliveries: Vec<_> =
+        std::iter::from_fn(|| Delivery::next(&mut data)).take(MAX_MESSAGES + 1).collect();
+    if deliveries.len() > MAX_MESSAGES {
         return;
     }
     let mut member = Member::new();
-    for bytes in messages {
-        let delivery = Delivery::new(bytes);
+    for delivery in deliveries {
         let (step, message) = delivery.message();
         member.gets(step, &message, delivery.has(KILLED));
     }
 }
 
-/// Inputs to begin with: each recorded run, alone and as it was.
+/// Inputs to begin with: each recorded run alone, and two at once, step by step.
 pub fn runs() -> impl Iterator<Item = Vec<u8>> {
-    let run = |first| (first..first + 5).flat_map(|message| [message, 0, 0, 0, 0, 0]).collect();
-    (0..script::RUNS).map(move |at| run(5 * at))
+    let run = |first: u8| 5 * first..5 * first + 5;
+    let alone = (0..script::RUNS).map(move |a| run(a).collect());
+    let pairs = (0..script::RUNS).flat_map(|a| (0..script::RUNS).map(move |b| (a, b)));
+    let at_once = move |(a, b)| run(a).zip(run(b)).flat_map(|(a, b)| [a, b]).collect();
+    alone.chain(pairs.filter(|(a, b)| a != b).map(at_once))
 }
 
 /// Which message arrives, and what has become of it on its way.
+#[derive(Default)]
 struct Delivery {
     message: u8,
     how: u8,
@@ -59,6 +63,10 @@ struct Delivery {
     at: u16,
     change: u8,
 }
+
+/// In a delivery's first byte: five more say how it is meddled with. Without it one byte is one
+/// message, so that a fuzzer that moves bytes about moves whole messages.
+const MEDDLED: u8 = 128;
 
 const CHANGED: u8 = 1;
 const SPLICED: u8 = 2;
@@ -68,9 +76,17 @@ const KILLED: u8 = 16;
 const CUT: u8 = 32;
 
 impl Delivery {
-    fn new([message, how, other, high, low, change]: &[u8; 6]) -> Self {
+    fn next(data: &mut &[u8]) -> Option<Self> {
+        let (first, rest) = data.split_first()?;
+        *data = rest;
+        let message = first % MEDDLED;
+        if first & MEDDLED == 0 {
+            return Some(Self { message, ..Self::default() });
+        }
+        let ([how, other, high, low, change], rest) = rest.split_first_chunk()?;
+        *data = rest;
         let at = u16::from_be_bytes([*high, *low]);
-        Self { message: *message, how: *how, other: *other, at, change: *change }
+        Some(Self { message, how: *how, other: *other, at, change: *change })
     }
 
     fn has(&self, flag: u8) -> bool {

@@ -23,8 +23,9 @@ fn send(member: &mut Member, messages: &[u8]) -> Result<Vec<u8>, Fault> {
     last.unwrap()
 }
 
-fn send_with(member: &mut Member, bytes: [u8; 6]) -> Result<Vec<u8>, Fault> {
-    let (step, message) = Delivery::new(&bytes).message();
+fn send_without_me(member: &mut Member, message: u8) -> Result<Vec<u8>, Fault> {
+    let how = WITHOUT_ME;
+    let (step, message) = Delivery { message, how, ..Delivery::default() }.message();
     member.gets(step, &message, false).unwrap()
 }
 
@@ -91,9 +92,9 @@ fn a_cheated_member_complains() {
 #[test]
 fn an_epoch_is_certified_and_born_without_the_member() {
     let mut member = Member::new();
-    let certified = send_with(&mut member, [HONEST + 3, WITHOUT_ME, 0, 0, 0, 0]).unwrap();
+    let certified = send_without_me(&mut member, HONEST + 3).unwrap();
     assert!(matches!(decoded(&certified), ActivateAnswer::Noted));
-    assert!(send_with(&mut member, [HONEST + 4, WITHOUT_ME, 0, 0, 0, 0]).is_ok());
+    assert!(send_without_me(&mut member, HONEST + 4).is_ok());
     assert!(state(&member, 1).record.is_some());
 }
 
@@ -105,8 +106,9 @@ fn peers_and_operators_sign_what_was_changed() {
         let taken = (0..length).step_by(5).filter(|at| {
             let mut member = Member::new();
             before.iter().for_each(|m| assert!(send(&mut member, &[*m]).is_ok()));
-            let [.., high, low] = at.to_be_bytes();
-            let (step, bytes) = Delivery::new(&[message, how, 0, high, low, 1]).message();
+            let at = *at as u16;
+            let delivery = Delivery { message, how, at, change: 1, ..Delivery::default() };
+            let (step, bytes) = delivery.message();
             matches!(member.gets(step, &bytes, false), Some(Ok(_)))
         });
         taken.count()
