@@ -23,6 +23,13 @@ docs:
 deny:
     cargo deny --locked check
 
+# Fuzz every target, SECONDS each (needs `cargo install cargo-fuzz --locked`).
+fuzz SECONDS="60":
+    cargo run --quiet --manifest-path fuzz/Cargo.toml --example seeds
+    for target in $(cargo fuzz list); do \
+        RUSTC_BOOTSTRAP=1 cargo fuzz run "$target" -- -max_total_time={{SECONDS}} || exit 1; \
+    done
+
 # Do all that CI does, in its order.
 ci:
     .ci/run

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| quorate_fuzz::format::<quorate_types::RequestHead>(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| quorate_fuzz::request_head(data));
