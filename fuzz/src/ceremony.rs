@@ -176,6 +176,7 @@ impl Member {
         answer: &[u8],
     ) {
         match step {
+            StepKind::Survey => {}
             StepKind::Prepare => match decoded(answer) {
                 PrepareReply::Prepared(_) => self.says(step, subject, answer),
                 PrepareReply::Certified(_) | PrepareReply::Born(_) => {}
@@ -237,7 +238,7 @@ impl Member {
             let kept = state.standing.active.as_ref().map(|a| *a.certificate.public.public_key());
             assert_eq!(kept.as_ref(), Some(active));
         }
-        if let Some(epoch) = state.standing.serving {
+        for epoch in state.standing.serves() {
             let serving = self.disk.load(&Subject { number: epoch.number, ..subject.clone() });
             assert!(serving.secrets.share.is_some(), "it serves an epoch without a share");
             let serves = matches!(serving.attempt, Some(Attempt::Active(..)));
@@ -273,10 +274,10 @@ fn invariant_changes_survive_the_disk(done: &Step) {
                 decoded::<ReceiveRequest>(bytes);
             }
             Change::Standing(standing) => survives(&**standing),
-            Change::Record(record) => survives(&**record),
+            Change::Record(record) | Change::Newest(record) => survives(&**record),
             Change::Freeze(frozen) => survives(&**frozen),
             // `Disk::load` compares secrets itself.
-            Change::Seal(..) | Change::Drop(..) | Change::Erase(_) => {}
+            Change::Seal(..) | Change::Drop(..) | Change::Erase(_) | Change::Forget(_) => {}
         }
     }
 }

@@ -14,6 +14,7 @@ use quorate_types::{Certificate, Fingerprint, Format, Hash, NodeIndex, Order};
 pub(super) fn signed_anew(script: &Script, step: StepKind, bytes: &[u8]) -> Option<Vec<u8>> {
     let fingerprint = script.cluster.fingerprint();
     Some(match step {
+        StepKind::Survey => return None,
         StepKind::Prepare => {
             let mut request = PrepareRequest::from_bytes(bytes).ok()?;
             request.order = sign(&Order::from_bytes(&request.order.0.body).ok()?, &[101, 103]);
@@ -30,7 +31,7 @@ pub(super) fn signed_anew(script: &Script, step: StepKind, bytes: &[u8]) -> Opti
             let order = request.answers.first()?.order;
             let plan = script.plans.iter().find(|p| p.order().hash() == order)?;
             let plan = Plan::new(plan.order().clone(), request.subject.number).ok()?;
-            let ctx = plan.context(list_hash(fingerprint, &request.answers)).hash();
+            let ctx = plan.context(list_hash(fingerprint, &request.answers, &request.dealers())).hash();
             request.bundle.iter_mut().for_each(|d| sign_dealing(fingerprint, &ctx, d));
             request.to_bytes()
         }
@@ -66,7 +67,7 @@ pub(super) fn without_me(step: StepKind, bytes: &[u8]) -> Option<Vec<u8>> {
             request.record.actives.retain(|s| is_peer(s.node));
             Some(request.to_bytes())
         }
-        StepKind::Prepare | StepKind::Deal | StepKind::Receive => None,
+        StepKind::Survey | StepKind::Prepare | StepKind::Deal | StepKind::Receive => None,
     }
 }
 

@@ -97,16 +97,26 @@ struct Run {
     world: World,
 }
 
+/// Everybody deals in a genesis.
+fn dealers() -> Vec<quorate_types::NodeIndex> {
+    (1..=MEMBERS).map(index).collect()
+}
+
 impl Run {
     /// All five messages, if the members know the order before.
     fn record(mut self, before: Option<&VerifiedOrder>) -> Vec<(StepKind, Vec<u8>)> {
         let order = self.plan.order().signed().clone();
         let prepare = self.prepare_request(before);
         let answers = self.prepare(&prepare);
-        let list = DealRequest { subject: subject(self.plan.number()), answers };
+        let list = DealRequest { subject: subject(self.plan.number()), answers, dealers: dealers() };
         let bundle = self.everybody::<SignedDealing>(StepKind::Deal, &list.to_bytes());
         let bundle =
-            ReceiveRequest { subject: list.subject.clone(), answers: list.answers.clone(), bundle };
+            ReceiveRequest {
+                subject: list.subject.clone(),
+                answers: list.answers.clone(),
+                bundle,
+                parent: None,
+            };
         let receipts = self.everybody(StepKind::Receive, &bundle.to_bytes());
         let receipts: Vec<Receipt> = receipts.into_iter().map(receipt).collect();
         let certificate = certificate(&receipts);
@@ -119,7 +129,7 @@ impl Run {
             (StepKind::Deal, list.to_bytes()),
             (StepKind::Receive, bundle.to_bytes()),
             (StepKind::Activate, activate),
-            (StepKind::Retire, RetireRequest { record }.to_bytes()),
+            (StepKind::Retire, RetireRequest { record, birth: None }.to_bytes()),
         ]
     }
 
@@ -129,10 +139,15 @@ impl Run {
         let prepare = self.prepare_request(None);
         let answers = self.prepare(&prepare);
         let stored = self.world.state(2, number).secrets.polynomial.expect("node 2 has prepared");
-        let request = DealRequest { subject: subject(number), answers: answers.clone() }.to_bytes();
+        let request = DealRequest {
+            subject: subject(number),
+            answers: answers.clone(),
+            dealers: dealers(),
+        }
+        .to_bytes();
         let mut bundle = self.everybody::<SignedDealing>(StepKind::Deal, &request);
 
-        let list = PrepareList::verify(&self.plan, answers.clone()).expect("an honest list");
+        let list = PrepareList::verify(&self.plan, answers.clone(), dealers()).expect("an honest list");
         let threshold = self.plan.committee().threshold();
         let polynomial = Polynomial::from_bytes(threshold, &stored).expect("node 2's polynomial");
         let mut rng = dice(2, 2, StepKind::Deal, number);
@@ -146,7 +161,7 @@ impl Run {
             deal(&params.expect("a committee"), &polynomial, &mut rng).expect("a dealing");
         let fingerprint = self.plan.fingerprint();
         bundle[1] = SignedDealing::sign(fingerprint, list.ctx(), index(2), &dealing, &key(2));
-        let request = ReceiveRequest { subject: subject(number), answers, bundle };
+        let request = ReceiveRequest { subject: subject(number), answers, bundle, parent: None };
         (StepKind::Receive, request.to_bytes())
     }
 
@@ -155,7 +170,8 @@ impl Run {
             return prepare_request(self.plan.order(), self.plan.number());
         };
         let (order, earlier) = (self.plan.order().signed().clone(), vec![before.signed().clone()]);
-        PrepareRequest { order, earlier, number: self.plan.number() }.to_bytes()
+        let number = self.plan.number();
+        PrepareRequest { order, earlier, number, descent: None }.to_bytes()
     }
 
     fn prepare(&mut self, request: &[u8]) -> Vec<PrepareAnswer> {
