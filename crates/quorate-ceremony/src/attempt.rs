@@ -42,6 +42,13 @@ impl AttemptId {
     }
 }
 
+/// Whether an order may make an epoch with this number out of a parent, which an order has
+/// made too. An order applies once: an epoch that it has made is not its parent.
+#[must_use]
+pub fn may_follow(child: (Hash, u64), parent: (Hash, EpochName)) -> bool {
+    parent.0 != child.0 && parent.1.number < child.1
+}
+
 /// A verified order, one of the numbers that it allows, and for a reshare the epoch whose
 /// shares are dealt on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +96,7 @@ impl Plan {
                 let same = (&public.key, public.version) == (terms.name, terms.version)
                     && (public.suite, public.purpose) == (terms.suite, terms.purpose)
                     && public.public_key() == y;
-                // An order applies once: an epoch that it has made is not its parent.
-                if !same || public.order == order.hash() || public.epoch.number >= number {
+                if !same || !may_follow((order.hash(), number), (public.order, public.epoch)) {
                     return Err(Fault::Parent);
                 }
             }
