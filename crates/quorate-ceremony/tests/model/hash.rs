@@ -48,9 +48,7 @@ impl World {
             let seen = |mask: u8| (count(mask) as u8) << 1 | mask >> bit & 1;
             let mut key = Vec::with_capacity(128);
             write_node(&mut key, node, &seen);
-            for epoch in &self.epochs {
-                key.extend([seen(epoch.dealt), seen(epoch.receipts), seen(epoch.actives)]);
-            }
+            self.write_epochs(&mut key, &seen);
             keys.push((self.config.class(bit), key, bit));
         }
         let mut places: Vec<usize> = keys.iter().map(|k| k.2).collect();
@@ -87,14 +85,7 @@ impl World {
         let mut nodes = [None; MAX_NODES];
         self.honest().for_each(|(bit, node)| nodes[order[bit]] = Some(node));
         nodes.iter().flatten().for_each(|node| write_node(&mut out, node, &seen));
-        let mut epochs: Vec<Vec<u8>> = Vec::with_capacity(self.epochs.len());
-        for epoch in &self.epochs {
-            let mut bytes = Vec::with_capacity(16);
-            write_name(&mut bytes, epoch.public.epoch, &seen);
-            bytes.extend([seen(epoch.dealt), seen(epoch.receipts), seen(epoch.actives)]);
-            epochs.push(bytes);
-        }
-        write_sorted(&mut out, epochs);
+        self.write_epochs(&mut out, &seen);
         for Prepared { nodes, offers } in &self.prepared {
             out.push(seen(*nodes));
             let offers = offers.iter().map(|(parent, mask)| {
@@ -106,6 +97,18 @@ impl World {
             write_sorted(&mut out, offers.collect());
         }
         out
+    }
+}
+
+impl World {
+    fn write_epochs(&self, out: &mut Vec<u8>, seen: Mask<'_>) {
+        let epochs = self.epochs.iter().map(|epoch| {
+            let mut bytes = Vec::with_capacity(16);
+            write_name(&mut bytes, epoch.public.epoch, seen);
+            bytes.extend([seen(epoch.dealt), seen(epoch.receipts), seen(epoch.actives)]);
+            bytes
+        });
+        write_sorted(out, epochs.collect());
     }
 }
 
