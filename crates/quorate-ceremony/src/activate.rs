@@ -5,7 +5,7 @@ use crate::{
     Fault,
     current::impersonated,
     message::{ActivateAnswer, ActivateRequest, Certified},
-    state::{Attempt, Change, Forgery, VersionState},
+    state::{Activation, Attempt, Change, Forgery, VersionState},
     step::{Done, Me, Subject},
 };
 use quorate_types::{CeremonyStep, Certificate, VerifiedOrder};
@@ -29,35 +29,33 @@ pub(crate) fn activate(
         Done::new(me, CeremonyStep::Activate, subject, persist, answer)
     };
 
-    let standing = &state.standing;
-    let live = standing.live(public.epoch.number).filter(|l| l.epoch == Some(public.epoch));
-    let active = standing.active.as_ref();
-    // A born epoch is served whether the node had signed it active or another one; of a
-    // genesis it signs only the one.
-    let signed = match public.parent {
-        None => active.is_some_and(|a| a.certificate.public == *public),
-        Some(_) => live.is_some_and(|l| l.active),
+    let in_force = state.in_force();
+    let held = match &state.attempt {
+        Some(Attempt::ExpectCertificate(dealt, receipt) | Attempt::Active(dealt, receipt, _)) => {
+            Some((dealt, receipt))
+        }
+        _ => None,
     };
-    if signed {
-        let signature = public.sign_active(me.index, me.identity); // deterministic: the same again
-        return Ok(done(Vec::new(), &ActivateAnswer::Active(signature)));
-    }
-    // Above what is in force, and a child of it; in a genesis before anything is.
-    if !standing.descends(public.epoch.number, public.parent)
-        && let Some(record) = state.in_force().filter(|r| r.certificate.public != *public)
-    {
-        return Ok(done(Vec::new(), &ActivateAnswer::Born(Box::new(record.clone()))));
-    }
-    // One public key of a version, for ever: every attempt of a genesis makes another key.
-    if let (None, Some(active)) = (public.parent, active) {
-        return Ok(done(Vec::new(), &ActivateAnswer::Other(Box::new(active.clone()))));
-    }
-
-    let mut standing = standing.clone();
-    let (mut persist, answer) = match &state.attempt {
-        Some(Attempt::ExpectCertificate(dealt, receipt) | Attempt::Active(dealt, receipt, _))
-            if receipt.public == *public && live.is_some() =>
-        {
+    let activation = state.standing.activation(
+        public,
+        in_force.map(|record| &record.certificate.public),
+        held.map(|(_, receipt)| &receipt.public),
+    );
+    let mut standing = state.standing.clone();
+    let (mut persist, answer) = match (activation, held) {
+        (Activation::Again, _) => {
+            let signature = public.sign_active(me.index, me.identity); // deterministic: the same again
+            (Vec::new(), ActivateAnswer::Active(signature))
+        }
+        (Activation::Past, _) => {
+            let record = in_force.ok_or(Fault::Alarm("nothing is in force"))?;
+            (Vec::new(), ActivateAnswer::Born(Box::new(record.clone())))
+        }
+        (Activation::Other, _) => {
+            let active = standing.active.as_ref().ok_or(Fault::Alarm("nothing is active"))?;
+            (Vec::new(), ActivateAnswer::Other(Box::new(active.clone())))
+        }
+        (Activation::Active, Some((dealt, receipt))) => {
             let signature = public.sign_active(me.index, me.identity);
             let proof = Certified {
                 order: request.order.clone(),
@@ -69,16 +67,13 @@ pub(crate) fn activate(
                 None => standing.active = Some(proof),
                 Some(_) => kept = Some(Box::new(proof)),
             }
-            standing.mark(subject.number, |l| l.active = true);
+            standing.activate(subject.number);
             let attempt = Attempt::Active(dealt.clone(), receipt.clone(), kept);
             let persist = vec![Change::Attempt(subject.number, Box::new(attempt))];
             (persist, ActivateAnswer::Active(signature))
         }
-        _ => {
-            let newer = |old: &ActivateRequest| old.certificate.public.epoch < public.epoch;
-            if standing.noted.as_ref().is_none_or(newer) {
-                standing.noted = Some(request.clone());
-            }
+        (Activation::Active | Activation::Noted, _) => {
+            standing.note(request.clone());
             (Vec::new(), ActivateAnswer::Noted)
         }
     };

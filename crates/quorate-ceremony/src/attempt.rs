@@ -42,6 +42,14 @@ impl AttemptId {
     }
 }
 
+/// Whether an order may make an epoch with this number out of a parent, which an order has
+/// made too. An order applies once, unless it is a schedule: an epoch that it has made is
+/// not its parent.
+#[must_use]
+pub fn may_follow(child: (Hash, u64), parent: (Hash, EpochName), schedule: bool) -> bool {
+    (schedule || parent.0 != child.0) && parent.1.number < child.1
+}
+
 /// A verified order, one of the numbers that it allows, and for a reshare the epoch whose
 /// shares are dealt on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,10 +97,8 @@ impl Plan {
                 let same = (&public.key, public.version) == (terms.name, terms.version)
                     && (public.suite, public.purpose) == (terms.suite, terms.purpose)
                     && public.public_key() == y;
-                // An order applies once, unless it is a schedule: an epoch that it has made is
-                // not its parent.
-                let again = public.order == order.hash() && terms.repeat.is_none();
-                if !same || again || public.epoch.number >= number {
+                let (child, made) = ((order.hash(), number), (public.order, public.epoch));
+                if !same || !may_follow(child, made, terms.repeat.is_some()) {
                     return Err(Fault::Parent);
                 }
             }

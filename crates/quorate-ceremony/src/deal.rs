@@ -42,7 +42,8 @@ pub(crate) fn deal(
         return Err(Fault::Closed);
     }
     current::newest(me, state, &plan)?;
-    if !state.standing.is_live(subject.number) {
+    let mut standing = state.standing.clone();
+    if !standing.deal(subject.number) {
         return Err(Fault::Closed);
     }
     let list = PrepareList::verify(&plan, request.answers.clone(), request.dealers.clone())?;
@@ -66,8 +67,6 @@ pub(crate) fn deal(
         dealing: Some(signed.clone()),
     };
     // A crash after this: the dealing is there to be sent, the polynomial is not needed.
-    let mut standing = state.standing.clone();
-    standing.mark(subject.number, |l| l.dealt = true);
     let persist = vec![
         Change::Standing(Box::new(standing)),
         Change::Attempt(subject.number, Box::new(Attempt::ExpectBundle(Box::new(dealt)))),

@@ -33,7 +33,7 @@ mod receive;
 mod retire;
 mod survey;
 
-pub use attempt::{AttemptId, Plan};
+pub use attempt::{AttemptId, Plan, may_follow};
 pub use bundle::{Bundle, BundleFault, DealingLie};
 pub use chain::{ChainFault, Follow};
 pub use conductor::{
@@ -47,7 +47,7 @@ pub use message::{
 };
 pub use prepare_list::{ListFault, PrepareList};
 pub use state::{
-    Attempt, Change, Changes, Dealt, Forgery, Frozen, Live, SecretKind, Secrets, Standing,
-    VersionState,
+    Activation, Attempt, Change, Changes, Dealt, End, Forgery, Frozen, Live, Named, Proof,
+    Receiving, SecretKind, Secrets, Standing, VersionState,
 };
 pub use step::{Me, Request, Step, StepKind, Subject, perform};

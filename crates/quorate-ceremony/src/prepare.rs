@@ -6,7 +6,7 @@ use crate::{
     current,
     message::{Descent, PrepareAnswer, PrepareReply, PrepareRequest},
     retire::Adopted,
-    state::{Attempt, Change, Live, MAX_LIVE, SecretKind, Standing, VersionState},
+    state::{Attempt, Change, MAX_LIVE, SecretKind, VersionState},
     step::{Done, Me, Subject},
 };
 use quorate_crypto::{EncodedPoint, SecretScalar, dealing::commitment_hash, sharing::Polynomial};
@@ -90,20 +90,13 @@ pub(crate) fn prepare(
         events.push(Event::Order { order: order.hash() });
         persist.push(Change::Head(Box::new(order)));
     }
-    if newer {
-        end_undealt(&mut standing, &mut persist);
-    }
-    if standing.live.len() >= MAX_LIVE {
-        return Err(Fault::TooMany { max: MAX_LIVE });
-    }
-
-    let holds = plan.parent().is_some_and(|p| {
-        let live = standing.live(p.name().number);
-        live.is_some_and(|l| l.active && l.epoch == Some(p.name())) && plan.may_deal(me.index)
-    });
-    let (answer, mut changes) = take_part(me, &plan, holds, rng)?;
     let parent = plan.parent().map(VerifiedEpoch::name);
-    standing.enliven(Live::prepared(plan.number(), parent));
+    let ends = standing.prepare(plan.number(), parent, newer);
+    let ends = ends.ok_or(Fault::TooMany { max: MAX_LIVE })?;
+    persist.extend(ends.into_iter().map(Change::of));
+
+    let holds = parent.is_some_and(|p| standing.holds_active(p) && plan.may_deal(me.index));
+    let (answer, mut changes) = take_part(me, &plan, holds, rng)?;
     persist.append(&mut changes);
     persist.push(Change::Standing(Box::new(standing)));
     Ok(done(persist, &PrepareReply::Prepared(answer)).after(events))
@@ -127,17 +120,6 @@ impl Proven {
         }
         Ok(Self { birth, parent })
     }
-}
-
-/// Under a newer order no earlier attempt goes on in which the node has not dealt: nobody
-/// can finish it, and its secrets are erased.
-fn end_undealt(standing: &mut Standing, persist: &mut Vec<Change>) {
-    standing.live.retain(|l| {
-        if !l.dealt {
-            persist.push(Change::Erase(l.number));
-        }
-        l.dealt
-    });
 }
 
 /// A fresh ceremony key; in a genesis also a fresh polynomial, to which the node commits

@@ -6,14 +6,14 @@ use crate::{
     current,
     message::{Receipt, ReceiveAnswer, ReceiveRequest, SignedComplaint, SignedDealing},
     prepare_list::list_hash,
-    state::{Attempt, Change, Dealt, Forgery, SecretKind, VersionState},
+    state::{Attempt, Change, Dealt, Forgery, Receiving, SecretKind, VersionState},
     step::{Done, Me},
 };
 use quorate_crypto::{
     SecretScalar, ShareIndex,
     dealing::{OpenError, VerifiedDealing, combine_share},
 };
-use quorate_types::{CeremonyStep, Certificate, Format, Hash, VerifiedEpoch};
+use quorate_types::{CeremonyStep, Format, Hash};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -83,26 +83,20 @@ pub(crate) fn receive(
     received(me, state, &plan, dealt, request, &bundle, &values)
 }
 
-/// A node receives under the newest order that it knows, and on the parent in force. One
-/// that missed the step may still have its share of an epoch that was certified without
-/// it, or came into force; below and beside what is in force, of nothing else.
+/// A node receives under the newest order that it knows, and on the parent in force; with
+/// the exceptions of [`crate::Standing::receiving`].
 fn may_receive(
     me: &Me<'_>,
     state: &VersionState,
     plan: &Plan,
     bundle: &Bundle,
 ) -> Result<(), Fault> {
-    let is_this = |c: &Certificate| c.public == *bundle.public();
-    if state.in_force().is_some_and(|record| is_this(&record.certificate)) {
-        return Ok(());
+    let in_force = state.in_force().map(|record| &record.certificate.public);
+    match state.standing.receiving(bundle.public(), in_force) {
+        Receiving::Always => Ok(()),
+        Receiving::UnderNewestOrder => current::newest(me, state, plan),
+        Receiving::Never => Err(Fault::Closed),
     }
-    if !state.standing.descends(plan.number(), plan.parent().map(VerifiedEpoch::name)) {
-        return Err(Fault::Closed);
-    }
-    if state.standing.noted.as_ref().is_some_and(|n| is_this(&n.certificate)) {
-        return Ok(());
-    }
-    current::newest(me, state, plan)
 }
 
 /// What the node has answered for this number: the same again for the same bundle,
@@ -211,7 +205,9 @@ fn received(
     let number = request.subject.number;
     let attempt = Attempt::ExpectCertificate(Box::new(dealt), receipt.clone());
     let mut standing = state.standing.clone();
-    standing.mark(number, |l| (l.dealt, l.epoch) = (true, Some(receipt.public.epoch)));
+    if !standing.receive(receipt.public.epoch) {
+        return Err(Fault::Closed);
+    }
     let persist = vec![
         Change::Standing(Box::new(standing)),
         Change::Attempt(number, Box::new(attempt)),

@@ -6,7 +6,7 @@ use crate::{
     chain::{Follow, follow},
     current::impersonated,
     message::{RetireAnswer, RetireRequest},
-    state::{Attempt, Change, End, Forgery, Standing, VersionState},
+    state::{Attempt, Change, Forgery, Standing, VersionState},
     step::{Done, Me, Subject},
 };
 use quorate_types::{
@@ -33,21 +33,20 @@ pub(crate) fn retire(
     let mut events = Vec::new();
     follow_order(me, state, &epoch, &mut adopted.persist, &mut events)?;
     let Adopted { mut standing, mut persist, .. } = adopted;
-    if standing.noted.as_ref().is_some_and(|n| n.certificate.public.epoch <= public.epoch) {
-        standing.noted = None;
-    }
-    // A share that the node holds is served from now on, whether it had been activated or not.
-    let mut serving = false;
-    if standing.in_force == Some(public.epoch)
-        && let Some(Attempt::ExpectCertificate(dealt, receipt) | Attempt::Active(dealt, receipt, _)) =
-            &state.attempt
-        && receipt.public == *public
-    {
-        serving = standing.mark(subject.number, |l| l.active = true);
-        let attempt = Attempt::Active(dealt.clone(), receipt.clone(), None);
-        if serving && state.attempt.as_ref() != Some(&attempt) {
-            persist.push(Change::Attempt(subject.number, Box::new(attempt)));
+    let held = match &state.attempt {
+        Some(Attempt::ExpectCertificate(dealt, receipt) | Attempt::Active(dealt, receipt, _))
+            if receipt.public == *public =>
+        {
+            Some(Attempt::Active(dealt.clone(), receipt.clone(), None))
         }
+        _ => None,
+    };
+    let serving = standing.retire(public.epoch, held.is_some());
+    if let Some(attempt) = held
+        && serving
+        && state.attempt.as_ref() != Some(&attempt)
+    {
+        persist.push(Change::Attempt(subject.number, Box::new(attempt)));
     }
     if standing != state.standing {
         persist.push(Change::Standing(Box::new(standing)));
@@ -108,12 +107,12 @@ impl Adopted {
     }
 
     fn put_in_force(&mut self, me: &Me<'_>, epoch: &VerifiedEpoch, now: Millis) -> bool {
-        let ends = self.standing.put_in_force(epoch.name(), is_member(me, epoch), now);
+        let ends = self.standing.put_in_force(epoch.name(), is_member(me, epoch));
         let comes = ends.is_some();
-        self.persist.extend(ends.into_iter().flatten().map(|end| match end {
-            End::Erase(number) => Change::Erase(number),
-            End::Forget(number) => Change::Forget(number),
-        }));
+        if comes {
+            self.standing.in_force_since = now;
+        }
+        self.persist.extend(ends.into_iter().flatten().map(Change::of));
         comes
     }
 }

@@ -5,8 +5,7 @@
 
 mod standing;
 
-pub(crate) use standing::End;
-pub use standing::{Live, MAX_LIVE, Standing};
+pub use standing::{Activation, End, Live, MAX_LIVE, Named, Proof, Receiving, Standing};
 
 use crate::message::{
     Certified, PrepareAnswer, Receipt, SignedComplaint, SignedDealing, read_answers, unknown_tag,
@@ -341,6 +340,16 @@ pub enum Change {
     Erase(u64),
     /// The same, and forget the attempt: its number is below the epoch in force.
     Forget(u64),
+}
+
+impl Change {
+    /// What an attempt's end changes.
+    pub(crate) fn of(end: End) -> Self {
+        match end {
+            End::Erase(number) => Self::Erase(number),
+            End::Forget(number) => Self::Forget(number),
+        }
+    }
 }
 
 impl crate::Subject {
