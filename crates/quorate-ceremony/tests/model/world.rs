@@ -9,7 +9,7 @@ use crate::{
     field::{MAX_NODES, SECRET, Values, bits, evaluate},
 };
 use quorate_ceremony::{Live, Named, Proof, Standing};
-use quorate_types::{EpochName, Hash};
+use quorate_types::{EpochName, Hash, Millis};
 use std::sync::Arc;
 
 /// The public values of an epoch, and ideal proofs about it: whoever has one has verified it.
@@ -168,7 +168,8 @@ impl World {
             let live =
                 Live { dealt: true, epoch: Some(epoch), active: true, ..Live::prepared(1, None) };
             let (active, in_force) = (Some(public), Some(epoch));
-            let standing = Rules { active, noted: None, in_force, live: vec![live] };
+            let in_force_since = Millis::default();
+            let standing = Rules { active, noted: None, in_force, in_force_since, live: vec![live] };
             let attempt = Attempt { list: Some(epoch), receipt: Some(public) };
             Some(Arc::new(Node {
                 standing,
