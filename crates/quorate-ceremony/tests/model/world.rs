@@ -194,7 +194,7 @@ impl World {
             config: Arc::clone(config),
             nodes: (0..MAX_NODES).map(node).collect(),
             epochs: vec![birth],
-            prepared: vec![Prepared::default(); usize::try_from(numbers).unwrap()],
+            prepared: vec![Prepared::default(); numbers as usize],
         }
     }
 
@@ -214,11 +214,11 @@ impl World {
     }
 
     pub(crate) fn prepared(&self, number: u64) -> &Prepared {
-        &self.prepared[usize::try_from(number).unwrap() - 2]
+        &self.prepared[number as usize - 2]
     }
 
     pub(crate) fn prepared_mut(&mut self, number: u64) -> &mut Prepared {
-        &mut self.prepared[usize::try_from(number).unwrap() - 2]
+        &mut self.prepared[number as usize - 2]
     }
 }
 
@@ -232,7 +232,7 @@ pub(crate) fn name(
     let mut hash = [0; 32];
     (hash[0], hash[1]) = (dealers, receivers);
     if let Some(parent) = parent {
-        hash[2] = u8::try_from(parent.number).unwrap();
+        hash[2] = parent.number as u8;
         hash[3..].copy_from_slice(&parent.bundle.0[..29]);
     }
     EpochName { number, bundle: Hash(hash) }
@@ -245,7 +245,7 @@ pub(crate) fn polynomial(epoch: EpochName, dealer: usize, t: usize, constant: u8
         for byte in epoch.bundle.0 {
             mixed = (mixed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
-        u8::try_from((mixed >> 20) % 101).unwrap()
+        ((mixed >> 20) % 101) as u8
     };
     std::iter::once(constant).chain((1..t).map(&mut coefficient)).collect()
 }
