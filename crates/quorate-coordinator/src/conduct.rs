@@ -29,7 +29,7 @@ impl State {
         deadline: Deadline,
         report: &Reporter,
     ) -> Result<OrderProgress, Fault> {
-        let cluster: Arc<Cluster> = Arc::new(self.cluster.clone());
+        let cluster: Arc<Cluster> = self.cluster();
         let pace = self.pace(deadline);
         let conductor = match order.reshare() {
             None => {
@@ -148,7 +148,7 @@ impl State {
 
     fn keep(&self, record: &KeyRecord) {
         // The conductor has verified it; a cache keeps only what verifies.
-        if let Ok(birth) = record.verify(&self.cluster) {
+        if let Ok(birth) = record.verify(&self.cluster()) {
             tracing::info!(key = %birth.create().name, "a key was born");
             self.records.keep(Known { birth, newest: None });
         }
@@ -158,7 +158,7 @@ impl State {
         let public = &record.certificate.public;
         tracing::info!(key = %public.key, epoch = public.epoch.number, "shares have moved");
         let known = self.records.cached(&public.key, public.version.get());
-        if let (Some(known), Ok(newest)) = (known, record.verify_epoch(&self.cluster))
+        if let (Some(known), Ok(newest)) = (known, record.verify_epoch(&self.cluster()))
             && known.birth.has(&newest)
         {
             self.records.keep(Known { birth: known.birth.clone(), newest: Some(newest) });
