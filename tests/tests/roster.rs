@@ -87,7 +87,7 @@ fn a_sixth_node_joins_and_takes_a_key_and_everything_starts_again_with_the_newes
     // It hears of the orders that were given before its time.
     wait_for("the sixth node has the orders", || {
         let log = std::fs::read_to_string(cluster.log("node-6")).expect("a log");
-        log.contains("revoke client")
+        log.contains("revoke client") && log.contains("add client")
     });
 
     // Everything starts again; the coordinator has nothing but its first roster file.

@@ -29,7 +29,7 @@ impl State {
         Ok(known.roster().version)
     }
 
-    /// Asks all nodes, also those that have left, for rosters newer than what is known here,
+    /// Asks all nodes for rosters newer than what is known here,
     /// and brings its own to those that are behind. Gives the versions that nodes have now;
     /// who does not answer is left out. Those that are `away` are not brought any.
     pub(crate) async fn exchange_rosters(
@@ -46,15 +46,25 @@ impl State {
                 *version = self.bring_rosters(&self.pool, *node, *version, upto, deadline).await;
             }
         }
-        let gone: Vec<NodeIndex> = self.former.indices();
-        let behind = ask(&self.former, &gone, newest.roster().version, deadline).await;
-        for (node, answer) in behind {
-            if answer.version < newest.roster().version {
-                let (has, upto) = (answer.version, newest.roster().version);
-                self.bring_rosters(&self.former, node, has, upto, deadline).await;
+        said
+    }
+
+    /// Tells nodes that have left so; gives those that answer and whose index nobody has now:
+    /// they can be brought what has come into force without them.
+    pub(crate) async fn tell_former(&self, deadline: Deadline) -> BTreeSet<NodeIndex> {
+        let deadline = deadline.min(Deadline::after(PATIENCE));
+        let (newest, indices) = (self.cluster(), self.former.indices());
+        let upto = newest.roster().version;
+        let mut here = BTreeSet::new();
+        for (node, answer) in ask(&self.former, &indices, upto, deadline).await {
+            if answer.version < upto {
+                self.bring_rosters(&self.former, node, answer.version, upto, deadline).await;
+            }
+            if newest.roster().node(node).is_none() {
+                here.insert(node);
             }
         }
-        said
+        here
     }
 
     /// Asks the nodes of the newest roster for newer ones; gives what version each has.
@@ -123,7 +133,9 @@ impl State {
     /// could not be told; they are when they come back.
     pub(crate) async fn spread_rosters(&self, deadline: Deadline) -> Vec<NodeIndex> {
         let newest = self.cluster().roster().version;
-        let said = self.exchange_rosters(&BTreeSet::new(), deadline).await;
+        let away = BTreeSet::new();
+        let (said, _) =
+            tokio::join!(self.exchange_rosters(&away, deadline), self.tell_former(deadline));
         let told: BTreeSet<NodeIndex> =
             said.into_iter().filter(|(_, version)| *version >= newest).map(|(n, _)| n).collect();
         self.nodes().into_iter().filter(|n| !told.contains(n)).collect()

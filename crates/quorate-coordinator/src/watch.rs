@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// nodes missed: it takes all of them for away.
 pub(crate) async fn watch(state: Arc<State>, stop: CancellationToken) {
     let mut away: BTreeSet<NodeIndex> = state.nodes().into_iter().collect();
-    let mut cluster = state.cluster();
+    let (mut cluster, mut former) = (state.cluster(), BTreeSet::new());
     state.learn_rosters(Deadline::after(EVERY)).await;
     loop {
         let newest = state.cluster();
@@ -37,6 +37,12 @@ pub(crate) async fn watch(state: Arc<State>, stop: CancellationToken) {
         }
         // Those that are still away are told in the order of orders and rosters, once back.
         state.exchange_rosters(&away, Deadline::after(EVERY)).await;
+        let here = state.tell_former(Deadline::after(EVERY)).await;
+        for node in here.difference(&former) {
+            // What it holds has ended; who has left still erases it.
+            state.bring_epochs(*node, Deadline::after(PATIENCE)).await;
+        }
+        former = here;
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
             () = stop.cancelled() => return,
