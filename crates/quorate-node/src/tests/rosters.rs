@@ -10,6 +10,7 @@ use quorate_ceremony::StepKind;
 use quorate_crypto::hash::Label;
 use quorate_rpc::{FaultKind, v1::step_result::Outcome};
 use quorate_types::*;
+use std::slice::from_ref;
 
 /// The world's chain with one more roster.
 fn next(cluster: &Cluster, signers: &[u8], change: impl FnOnce(&mut Roster)) -> SignedRoster {
@@ -37,16 +38,16 @@ fn moved(roster: &mut Roster) {
 fn a_longer_chain_is_taken_and_survives_a_restart_and_an_old_file() {
     let mut world = World::empty();
     let second = next(&world.cluster, &[101, 102], moved);
-    let longer = world.cluster.extended(&[second.clone()]).unwrap().unwrap();
+    let longer = world.cluster.extended(from_ref(&second)).unwrap().unwrap();
     let third = next(&longer, &[102, 103], |r| r.nodes[1].name = "other".parse().unwrap());
     let (second, third) = (second.to_bytes(), third.to_bytes());
     let core = |world: &World| std::sync::Arc::clone(&world.nodes[0].core);
     // A gap is refused; the whole chain or what follows is taken, again or for the first time.
-    let gap = rosters::put(&core(&world), &[third.clone()]).unwrap_err();
+    let gap = rosters::put(&core(&world), from_ref(&third)).unwrap_err();
     assert_eq!(gap.kind, FaultKind::InvalidArgument);
-    assert_eq!(rosters::put(&core(&world), &[second.clone()]).unwrap(), 2);
+    assert_eq!(rosters::put(&core(&world), from_ref(&second)).unwrap(), 2);
     assert_eq!(rosters::put(&core(&world), &[second.clone(), third.clone()]).unwrap(), 3);
-    assert_eq!(rosters::put(&core(&world), &[second.clone()]).unwrap(), 3);
+    assert_eq!(rosters::put(&core(&world), from_ref(&second)).unwrap(), 3);
     // The fixture starts with the file of the beginning, as a node with an old file does.
     world.restart(0, LIMITS);
     assert_eq!(core(&world).cluster().roster().version, 1);
@@ -106,7 +107,7 @@ fn who_joins_takes_the_orders_under_earlier_rosters_and_others_do_not() {
     let revoke = world.signed(revoke, &[101, 102]);
     // Of the first node's place another identity takes possession, and the other way round.
     let second = next(&world.cluster, &[101, 102], replaced);
-    let longer = world.cluster.extended(&[second.clone()]).unwrap().unwrap();
+    let longer = world.cluster.extended(from_ref(&second)).unwrap().unwrap();
     let back = next(&longer, &[101, 102], |_| {});
     for node in &world.nodes[1..] {
         rosters::put(&node.core, &[second.to_bytes(), back.to_bytes()]).unwrap();

@@ -180,7 +180,7 @@ fn a_card_is_signed_by_the_key_in_it() {
 fn a_known_chain_takes_what_follows_and_nothing_beside_it() {
     let known = cluster();
     let signed = sign_roster(&second(), known.fingerprint(), &[101, 102]);
-    let longer = known.extended(&[signed.clone()]).unwrap().unwrap();
+    let longer = known.extended(std::slice::from_ref(&signed)).unwrap().unwrap();
     assert_eq!(longer.roster(), &second());
     // The same again, with other signatures under the same bytes, is nothing new.
     let again = sign_roster(&second(), known.fingerprint(), &[102, 103]);
@@ -194,6 +194,6 @@ fn a_known_chain_takes_what_follows_and_nothing_beside_it() {
     assert!(chain_rule(known.extended(&[few]).map(Option::unwrap)).contains("1 of 2"));
     let third = Roster { version: 3, previous: longer.roster_hash(), ..second() };
     let third = sign_roster(&third, known.fingerprint(), &[101, 102]);
-    assert!(known.extended(&[third.clone()]).is_err(), "a gap");
+    assert!(known.extended(std::slice::from_ref(&third)).is_err(), "a gap");
     assert_eq!(known.extended(&[signed, third]).unwrap().unwrap().roster().version, 3);
 }
