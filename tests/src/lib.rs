@@ -11,7 +11,7 @@
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     collections::BTreeMap,
-    fs::File,
+    fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -179,6 +179,16 @@ impl Cluster {
         let mut node = Command::new(binary("quorate-node"));
         node.envs(env.iter().copied());
         self.start_node_as(index, node);
+    }
+
+    /// Has a node log all that it can, from its next start on. (A coordinator does so always.)
+    ///
+    /// # Panics
+    /// If its configuration cannot be written.
+    pub fn trace(&self, index: u16) {
+        let file = self.home(&format!("node-{index}")).join("node.toml");
+        let toml = fs::read_to_string(&file).expect("a node has a configuration");
+        fs::write(file, format!("log_filter = \"trace\"\n{toml}")).expect("it can be written");
     }
 
     /// Starts a node's process by another program, which hands on its own arguments.

@@ -214,6 +214,41 @@ fn a_node_is_drained_with_one_command() {
     assert_eq!(ok(&cluster.decrypt(&ciphertext)).as_bytes(), PLAINTEXT);
 }
 
+#[test]
+fn a_schedule_refreshes_by_itself_until_an_order_ends_it() {
+    let mut cluster = Cluster::of(5).threshold(3).start();
+    cluster.key("demo");
+    let ciphertext = cluster.encrypt("demo", PLAINTEXT);
+    ok(&cluster.operator(&["share", "schedule", "demo", "--every", "10s"]));
+    let (first, begun) = (epoch_of(&cluster), std::time::Instant::now());
+    while epoch_of(&cluster) < first + 2 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no refresh comes by itself");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert!(begun.elapsed() > Duration::from_secs(17), "twice in {:?}", begun.elapsed());
+    assert_eq!(ok(&cluster.decrypt(&ciphertext)).as_bytes(), PLAINTEXT);
+    let text = ok(&cluster.operator(&["share", "status", "demo"]));
+    assert!(text.contains("scheduled: every 10 s"), "{text}");
+
+    // A coordinator that has just started knows it from the nodes.
+    cluster.stop_coordinator_hard();
+    cluster.start_coordinator();
+    cluster.wait_until_serving();
+    let (before, begun) = (epoch_of(&cluster), std::time::Instant::now());
+    while epoch_of(&cluster) == before {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it forgot the schedule");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    ok(&cluster.operator(&["share", "refresh", "demo", "--end-schedule"]));
+    let text = ok(&cluster.operator(&["share", "status", "demo"]));
+    assert!(!text.contains("scheduled"), "{text}");
+}
+
+fn epoch_of(cluster: &Cluster) -> u64 {
+    let status = json(&cluster.operator(&["--output", "json", "share", "status", "demo"]));
+    status["epoch"].as_u64().expect("an epoch")
+}
+
 /// With two operators needed a reshare is a file, and says what changes before it is signed.
 #[test]
 fn an_order_shows_who_joins_and_leaves_before_it_is_signed() {

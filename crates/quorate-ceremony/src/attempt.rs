@@ -8,7 +8,7 @@ use quorate_crypto::{
 };
 use quorate_types::{
     CeremonyContext, Committee, EpochName, EpochPublic, Fingerprint, Hash, KeyName, KeyVersion,
-    NodeIndex, Parent, Part, Terms, VerifiedEpoch, VerifiedOrder, Writer,
+    NodeIndex, Parent, Part, Repeat, Terms, VerifiedEpoch, VerifiedOrder, Writer,
 };
 use std::collections::BTreeSet;
 
@@ -89,8 +89,10 @@ impl Plan {
                 let same = (&public.key, public.version) == (terms.name, terms.version)
                     && (public.suite, public.purpose) == (terms.suite, terms.purpose)
                     && public.public_key() == y;
-                // An order applies once: an epoch that it has made is not its parent.
-                if !same || public.order == order.hash() || public.epoch.number >= number {
+                // An order applies once, unless it is a schedule: an epoch that it has made is
+                // not its parent.
+                let again = public.order == order.hash() && terms.repeat.is_none();
+                if !same || again || public.epoch.number >= number {
                     return Err(Fault::Parent);
                 }
             }
@@ -147,6 +149,12 @@ impl Plan {
     pub fn parties(&self) -> BTreeSet<NodeIndex> {
         let parents = self.parent.iter().flat_map(|p| p.public().committee.indices());
         self.committee().indices().chain(parents).collect()
+    }
+
+    /// The schedule under which shares move again, if its order has made the parent too.
+    pub(crate) fn repeats(&self) -> Option<Repeat> {
+        let again = self.parent.as_ref()?.public().order == self.order.hash();
+        self.terms().repeat.filter(|_| again)
     }
 
     /// How the dealings of a bundle are weighted.

@@ -45,6 +45,8 @@ pub struct Conductor {
     absent: BTreeSet<NodeIndex>,
     /// How often it was asked what there is.
     surveys: u32,
+    /// Of a schedule: the epoch above which the next one is to be made.
+    again_after: Option<u64>,
     /// The bundle of the attempt, for members that miss it.
     bundle: Option<Box<ReceiveRequest>>,
 }
@@ -105,6 +107,7 @@ impl Conductor {
             excluded: BTreeSet::new(),
             absent: BTreeSet::new(),
             surveys: 0,
+            again_after: None,
             bundle: None,
         }
     }

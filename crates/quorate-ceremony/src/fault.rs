@@ -85,6 +85,14 @@ pub enum Fault {
     /// number, or is not the one on which the node has prepared.
     #[error("the parent epoch is not one that this order and attempt can deal on")]
     Parent,
+    /// A schedule: it is too early for the next move, or too late.
+    #[error("the schedule allows the next move between {from} and {until} (ms since 1970)")]
+    NotDue {
+        /// Not before.
+        from: u64,
+        /// Not after.
+        until: u64,
+    },
     /// The node was not chosen to deal, or has no share of the parent epoch.
     #[error("this node does not deal in this attempt")]
     NotDealer,
@@ -154,6 +162,8 @@ const NUMBER_USED: u16 = 6;
 const TOO_EARLY: u16 = 10;
 const CLOSED: u16 = 11;
 const PARENT: u16 = 16;
+/// The code of [`Fault::NotDue`]: nothing is wrong, it is not the time.
+pub const NOT_DUE: u16 = 18;
 
 impl Fault {
     /// For the wire. Stable; 1 to 63 the conductor's or a peer's, 64 to 95 ours.
@@ -177,6 +187,7 @@ impl Fault {
             Self::OtherBirth => 15,
             Self::Parent => PARENT,
             Self::NotDealer => 17,
+            Self::NotDue { .. } => NOT_DUE,
             Self::List(_) => 32,
             Self::Bundle(_) => 33,
             Self::Impersonated(_) => 64,

@@ -60,7 +60,7 @@ pub(crate) fn prepare(
     current::roster(me, &plan)?;
     let mut adopted = Adopted::of(state);
     if let Some(proven) = &descent {
-        adopted.take(me, state, &proven.birth, &proven.parent)?;
+        adopted.take(me, state, &proven.birth, &proven.parent, now)?;
         let parent = proven.parent.name();
         if !adopted.standing.descends(plan.number(), Some(parent)) {
             // What the node knows is newer; it keeps to that, whatever the request brings.
@@ -69,6 +69,12 @@ pub(crate) fn prepare(
         }
     }
     let Adopted { mut standing, mut persist, .. } = adopted;
+    if let Some(repeat) = plan.repeats() {
+        let from = repeat.due(standing.in_force_since);
+        if now < from || now > repeat.until {
+            return Err(Fault::NotDue { from: from.0, until: repeat.until.0 });
+        }
+    }
     let head = match &state.head {
         Some(signed) => Some(VerifiedOrder::verify(me.cluster, signed)?),
         None => None,

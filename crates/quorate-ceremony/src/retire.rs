@@ -9,13 +9,16 @@ use crate::{
     state::{Attempt, Change, End, Forgery, Standing, VersionState},
     step::{Done, Me, Subject},
 };
-use quorate_types::{CeremonyStep, Event, KeyRecord, VerifiedEpoch, VerifiedKey, VerifiedOrder};
+use quorate_types::{
+    CeremonyStep, Event, KeyRecord, Millis, VerifiedEpoch, VerifiedKey, VerifiedOrder,
+};
 
 pub(crate) fn retire(
     me: &Me<'_>,
     subject: &Subject,
     state: &VersionState,
     request: &RetireRequest,
+    now: Millis,
 ) -> Result<Done, Fault> {
     let epoch = request.record.verify_epoch(me.cluster)?;
     let public = epoch.public();
@@ -26,7 +29,7 @@ pub(crate) fn retire(
     let birth = birth(me, state, request, &epoch)?;
 
     let mut adopted = Adopted::of(state);
-    adopted.take(me, state, &birth, &epoch)?;
+    adopted.take(me, state, &birth, &epoch, now)?;
     let mut events = Vec::new();
     follow_order(me, state, &epoch, &mut adopted.persist, &mut events)?;
     let Adopted { mut standing, mut persist, .. } = adopted;
@@ -86,6 +89,7 @@ impl Adopted {
         state: &VersionState,
         birth: &VerifiedKey,
         epoch: &VerifiedEpoch,
+        now: Millis,
     ) -> Result<(), Fault> {
         match &state.record {
             Some(record) if record.certificate.public != *birth.public() => {
@@ -93,18 +97,18 @@ impl Adopted {
             }
             Some(_) => {}
             None => {
-                self.put_in_force(me, birth.epoch());
+                self.put_in_force(me, birth.epoch(), now);
                 self.persist.push(Change::Record(Box::new(birth.record().clone())));
             }
         }
-        if self.put_in_force(me, epoch) {
+        if self.put_in_force(me, epoch, now) {
             self.persist.push(Change::Newest(Box::new(epoch.record().clone())));
         }
         Ok(())
     }
 
-    fn put_in_force(&mut self, me: &Me<'_>, epoch: &VerifiedEpoch) -> bool {
-        let ends = self.standing.put_in_force(epoch.name(), is_member(me, epoch));
+    fn put_in_force(&mut self, me: &Me<'_>, epoch: &VerifiedEpoch, now: Millis) -> bool {
+        let ends = self.standing.put_in_force(epoch.name(), is_member(me, epoch), now);
         let comes = ends.is_some();
         self.persist.extend(ends.into_iter().flatten().map(|end| match end {
             End::Erase(number) => Change::Erase(number),

@@ -184,7 +184,7 @@ pub fn perform(
         (None, Request::Deal(r)) => deal::deal(me, state, r, rng),
         (None, Request::Receive(r)) => receive::receive(me, state, r, rng),
         (None, Request::Activate(r)) => activate::activate(me, subject, state, r),
-        (None, Request::Retire(r)) => retire::retire(me, subject, state, r),
+        (None, Request::Retire(r)) => retire::retire(me, subject, state, r, now),
     };
     let (list, audit, send) = match done {
         Ok(Done { persist, audit, send }) => (persist, audit, Ok(send)),

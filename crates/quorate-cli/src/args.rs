@@ -391,6 +391,8 @@ pub enum Share {
     Refresh(Box<ShareRefresh>),
     /// Order: move a key to other nodes, or to another threshold; the key stays the same
     Reshare(Box<ShareReshare>),
+    /// Standing order: refresh again and again, by the coordinators, until it ends
+    Schedule(Box<ShareSchedule>),
     /// Order: give a node back the shares that it lost, by refreshing every key of its
     Repair(Box<ShareRepair>),
     /// Order: move every key off a node, before it is switched off
@@ -414,6 +416,37 @@ pub struct ShareRefresh {
     pub many: Many,
     #[command(flatten)]
     pub how: ShareHow,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["key", "all"]))]
+pub struct ShareSchedule {
+    /// The key's name
+    pub key: Option<String>,
+    /// Every key
+    #[arg(long)]
+    pub all: bool,
+    /// Between two refreshes: a number with s, m, h or d
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub every: u32,
+    /// At most so many attempts, the first one included (it begins at once)
+    #[arg(long, default_value_t = 366, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub times: u16,
+    /// Days after which it ends
+    #[arg(long, default_value_t = 366, value_parser = clap::value_parser!(u64).range(1..=3660))]
+    pub days: u64,
+    #[command(flatten)]
+    pub many: Many,
+    #[command(flatten)]
+    pub how: ShareHow,
+}
+
+/// `90s`, `15m`, `12h`, `30d`.
+fn seconds(text: &str) -> Result<u32, String> {
+    let units = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];
+    let unit = units.iter().find_map(|(u, n)| Some((text.strip_suffix(*u)?, n)));
+    unit.and_then(|(number, n)| number.parse::<u32>().ok()?.checked_mul(*n))
+        .ok_or_else(|| "say a number with s, m, h or d, such as 30d".into())
 }
 
 #[derive(Debug, Args)]
@@ -475,6 +508,9 @@ pub struct ShareHow {
     /// Seconds for which the old epoch is served beside the new one
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     pub grace: u32,
+    /// End the key's schedule; without this the new order carries it on
+    #[arg(long)]
+    pub end_schedule: bool,
     /// Let one provider or jurisdiction hold enough shares to use the key. Development only
     #[arg(long)]
     pub danger_concentrated: bool,

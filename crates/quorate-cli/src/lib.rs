@@ -66,6 +66,7 @@ pub async fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Key(Key::Show { name }) => cmd::key::show(global, name).await?,
         Command::Share(Share::Refresh(args)) => cmd::share::refresh(global, args).await?,
         Command::Share(Share::Reshare(args)) => cmd::share::reshare(global, args).await?,
+        Command::Share(Share::Schedule(args)) => cmd::share::schedule(global, args).await?,
         Command::Share(Share::Repair(args)) => cmd::share::repair(global, args).await?,
         Command::Share(Share::Drain(args)) => cmd::share::drain(global, args).await?,
         Command::Share(Share::Status { key }) => {

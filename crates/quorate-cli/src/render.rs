@@ -188,6 +188,14 @@ fn bounds(action: &Action) -> Vec<String> {
     ]
 }
 
+/// Seconds in the largest unit that fits: `30 d`.
+#[must_use]
+pub fn span(seconds: u32) -> String {
+    let units = [(86_400, "d"), (3600, "h"), (60, "min")];
+    let unit = units.iter().find(|(n, _)| seconds > 0 && seconds % n == 0);
+    unit.map_or_else(|| format!("{seconds} s"), |(n, unit)| format!("{} {unit}", seconds / n))
+}
+
 /// Who joins and leaves, and which coalitions could use the key before and after.
 fn reshare(to: &Reshare, roster: &Roster, before: Option<&Committee>) -> (Vec<String>, Value) {
     let c = &to.committee;
@@ -200,6 +208,14 @@ fn reshare(to: &Reshare, roster: &Roster, before: Option<&Committee>) -> (Vec<St
     lines.extend(bounds(&Action::Reshare(to.clone())));
     if to.grace > 0 {
         lines.push(format!("  grace         both epochs are served for {} s", to.grace));
+    }
+    if let Some(repeat) = &to.repeat {
+        lines.push(format!(
+            "  SCHEDULE      again every {}, {} attempts in all, until {}",
+            span(repeat.every),
+            repeat.times,
+            time(repeat.until)
+        ));
     }
     let had = |i: NodeIndex| before.is_some_and(|b| b.member(i).is_some());
     for m in c.members() {
@@ -242,6 +258,9 @@ fn reshare(to: &Reshare, roster: &Roster, before: Option<&Committee>) -> (Vec<St
         "threshold": c.threshold().get(),
         "q": to.q,
         "grace": to.grace,
+        "repeat": to.repeat.map(|r| json!({
+            "every": r.every, "times": r.times, "until": r.until.0,
+        })),
         "committee": c.members().iter().map(|m| json!({
             "index": m.index.get(), "identity": m.identity.to_string(),
         })).collect::<Vec<_>>(),

@@ -7,10 +7,12 @@ use crate::{
     records::Known,
     state::{State, now},
 };
-use quorate_ceremony::{Conductor, Descent, Failure, Outcome, Pace, Progress, Send, Ticket};
+use quorate_ceremony::{
+    Conductor, Descent, FailReason, Failure, Outcome, Pace, Progress, Send, Ticket,
+};
 use quorate_rpc::{Deadline, Fault, FaultKind, v1::OrderProgress};
-use quorate_types::{Cluster, Format, KeyRecord, NodeIndex, SignedOrder, VerifiedOrder};
-use std::{sync::Arc, time::Duration};
+use quorate_types::{Format, KeyRecord, NodeIndex, Reshare, SignedOrder, VerifiedOrder};
+use std::time::Duration;
 use tokio::{task::JoinSet, time::timeout};
 
 /// How long one step's RPC may take: less than the conductor waits for an answer.
@@ -29,7 +31,7 @@ impl State {
         deadline: Deadline,
         report: &Reporter,
     ) -> Result<OrderProgress, Fault> {
-        let cluster: Arc<Cluster> = self.cluster();
+        let cluster = self.cluster();
         let pace = self.pace(deadline);
         let conductor = match order.reshare() {
             None => {
@@ -37,15 +39,59 @@ impl State {
                 Conductor::starting_at(cluster, order.clone(), earlier, first, pace)
             }
             Some(to) => {
-                let known = self.fresh_record(&to.name, to.version.get(), deadline).await?;
-                let descent = Descent {
-                    birth: known.birth.record().clone(),
-                    newest: known.newest.as_ref().map(|e| e.record().clone()),
-                };
+                let descent = self.descent(to, deadline).await?;
                 Conductor::reshare(cluster, order.clone(), earlier, descent, pace)
             }
         };
         let mut conductor = conductor.map_err(|e| Fault::invalid(e.to_string()))?;
+        let outcome = self.drive(&mut conductor, order, deadline, report).await?;
+        self.ended(&outcome)
+    }
+
+    /// Conducts the next move of a schedule. Otherwise gives the code and the words of the
+    /// node that refused, or none and what failed.
+    pub(crate) async fn conduct_again(
+        &self,
+        order: &VerifiedOrder,
+        deadline: Deadline,
+    ) -> Result<(), (Option<u16>, String)> {
+        let failed = |fault: Fault| (None, fault.to_string());
+        let to = order.reshare().ok_or((None, "the order moves no shares".to_owned()))?;
+        let descent = self.descent(to, deadline).await.map_err(failed)?;
+        let (cluster, pace) = (self.cluster(), self.pace(deadline));
+        let mut conductor = Conductor::again(cluster, order.clone(), descent, pace)
+            .map_err(|e| (None, e.to_string()))?;
+        let outcome = self.drive(&mut conductor, order, deadline, &Reporter::nobody()).await;
+        match outcome.map_err(failed)? {
+            Outcome::Moved { record, .. } => {
+                self.keep_newest(&record);
+                Ok(())
+            }
+            Outcome::Failed { reason: FailReason::Refused { code, message, .. }, .. } => {
+                Err((Some(code), message))
+            }
+            Outcome::Failed { reason, .. } => Err((None, reason.to_string())),
+            Outcome::Born { .. } => Err((None, "a schedule bears no key".into())),
+        }
+    }
+
+    /// What is known to be in force of the key whose shares move.
+    async fn descent(&self, to: &Reshare, deadline: Deadline) -> Result<Descent, Fault> {
+        let known = self.fresh_record(&to.name, to.version.get(), deadline).await?;
+        Ok(Descent {
+            birth: known.birth.record().clone(),
+            newest: known.newest.as_ref().map(|e| e.record().clone()),
+        })
+    }
+
+    /// Carries messages until the conductor is done.
+    async fn drive(
+        &self,
+        conductor: &mut Conductor,
+        order: &VerifiedOrder,
+        deadline: Deadline,
+        report: &Reporter,
+    ) -> Result<Outcome, Fault> {
         let grace = order.terms().map_or(0, |terms| u64::from(terms.grace));
         let deadline = Deadline::after(deadline.remaining() + Duration::from_secs(grace));
         let mut under_way: JoinSet<(Ticket, StepAnswer)> = JoinSet::new();
@@ -55,7 +101,7 @@ impl State {
                 under_way.spawn(self.carry(send, deadline));
             }
             if let Some(outcome) = conductor.outcome() {
-                return self.ended(outcome);
+                return Ok(outcome.clone());
             }
             let progress = conductor.progress();
             if told.as_ref() != Some(&progress) {
@@ -66,7 +112,7 @@ impl State {
                 return Err(out_of_time(&conductor.progress()));
             }
             match timeout(TICK, under_way.join_next()).await {
-                Ok(Some(Ok((ticket, answer)))) => deliver(&mut conductor, &ticket, answer),
+                Ok(Some(Ok((ticket, answer)))) => deliver(conductor, &ticket, answer),
                 // A call that panicked counts as lost: the conductor asks again.
                 Ok(Some(Err(_))) | Err(_) => {}
                 Ok(None) => tokio::time::sleep(TICK).await,

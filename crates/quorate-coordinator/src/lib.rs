@@ -17,6 +17,7 @@ pub mod orders;
 pub mod postman;
 pub mod records;
 mod rosters;
+pub mod schedule;
 pub mod server;
 pub mod state;
 mod watch;

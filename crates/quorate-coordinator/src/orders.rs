@@ -154,6 +154,11 @@ impl Orders for OrdersService {
 pub(crate) struct Reporter(mpsc::Sender<Result<OrderProgress, Status>>);
 
 impl Reporter {
+    /// For what nobody waits for.
+    pub(crate) fn nobody() -> Self {
+        Self(mpsc::channel(1).0)
+    }
+
     pub(crate) fn step(&self, progress: OrderProgress) {
         // A full queue loses a line of progress, never an outcome.
         let _ = self.0.try_send(Ok(progress));
@@ -217,6 +222,8 @@ impl State {
             let earlier = if gaps { self.earlier(order, deadline).await } else { Vec::new() };
             let made = self.conduct(order, earlier, deadline, report).await;
             self.metrics.ceremony(made.is_ok());
+            let every = order.terms().and_then(|t| t.repeat).map_or(0, |r| u64::from(r.every));
+            self.schedules.note(order, now().plus(every * 1000));
             return made;
         }
         let missing: Vec<String> =
@@ -317,7 +324,7 @@ impl State {
 
     /// All orders that any node knows, by time of issue: nodes that were away lack some.
     /// Those that ended a fork come first, so that what fell is not taken for one again.
-    async fn gather_orders(&self, deadline: Deadline) -> Result<Vec<Vec<u8>>, Fault> {
+    pub(crate) async fn gather_orders(&self, deadline: Deadline) -> Result<Vec<Vec<u8>>, Fault> {
         let outcome = self
             .pool
             .ask_all(&self.nodes(), deadline, |_, channel| async move {

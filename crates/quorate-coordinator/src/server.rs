@@ -6,6 +6,7 @@ use crate::{
     keys::KeysService,
     observe::observe,
     orders::OrdersService,
+    schedule,
     state::State,
     watch::watch,
 };
@@ -159,6 +160,7 @@ impl Coordinator {
             )
             .serve(listen(config.listen).await?, stop.clone().cancelled_owned())?;
         tokio::spawn(watch(Arc::clone(&state), stop.clone()));
+        tokio::spawn(schedule::run(Arc::clone(&state), stop.clone()));
         tracing::info!(
             coordinator = %state.name,
             listen = %server.local_addr(),

@@ -1,7 +1,7 @@
 //! What a coordinator knows: the roster, connections, and a cache of records. All of it
 //! can be fetched again; none of it is a share or a client's key.
 
-use crate::{metrics::Metrics, postman::Postman, records::Records};
+use crate::{metrics::Metrics, postman::Postman, records::Records, schedule::Schedules};
 use quorate_crypto::IdentityKey;
 use quorate_quorum::{Peer, Pool, PoolError};
 use quorate_rpc::DialOptions;
@@ -24,6 +24,8 @@ pub struct State {
     pub former: Arc<Pool>,
     /// Key records, verified.
     pub records: Records,
+    /// Standing orders.
+    pub schedules: Schedules,
     /// Carries ceremony steps.
     pub postman: Postman,
     /// How long a step waits for a silent node.
@@ -53,6 +55,7 @@ impl State {
             former,
             records: Records::default(),
             postman: Postman::new(move |node| dial.channel(node).or_else(|| gone.channel(node))),
+            schedules: Schedules::default(),
             step_patience,
             metrics: Metrics::default(),
         };

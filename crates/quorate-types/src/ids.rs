@@ -295,7 +295,7 @@ impl Part for EpochName {
 }
 
 /// Milliseconds since 1970-01-01 UTC, by somebody's wall clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Millis(pub u64);
 
 impl Millis {

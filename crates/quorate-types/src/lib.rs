@@ -43,7 +43,7 @@ pub use ids::{
 pub use keyfile::KeyFileError;
 pub use order::{Action, ChainId, CreateKey, Grant, Order, OrderError, SignedOrder, VerifiedOrder};
 pub use request::{EncryptionContext, RequestHead, RequestId};
-pub use reshare::Reshare;
+pub use reshare::{Repeat, Reshare};
 pub use roster::{
     Cluster, CoordinatorCard, CoordinatorEntry, NodeCard, NodeEntry, OperatorEntry, Roster,
     RosterError, SignedRoster,

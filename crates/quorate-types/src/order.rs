@@ -437,7 +437,7 @@ pub fn check_rules(order: &Order, roster: &Roster) -> Result<(), OrderError> {
     }
     match &order.action {
         Action::CreateKey(create) => create.check(order.issued_at),
-        Action::Reshare(reshare) => reshare.check(),
+        Action::Reshare(reshare) => reshare.check(order.issued_at),
         Action::AddClient { client, .. } if is_party(roster, client) => {
             Err(OrderError::Rule("this key belongs to a party of the roster".into()))
         }

@@ -5,6 +5,7 @@ use crate::{
     committee::Committee,
     ids::{KeyName, KeyVersion},
     order::{Action, NUMBERS_PER_ORDER, OrderError, VerifiedOrder},
+    reshare::Repeat,
     roster::Roster,
     suite::{Purpose, Suite},
 };
@@ -33,6 +34,8 @@ pub struct Terms<'a> {
     pub public_key: Option<&'a [u8; 32]>,
     /// For how many seconds the old epoch is kept beside the new one.
     pub grace: u32,
+    /// Whether the shares may be moved again and again under it.
+    pub repeat: Option<Repeat>,
     /// Allows one provider or jurisdiction `t` shares or more. For development.
     pub danger_concentrated: bool,
     /// Says that losing one jurisdiction may put the key out of reach.
@@ -55,6 +58,7 @@ impl<'a> Terms<'a> {
                 first_number: c.first_number,
                 public_key: None,
                 grace: 0,
+                repeat: None,
                 danger_concentrated: c.danger_concentrated,
                 acknowledge_fragile: c.acknowledge_fragile,
             },
@@ -69,6 +73,7 @@ impl<'a> Terms<'a> {
                 first_number: r.first_number,
                 public_key: Some(&r.public_key),
                 grace: r.grace,
+                repeat: r.repeat,
                 danger_concentrated: r.danger_concentrated,
                 acknowledge_fragile: r.acknowledge_fragile,
             },
@@ -76,10 +81,11 @@ impl<'a> Terms<'a> {
         })
     }
 
-    /// The epoch numbers that attempts may take.
+    /// The epoch numbers that attempts may take; as many as a schedule allows.
     #[must_use]
     pub fn numbers(&self) -> RangeInclusive<u64> {
-        self.first_number..=self.first_number.saturating_add(NUMBERS_PER_ORDER - 1)
+        let count = self.repeat.map_or(NUMBERS_PER_ORDER, |r| u64::from(r.times));
+        self.first_number..=self.first_number.saturating_add(count.saturating_sub(1))
     }
 
     /// Whether it makes a key, so that nobody holds shares yet.

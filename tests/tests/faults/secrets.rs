@@ -23,9 +23,7 @@ fn what_dies_or_runs_shows_no_secret() {
     let mut cluster = Cluster::of(3).threshold(2).start();
     cluster.key("demo");
     cluster.stop(1);
-    let toml = cluster.home("node-1").join("node.toml");
-    let config = fs::read_to_string(&toml).unwrap();
-    fs::write(&toml, format!("log_filter = \"trace\"\n{config}")).unwrap();
+    cluster.trace(1);
     let cwd = tempfile::tempdir().unwrap();
     let orders = format!("ulimit -c unlimited; cd {}", cwd.path().display());
 

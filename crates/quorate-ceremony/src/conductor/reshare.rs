@@ -129,6 +129,22 @@ impl Conductor {
         Ok(conductor)
     }
 
+    /// Conducts the next move of a schedule, whose order has moved shares before.
+    ///
+    /// # Errors
+    /// As [`Conductor::reshare`].
+    pub fn again(
+        cluster: Arc<Cluster>,
+        order: VerifiedOrder,
+        descent: Descent,
+        pace: Pace,
+    ) -> Result<Self, Fault> {
+        let number = descent.parent().certificate.public.epoch.number;
+        let mut conductor = Self::reshare(cluster, order, Vec::new(), descent, pace)?;
+        conductor.again_after = Some(number);
+        Ok(conductor)
+    }
+
     /// Asks what there is, before anything is begun and whenever it has changed.
     pub(super) fn survey(&mut self) {
         self.surveys += 1;
@@ -183,7 +199,8 @@ impl Conductor {
         let Some(parent) = self.parent() else { return self.fail(FailReason::Overtaken) };
         let members = self.round.open().collect();
         self.absent = members;
-        if parent.public().order == self.order.hash() {
+        let done = self.again_after.is_none_or(|number| parent.name().number > number);
+        if parent.public().order == self.order.hash() && done {
             // Already done: everybody is brought up to date, and told so.
             return self.store(self.order.clone(), parent.record().clone());
         }

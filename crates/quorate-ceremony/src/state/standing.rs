@@ -2,7 +2,9 @@
 //! The rules of DESIGN §4.2 that say what is never given away and what is erased.
 
 use crate::message::{ActivateRequest, Certified};
-use quorate_types::{CodecError, EpochName, Format, Part, Reader, Writer, codec::ascending};
+use quorate_types::{
+    CodecError, EpochName, Format, Millis, Part, Reader, Writer, codec::ascending,
+};
 
 /// The most attempts of one key version that keep secrets at a node: four orders' worth.
 pub const MAX_LIVE: usize = 4096;
@@ -17,6 +19,8 @@ pub struct Standing {
     /// The epoch of the highest birth or retire certificate known here. Nothing below it,
     /// and no child of anything below it, is prepared, received or activated any more.
     pub in_force: Option<EpochName>,
+    /// When that came here, by this node's clock: schedules count from it.
+    pub in_force_since: Millis,
     /// Attempts whose secrets are kept, by ascending number.
     pub live: Vec<Live>,
 }
@@ -140,13 +144,18 @@ impl Standing {
     /// A birth or retire certificate of this epoch is at hand: it comes into force, and
     /// what that ends is given. None if the epoch is not above the one in force. `member`:
     /// whether the node is in its committee, and may still receive its share.
-    pub(crate) fn put_in_force(&mut self, epoch: EpochName, member: bool) -> Option<Vec<End>> {
+    pub(crate) fn put_in_force(
+        &mut self,
+        epoch: EpochName,
+        member: bool,
+        now: Millis,
+    ) -> Option<Vec<End>> {
         if self.in_force.is_some_and(|e| e.number >= epoch.number) {
             return None;
         }
         let birth = self.in_force.is_none();
         let promised = self.active.as_ref().map(|a| a.certificate.public.epoch.number);
-        self.in_force = Some(epoch);
+        (self.in_force, self.in_force_since) = (Some(epoch), now);
         let mut ends = Vec::new();
         self.live.retain_mut(|l| {
             if l.number == epoch.number && l.epoch.is_none_or(|e| e == epoch) && member {
@@ -175,15 +184,16 @@ impl Part for Standing {
         w.option(self.active.as_ref());
         w.option(self.noted.as_ref());
         w.option(self.in_force.as_ref());
+        self.in_force_since.write(w);
         w.list(&self.live);
     }
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         let active = r.option("active epoch")?;
         let noted = r.option("noted certificate")?;
-        let in_force = r.option("epoch in force")?;
+        let (in_force, in_force_since) = (r.option("epoch in force")?, Part::read(r)?);
         let live: Vec<Live> = r.list(MAX_LIVE, "live attempts")?;
         ascending(&live, "live attempts", |l| l.number)?;
-        Ok(Self { active, noted, in_force, live })
+        Ok(Self { active, noted, in_force, in_force_since, live })
     }
 }
 

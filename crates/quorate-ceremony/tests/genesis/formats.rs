@@ -152,6 +152,7 @@ fn standing() -> Standing {
         active: Some(certified()),
         noted: Some(activate_request()),
         in_force: Some(public().epoch),
+        in_force_since: START,
         live: vec![
             Live {
                 dealt: true,

@@ -50,6 +50,7 @@ impl Key {
             q: to.q,
             first_number: terms.numbers().end() + 1,
             grace: 0,
+            repeat: None,
             danger_concentrated: false,
             acknowledge_fragile: true,
         };

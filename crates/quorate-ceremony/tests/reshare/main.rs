@@ -14,4 +14,5 @@ mod attacks;
 mod happy;
 mod key;
 mod restart;
+mod schedule;
 mod secrecy;

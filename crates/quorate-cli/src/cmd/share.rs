@@ -5,7 +5,9 @@ use super::{
     order::{Fate, confirmed, make, signed, write},
 };
 use crate::{
-    args::{Global, Many, ShareDrain, ShareHow, ShareRefresh, ShareRepair, ShareReshare},
+    args::{
+        Global, Many, ShareDrain, ShareHow, ShareRefresh, ShareRepair, ShareReshare, ShareSchedule,
+    },
     compose,
     failure::Failure,
     output::{Progress, Report},
@@ -14,8 +16,8 @@ use crate::{
 };
 use quorate_client::{CarriedOut, Home, Key, Moved, Operator};
 use quorate_types::{
-    Action, Committee, Hash, KeyName, KeyVersion, Member, NodeIndex, Order, Reshare, Roster,
-    VerifiedOrder,
+    Action, Committee, Hash, KeyName, KeyVersion, Member, Millis, NodeIndex, Order, Repeat,
+    Reshare, Roster, VerifiedOrder,
 };
 use serde_json::json;
 use std::{collections::VecDeque, sync::Arc, time::Instant};
@@ -31,6 +33,20 @@ pub async fn refresh(global: &Global, args: &ShareRefresh) -> Result<Report, Fai
         return many(operator, &args.many, &args.how, Change::Refresh).await;
     };
     one(&operator, key, &args.how, &Change::Refresh).await
+}
+
+/// A standing order.
+///
+/// # Errors
+/// As [`refresh`].
+pub async fn schedule(global: &Global, args: &ShareSchedule) -> Result<Report, Failure> {
+    let operator = session::operator(global)?;
+    let until = now().plus(args.days * Millis::DAY);
+    let change = Change::Schedule(Repeat { every: args.every, times: args.times, until });
+    match &args.key {
+        Some(key) => one(&operator, key, &args.how, &change).await,
+        None => many(operator, &args.many, &args.how, change).await,
+    }
 }
 
 /// Other nodes, or another threshold.
@@ -77,6 +93,7 @@ fn known_node(operator: &Operator, index: u16) -> Result<NodeIndex, Failure> {
 #[derive(Clone, Debug)]
 pub(super) enum Change {
     Refresh,
+    Schedule(Repeat),
     To {
         committee: Vec<u16>,
         threshold: Option<u16>,
@@ -110,7 +127,7 @@ impl Change {
         let same = || before.indices().map(NodeIndex::get).collect::<Vec<_>>();
         let t = before.threshold().get();
         match self {
-            Self::Refresh | Self::Follow => Some((same(), t)),
+            Self::Refresh | Self::Follow | Self::Schedule(_) => Some((same(), t)),
             Self::To { committee, threshold } => {
                 let committee = if committee.is_empty() { same() } else { committee.clone() };
                 Some((committee, threshold.unwrap_or(t)))
@@ -187,6 +204,10 @@ fn action(
         q,
         first_number: chain.first_number,
         grace: how.grace,
+        repeat: match change {
+            Change::Schedule(repeat) => Some(*repeat),
+            _ => terms.repeat.filter(|_| !how.end_schedule),
+        },
         // What was accepted for the committee as it is needs no second word.
         danger_concentrated: how.danger_concentrated
             || (terms.danger_concentrated && nodes_of(&public.committee) == nodes),
@@ -299,6 +320,7 @@ pub(super) async fn many(
             change,
             allow_absent: how.allow_absent,
             grace: how.grace,
+            end_schedule: how.end_schedule,
             danger_concentrated: how.danger_concentrated,
             acknowledge_fragile: how.acknowledge_fragile,
             out: how.order.order_out.clone(),
@@ -327,6 +349,7 @@ struct How {
     change: Change,
     allow_absent: u16,
     grace: u32,
+    end_schedule: bool,
     danger_concentrated: bool,
     acknowledge_fragile: bool,
     out: Option<std::path::PathBuf>,
@@ -409,6 +432,7 @@ impl Work {
         let share_how = ShareHow {
             allow_absent: how.allow_absent,
             grace: how.grace,
+            end_schedule: how.end_schedule,
             danger_concentrated: how.danger_concentrated,
             acknowledge_fragile: how.acknowledge_fragile,
             yes: true,

@@ -173,6 +173,13 @@ impl Status {
                 spare => format!("{} serve it: {spare} more may be lost", self.serving()),
             },
         ];
+        if let Some(repeat) = self.key.epoch().terms().repeat {
+            lines.push(format!(
+                "scheduled: every {} until {}",
+                render::span(repeat.every),
+                render::time(repeat.until)
+            ));
+        }
         for (node, said) in &self.nodes {
             let member = public.committee.member(*node).is_some();
             let note = self.note(*node, said);

@@ -169,6 +169,7 @@ fn reshare(cluster: &Cluster, born: &VerifiedOrder, public: &EpochPublic) -> Sig
         q: create.q,
         first_number: 1025,
         grace: 0,
+        repeat: None,
         danger_concentrated: false,
         acknowledge_fragile: false,
     };

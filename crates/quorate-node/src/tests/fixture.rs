@@ -333,6 +333,7 @@ impl World {
             q: terms.q,
             first_number: terms.numbers().end() + 1,
             grace: 0,
+            repeat: None,
             danger_concentrated: terms.danger_concentrated,
             acknowledge_fragile: terms.acknowledge_fragile,
         };

@@ -126,6 +126,7 @@ pub(crate) fn reshare() -> Reshare {
         q: 3,
         first_number: 1 + quorate_types::order::NUMBERS_PER_ORDER,
         grace: 60,
+        repeat: None,
         danger_concentrated: false,
         acknowledge_fragile: false,
     }

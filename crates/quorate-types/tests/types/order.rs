@@ -216,6 +216,18 @@ fn a_reshare_obeys_the_rules_of_committees() {
     assert!(rule(|r| r.q = 2).contains("q must be 3 to 3"));
     assert!(rule(|r| r.first_number = 0).contains("begin at 1"));
     assert!(rule(|r| r.grace = 86_401).contains("86400"));
+    let schedule = |every, times, days| {
+        check_reshare(|r| {
+            let until = NOW.plus(days * Millis::DAY);
+            r.repeat = Some(Repeat { every, times, until });
+        })
+    };
+    schedule(86_400, 12, 365).unwrap();
+    for (every, times, days) in
+        [(9, 12, 365), (u32::MAX, 12, 365), (86_400, 0, 365), (86_400, 1025, 365), (60, 12, 4000)]
+    {
+        assert!(schedule(every, times, days).is_err(), "{every} {times} {days}");
+    }
     assert!(rule(|r| r.version = KeyVersion::new(2).unwrap()).contains("newest version"));
     let stranger = |r: &mut Reshare| {
         let members = [(2, 2), (3, 3), (5, 9)];

@@ -50,6 +50,9 @@ fn orders() {
     pinned_format("order-create-key", &order(&cluster, Action::CreateKey(create_key())));
     pinned_format("signed-order", &ordered(&cluster, create_key()));
     pinned_format("order-reshare", &order(&cluster, Action::Reshare(reshare())));
+    let repeat = Some(Repeat { every: 86_400, times: 30, until: NOW.plus(90 * Millis::DAY) });
+    let schedule = Reshare { repeat, ..reshare() };
+    pinned_format("order-schedule", &order(&cluster, Action::Reshare(schedule)));
     let name: PartyName = "app".parse().unwrap();
     let add = Action::AddClient { name, client: public(50) };
     pinned_format("order-add-client", &order(&cluster, add));
