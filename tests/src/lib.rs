@@ -120,6 +120,49 @@ impl Cluster {
         self.root.join(name)
     }
 
+    /// Makes the home of a node that is in no roster yet, on a free port; gives the file with
+    /// its public part. The home is `node-INDEX`, or `node-INDEX-NAME`.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    #[must_use]
+    pub fn new_node(&self, index: u16, name: &str) -> PathBuf {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
+        let address = port.expect("a free port").to_string();
+        let name = if name.is_empty() { format!("node-{index}") } else { name.to_owned() };
+        let card = self.home(&format!("{name}.card"));
+        let out = Command::new(binary("quorate-node"))
+            .args(["init", "--name", &name, "--endpoint", &address, "--listen", &address])
+            .args(["--index", &index.to_string(), "--provider", "Neuland"])
+            .args(["--home-jurisdiction", "NZ", "--location", "NZ"])
+            .arg("--public-out")
+            .arg(&card)
+            .arg("--home")
+            .arg(self.home(&name))
+            .output()
+            .expect("quorate-node runs");
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        card
+    }
+
+    /// Gives a new node the newest roster that the operator's home has.
+    ///
+    /// # Panics
+    /// If the file cannot be copied.
+    pub fn give_roster(&self, home: &str) {
+        let from = self.home("operator-1").join("roster.json");
+        std::fs::copy(from, self.home(home).join("roster.json")).expect("the roster is copied");
+    }
+
+    /// Starts a node's process in a home of another name than its index tells.
+    ///
+    /// # Panics
+    /// If the process cannot be started.
+    pub fn start_node_in(&mut self, index: u16, home: &str) {
+        let child = self.spawn(Command::new(binary("quorate-node")), home);
+        self.nodes.insert(index, child);
+    }
+
     /// Starts a node's process; its log goes to a file beside its home.
     ///
     /// # Panics

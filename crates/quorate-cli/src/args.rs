@@ -130,6 +130,84 @@ pub enum Cluster {
     },
     /// Health of every node, and how many more may be lost
     Status,
+    /// Roster: one more node; it holds nothing until keys are moved to it
+    Add {
+        #[command(flatten)]
+        node: NodeFile,
+        #[command(flatten)]
+        out: RosterOut,
+    },
+    /// Roster: one node less; `share drain` it first
+    Remove {
+        /// Node index
+        #[arg(value_name = "NODE")]
+        index: u16,
+        #[command(flatten)]
+        out: RosterOut,
+    },
+    /// Roster: a new identity in the place of a node that is lost, or was copied
+    Replace {
+        /// Node index
+        #[arg(value_name = "NODE")]
+        index: u16,
+        #[command(flatten)]
+        node: NodeFile,
+        #[command(flatten)]
+        out: RosterOut,
+    },
+    /// Roster: another address of a node
+    Endpoint {
+        /// Node index
+        #[arg(value_name = "NODE")]
+        index: u16,
+        /// Where others dial
+        #[arg(value_name = "HOST:PORT")]
+        endpoint: String,
+        #[command(flatten)]
+        out: RosterOut,
+    },
+    /// Add this operator's signature to a roster that another one has written
+    Sign {
+        /// The roster's file; changed in place
+        file: PathBuf,
+        /// Sign without being asked
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Bring a signed roster to the cluster
+    Submit {
+        /// The roster's file
+        file: PathBuf,
+    },
+    /// The keys that the newest roster touches, each with its committee before and after
+    Plan,
+    /// Orders: move the keys that the newest roster touches to its nodes; goes on where it
+    /// was interrupted
+    Apply(Box<ClusterApply>),
+}
+
+/// A node's public part.
+#[derive(Debug, Args)]
+pub struct NodeFile {
+    /// The node's public part, from `quorate-node init --public-out`
+    #[arg(long, value_name = "FILE")]
+    pub node_file: PathBuf,
+}
+
+/// Where a roster goes that needs more operators.
+#[derive(Debug, Args)]
+pub struct RosterOut {
+    /// Write the roster to this file, signed by this operator, instead of submitting it
+    #[arg(long, value_name = "FILE")]
+    pub roster_out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ClusterApply {
+    #[command(flatten)]
+    pub many: Many,
+    #[command(flatten)]
+    pub how: ShareHow,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,8 @@ pub mod crypt;
 pub mod key;
 pub mod keygen;
 pub mod order;
+pub mod plan;
 pub mod resolve;
+pub mod roster;
 pub mod share;
 pub mod share_status;

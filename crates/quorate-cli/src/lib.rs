@@ -36,6 +36,22 @@ pub async fn run(cli: &Cli) -> Result<(), Failure> {
             cmd::cluster::check(global, *threshold, committee)?
         }
         Command::Cluster(Cluster::Status) => cmd::cluster::status(global).await?,
+        Command::Cluster(Cluster::Add { node, out }) => cmd::roster::add(global, node, out).await?,
+        Command::Cluster(Cluster::Remove { index, out }) => {
+            cmd::roster::remove(global, *index, out).await?
+        }
+        Command::Cluster(Cluster::Replace { index, node, out }) => {
+            cmd::roster::replace(global, *index, node, out).await?
+        }
+        Command::Cluster(Cluster::Endpoint { index, endpoint, out }) => {
+            cmd::roster::endpoint(global, *index, endpoint, out).await?
+        }
+        Command::Cluster(Cluster::Sign { file, yes }) => {
+            cmd::roster::sign(global, file, *yes).await?
+        }
+        Command::Cluster(Cluster::Submit { file }) => cmd::roster::submit(global, file).await?,
+        Command::Cluster(Cluster::Plan) => cmd::plan::plan(global).await?,
+        Command::Cluster(Cluster::Apply(args)) => cmd::plan::apply(global, args).await?,
         Command::Operator(Operator::Keygen(args)) => cmd::keygen::run(args, Role::Operator)?,
         Command::Client(Client::Keygen(args)) => cmd::keygen::run(args, Role::Client)?,
         Command::Client(Client::Add { name, key, order }) => {

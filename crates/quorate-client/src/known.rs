@@ -214,18 +214,21 @@ impl Inner {
             .map(|bytes| SignedRoster::from_bytes(bytes))
             .collect::<Result<_, _>>()
             .map_err(|e| bad(&e))?;
-        let known = self.cluster();
-        let newer = Cluster::verify(known.fingerprint(), &chain).map_err(|e| bad(&e))?;
-        let common = known.roster().version.min(newer.roster().version);
-        if known.at(common).map(|(_, h)| h) != newer.at(common).map(|(_, h)| h) {
-            return Err(bad(&format!("version {common} is not the one that is known here")));
+        // From its beginning, so that another cluster is told from another roster.
+        Cluster::verify(self.cluster().fingerprint(), &chain).map_err(|e| bad(&e))?;
+        match self.cluster().extended(&chain).map_err(|e| bad(&e))? {
+            Some(newer) => self.adopt(newer),
+            None => Ok(()),
         }
-        if newer.roster().version > known.roster().version {
-            if let Some(home) = &self.home {
-                home.write_roster(&newer)?;
-            }
-            *self.cluster.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(newer);
+    }
+
+    /// A longer chain, verified: kept in the home, and used from now on.
+    pub(crate) fn adopt(&self, newer: Cluster) -> Result<(), Error> {
+        if let Some(home) = &self.home {
+            home.write_roster(&newer)?;
         }
+        self.transports.iter().for_each(|t| t.follow(newer.roster()));
+        *self.cluster.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(newer);
         Ok(())
     }
 }

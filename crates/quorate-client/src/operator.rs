@@ -14,7 +14,8 @@ use quorate_crypto::{IdentityKey, PublicKey};
 use quorate_rpc::{Channel, Deadline, DialOptions, Dialer};
 use quorate_types::{
     Action, AuditEntry, Cluster, Endpoint, Format, Hash, KeyName, KeyRecord, Millis, NodeIndex,
-    Order, PartyName, SignedOrder, VerifiedEpoch, VerifiedKey, VerifiedOrder, fork::fallen,
+    Order, PartyName, RosterError, SignedOrder, SignedRoster, VerifiedEpoch, VerifiedKey,
+    VerifiedOrder, fork::fallen,
 };
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -252,6 +253,37 @@ impl Operator {
         let waiting: Vec<String> =
             nodes(&last.waiting_for).iter().map(NodeRef::to_string).collect();
         Error::Ceremony(format!("{} (waiting for {})", last.message, waiting.join(", ")))
+    }
+
+    /// Brings a longer roster chain to the cluster; gives the nodes that could not be told,
+    /// which are when they come back. It holds here from then on too.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if it does not extend what is known here; [`Error::Party`].
+    pub async fn put_rosters(&self, chain: &[SignedRoster]) -> Result<Vec<NodeIndex>, Error> {
+        let known = self.cluster();
+        let invalid = |e: RosterError| Error::Invalid(e.to_string());
+        let longer = known.extended(chain).map_err(invalid)?;
+        let newer = longer.as_ref().unwrap_or(&known);
+        // All of it but the genesis, which everybody has: whoever is behind can take it.
+        let later = newer.chain().get(1..).unwrap_or_default();
+        let mut worst = None;
+        for party in &self.parties {
+            match party.put_roster(later, Deadline::after(TIMEOUT)).await {
+                Ok((version, missing)) if version >= newer.roster().version => {
+                    if let Some(longer) = longer {
+                        self.client.0.adopt(longer)?;
+                    }
+                    return Ok(missing);
+                }
+                Ok((version, _)) => {
+                    let what = format!("did not take the roster: it has version {version}");
+                    worst = Some(heavier(worst, Error::coordinator(&party.party, what)));
+                }
+                Err(fault) => worst = Some(heavier(worst, Error::party(&party.party, fault))),
+            }
+        }
+        Err(worst.unwrap_or_else(nobody))
     }
 
     /// All orders that the party knows, oldest first, each verified. What is withheld is

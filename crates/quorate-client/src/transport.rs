@@ -3,7 +3,7 @@
 
 use quorate_crypto::Signature;
 use quorate_rpc::{Deadline, Fault};
-use quorate_types::{KeyName, KeyVersion, NodeIndex};
+use quorate_types::{KeyName, KeyVersion, NodeIndex, Roster};
 use std::{future::Future, pin::Pin, sync::Arc};
 
 /// A future that can be kept in a trait object.
@@ -72,6 +72,9 @@ pub trait Transport: Send + Sync {
     /// The roster chain as canonical `SignedRoster`s, genesis first; empty from a party
     /// that serves none.
     fn rosters(&self, deadline: Deadline) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Fault>>;
+
+    /// Goes to the parties of a newer roster from now on, if it can.
+    fn follow(&self, _roster: &Roster) {}
 
     /// The records of a key; `None` asks for its newest version. More than one where more
     /// than one party was asked. `fresh` asks past what a coordinator remembers.

@@ -20,7 +20,7 @@ pub struct AuditService(pub Arc<State>);
 impl Audit for AuditService {
     async fn tail(&self, request: Request<TailRequest>) -> Result<Response<TailResponse>, Status> {
         let peer = quorate_rpc::Peer::of(&request);
-        let operator = peer.is_some_and(|p| self.0.cluster.roster().is_operator(&p.key));
+        let operator = peer.is_some_and(|p| self.0.cluster().roster().is_operator(&p.key));
         if !operator {
             return Err(Fault::denied("audit logs are shown to operators").into());
         }

@@ -72,7 +72,9 @@ impl State {
         deadline: Deadline,
     ) -> Option<ListKeysResponse> {
         let only = [node];
-        let outcome = self.pool.ask_all(&only, deadline, |_, channel| {
+        // Also one that has left: its index is nobody else's.
+        let pool = if self.nodes().contains(&node) { &self.pool } else { &self.former };
+        let outcome = pool.ask_all(&only, deadline, |_, channel| {
             let request = deadline.request(page.clone());
             async move {
                 let mut node = bounded!(NodeClient::new(channel), MAX_REQUEST_BYTES);

@@ -11,8 +11,8 @@ use quorate_ceremony::{
     Conductor, Descent, FailReason, Failure, Outcome, Pace, Progress, Send, Ticket,
 };
 use quorate_rpc::{Deadline, Fault, FaultKind, v1::OrderProgress};
-use quorate_types::{Cluster, Format, KeyRecord, NodeIndex, Reshare, SignedOrder, VerifiedOrder};
-use std::{sync::Arc, time::Duration};
+use quorate_types::{Format, KeyRecord, NodeIndex, Reshare, SignedOrder, VerifiedOrder};
+use std::time::Duration;
 use tokio::{task::JoinSet, time::timeout};
 
 /// How long one step's RPC may take: less than the conductor waits for an answer.
@@ -31,7 +31,7 @@ impl State {
         deadline: Deadline,
         report: &Reporter,
     ) -> Result<OrderProgress, Fault> {
-        let cluster = self.arc_cluster();
+        let cluster = self.cluster();
         let pace = self.pace(deadline);
         let conductor = match order.reshare() {
             None => {
@@ -58,7 +58,7 @@ impl State {
         let failed = |fault: Fault| (None, fault.to_string());
         let to = order.reshare().ok_or((None, "the order moves no shares".to_owned()))?;
         let descent = self.descent(to, deadline).await.map_err(failed)?;
-        let (cluster, pace) = (self.arc_cluster(), self.pace(deadline));
+        let (cluster, pace) = (self.cluster(), self.pace(deadline));
         let mut conductor = Conductor::again(cluster, order.clone(), descent, pace)
             .map_err(|e| (None, e.to_string()))?;
         let outcome = self.drive(&mut conductor, order, deadline, &Reporter::nobody()).await;
@@ -73,10 +73,6 @@ impl State {
             Outcome::Failed { reason, .. } => Err((None, reason.to_string())),
             Outcome::Born { .. } => Err((None, "a schedule bears no key".into())),
         }
-    }
-
-    fn arc_cluster(&self) -> Arc<Cluster> {
-        Arc::new(self.cluster.clone())
     }
 
     /// What is known to be in force of the key whose shares move.
@@ -198,7 +194,7 @@ impl State {
 
     fn keep(&self, record: &KeyRecord) {
         // The conductor has verified it; a cache keeps only what verifies.
-        if let Ok(birth) = record.verify(&self.cluster) {
+        if let Ok(birth) = record.verify(&self.cluster()) {
             tracing::info!(key = %birth.create().name, "a key was born");
             self.records.keep(Known { birth, newest: None });
         }
@@ -208,7 +204,7 @@ impl State {
         let public = &record.certificate.public;
         tracing::info!(key = %public.key, epoch = public.epoch.number, "shares have moved");
         let known = self.records.cached(&public.key, public.version.get());
-        if let (Some(known), Ok(newest)) = (known, record.verify_epoch(&self.cluster))
+        if let (Some(known), Ok(newest)) = (known, record.verify_epoch(&self.cluster()))
             && known.birth.has(&newest)
         {
             self.records.keep(Known { birth: known.birth.clone(), newest: Some(newest) });

@@ -41,7 +41,7 @@ impl Keys for KeysService {
         request: Request<GetRosterRequest>,
     ) -> Result<Response<GetRosterResponse>, Status> {
         quorate_rpc::version(request.get_ref().version.as_ref()).map_err(Fault::from)?;
-        let rosters = self.0.cluster.chain().iter().map(Format::to_bytes).collect();
+        let rosters = self.0.cluster().chain().iter().map(Format::to_bytes).collect();
         Ok(Response::new(GetRosterResponse { version: Some(PROTOCOL), rosters }))
     }
 
@@ -89,7 +89,7 @@ impl Keys for KeysService {
         request: Request<SurveyKeyRequest>,
     ) -> Result<Response<SurveyKeyResponse>, Status> {
         let peer = quorate_rpc::Peer::of(&request);
-        if !peer.is_some_and(|p| self.0.cluster.roster().is_operator(&p.key)) {
+        if !peer.is_some_and(|p| self.0.cluster().roster().is_operator(&p.key)) {
             return Err(Fault::denied("surveys are for operators of the roster").into());
         }
         let deadline = Deadline::of(request.metadata(), LONGEST).min(Deadline::after(PATIENCE));
@@ -104,7 +104,7 @@ impl Keys for KeysService {
             coordinator: self.0.name.to_string(),
             version: Some(PROTOCOL),
             software: env!("CARGO_PKG_VERSION").to_owned(),
-            roster_version: self.0.cluster.roster().version,
+            roster_version: self.0.cluster().roster().version,
             nodes,
         }))
     }
@@ -150,8 +150,13 @@ impl State {
     ) -> EvaluateResponse {
         let committee = &key.public().committee;
         let avoid: BTreeSet<u32> = avoid.iter().copied().collect();
-        let candidates: Vec<NodeIndex> =
-            committee.indices().filter(|i| !avoid.contains(&u32::from(i.get()))).collect();
+        // Who has taken a member's place in the roster has no share yet.
+        let cluster = self.cluster();
+        let candidates: Vec<NodeIndex> = (committee.members().iter())
+            .filter(|m| cluster.names(m.index, &m.identity))
+            .map(|m| m.index)
+            .filter(|i| !avoid.contains(&u32::from(i.get())))
+            .collect();
         let want = match want as usize {
             0 => committee.threshold().as_usize(),
             want => want.min(committee.size()),
@@ -295,7 +300,7 @@ impl State {
                 version: own.map(|o| o.version).unwrap_or_default(),
             }
         };
-        self.cluster.roster().nodes.iter().map(describe).collect()
+        self.cluster().roster().nodes.iter().map(describe).collect()
     }
 }
 

@@ -16,6 +16,7 @@ pub mod observe;
 pub mod orders;
 pub mod postman;
 pub mod records;
+mod rosters;
 pub mod schedule;
 pub mod server;
 pub mod state;

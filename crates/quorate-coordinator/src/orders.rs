@@ -1,16 +1,23 @@
 //! The service for operators: delivers orders to all nodes and conducts the ceremonies
 //! that they ask for.
 
-use crate::state::{State, now};
+use crate::{
+    rosters::page,
+    state::{State, now},
+};
 use quorate_ceremony::message::MAX_EARLIER;
 use quorate_rpc::{
     Channel, Deadline, Fault, FaultKind, MAX_REQUEST_BYTES, bounded,
     v1::{
         HeadsRequest, HeadsResponse, ListOrdersRequest, ListOrdersResponse, OrderProgress,
-        SubmitOrderRequest, orders_client::OrdersClient, orders_server::Orders,
+        PutRosterRequest, PutRosterResponse, RosterRequest, RosterResponse, SubmitOrderRequest,
+        orders_client::OrdersClient, orders_server::Orders,
     },
 };
-use quorate_types::{Format, Hash, NodeIndex, SignedOrder, VerifiedOrder, order::order_hash};
+use quorate_types::{
+    Format, Hash, NodeIndex, Order, OrderError, SignedOrder, SignedRoster, VerifiedOrder,
+    order::order_hash,
+};
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
@@ -44,8 +51,13 @@ impl Orders for OrdersService {
         let deadline = Deadline::of(request.metadata(), LONGEST);
         let signed = SignedOrder::from_bytes(&request.get_ref().order)
             .map_err(|e| Fault::invalid(e.to_string()))?;
-        let order = VerifiedOrder::verify(&self.0.cluster, &signed)
-            .map_err(|e| Fault::invalid(e.to_string()))?;
+        let mut order = VerifiedOrder::verify(&self.0.cluster(), &signed);
+        if let Err(OrderError::Roster(_)) = order {
+            // The nodes may know a newer roster than a coordinator that has just started.
+            self.0.learn_rosters(deadline).await;
+            order = VerifiedOrder::verify(&self.0.cluster(), &signed);
+        }
+        let order = order.map_err(|e| Fault::invalid(e.to_string()))?;
         let (report, progress) = mpsc::channel(64);
         let state = Arc::clone(&self.0);
         // In a task of its own: an operator who hangs up stops no ceremony half-way.
@@ -97,6 +109,43 @@ impl Orders for OrdersService {
             policy_head: heads(|a| &a.policy_head),
             key_head: heads(|a| &a.key_head),
         }))
+    }
+
+    async fn get_roster(
+        &self,
+        request: Request<RosterRequest>,
+    ) -> Result<Response<RosterResponse>, Status> {
+        let cluster = self.0.cluster();
+        let rosters = page(&cluster, request.into_inner().after);
+        Ok(Response::new(RosterResponse { version: cluster.roster().version, rosters }))
+    }
+
+    async fn put_roster(
+        &self,
+        request: Request<PutRosterRequest>,
+    ) -> Result<Response<PutRosterResponse>, Status> {
+        let deadline = Deadline::of(request.metadata(), PATIENCE);
+        let invalid = |e: &dyn std::fmt::Display| Fault::invalid(format!("the rosters: {e}"));
+        let parse = |bytes: &Vec<u8>| SignedRoster::from_bytes(bytes);
+        let parsed = request.get_ref().rosters.iter().map(parse);
+        let parsed = parsed.collect::<Result<Vec<_>, _>>().map_err(|e| invalid(&e))?;
+        let cluster = self.0.cluster();
+        let peer = quorate_rpc::Peer::of(&request);
+        let operator = peer.is_some_and(|p| cluster.roster().is_operator(&p.key));
+        if !operator && !matches!(cluster.extended(&parsed), Ok(Some(_))) {
+            // Nothing new, and nobody who may have it brought to every node again.
+            let version = cluster.roster().version;
+            return Ok(Response::new(PutRosterResponse { version, missing: Vec::new() }));
+        }
+        // A node may know another roster in this version: then two were signed.
+        self.0.learn_rosters(deadline).await;
+        let version = self.0.adopt(&parsed).map_err(|e| invalid(&e))?;
+        let state = Arc::clone(&self.0);
+        // In a task of its own: an operator who hangs up leaves no node untold.
+        let spread = tokio::spawn(async move { state.spread_rosters(deadline).await });
+        let missing = spread.await.unwrap_or_default();
+        let missing = missing.iter().map(|n| u32::from(n.get())).collect();
+        Ok(Response::new(PutRosterResponse { version, missing }))
     }
 }
 
@@ -217,9 +266,23 @@ impl State {
     /// Brings a node every order that another one knows: it may have been away, and a
     /// revocation that it missed must not wait for the next order.
     pub(crate) async fn catch_up(&self, node: NodeIndex, deadline: Deadline) {
-        let Ok(orders) = self.gather_orders(deadline).await else { return };
+        let Ok(mut orders) = self.gather_orders(deadline).await else { return };
         let only = [node];
+        let said = self.learn_rosters(deadline).await;
+        let Some((_, mut version)) = said.into_iter().find(|(n, _)| *n == node) else { return };
+        // A node takes orders under its newest roster: those under each come before the next.
+        let roster_of = |bytes: &Vec<u8>| {
+            let order = SignedOrder::from_bytes(bytes).and_then(|o| Order::from_bytes(&o.0.body));
+            order.map_or(0, |o| o.roster_version)
+        };
+        if version < self.cluster().roster().version {
+            orders.sort_by_key(roster_of);
+        }
         for order in orders {
+            let under = roster_of(&order);
+            if version < under {
+                version = self.bring_rosters(&self.pool, node, version, under, deadline).await;
+            }
             // Refused or known already: both are no reason to stop.
             let brought = self.pool.ask_all(&only, deadline, |_, channel| {
                 let order = order.clone();
@@ -229,6 +292,8 @@ impl State {
                 return;
             }
         }
+        let newest = self.cluster().roster().version;
+        self.bring_rosters(&self.pool, node, version, newest, deadline).await;
     }
 
     /// The orders before this one in its key's chain, oldest first: for nodes that were
@@ -241,12 +306,12 @@ impl State {
         let all = self.gather_orders(deadline).await.unwrap_or_default();
         let mut by_hash: BTreeMap<Hash, SignedOrder> = BTreeMap::new();
         for signed in all.iter().filter_map(|bytes| SignedOrder::from_bytes(bytes).ok()) {
-            by_hash.insert(order_hash(self.cluster.fingerprint(), &signed.0.body), signed);
+            by_hash.insert(order_hash(self.cluster().fingerprint(), &signed.0.body), signed);
         }
         let mut chain = Vec::new();
         let mut before = order.order().predecessor;
         while let Some(signed) = by_hash.remove(&before) {
-            let Ok(link) = VerifiedOrder::verify(&self.cluster, &signed) else { break };
+            let Ok(link) = VerifiedOrder::verify(&self.cluster(), &signed) else { break };
             before = link.order().predecessor;
             chain.push(signed);
             if chain.len() >= MAX_EARLIER {
@@ -285,10 +350,10 @@ impl State {
         for bytes in outcome.answers.into_iter().flat_map(|(_, all)| all) {
             // A node cannot slip in what operators did not sign.
             let Ok(signed) = SignedOrder::from_bytes(&bytes) else { continue };
-            if !seen.insert(order_hash(self.cluster.fingerprint(), &signed.0.body)) {
+            if !seen.insert(order_hash(self.cluster().fingerprint(), &signed.0.body)) {
                 continue;
             }
-            if let Ok(order) = VerifiedOrder::verify(&self.cluster, &signed) {
+            if let Ok(order) = VerifiedOrder::verify(&self.cluster(), &signed) {
                 let link = order.resolves().is_none();
                 orders.push((link, order.order().issued_at.0, bytes));
             }

@@ -92,6 +92,11 @@ impl Postman {
         }
     }
 
+    /// Dials anew what is sent from now on: a node may be another one now.
+    pub(crate) fn forget(&self) {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn queue(&self, node: NodeIndex, step: Step) -> Option<mpsc::Sender<Letter>> {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(queue) = queues.get(&(node, step)).filter(|q| !q.is_closed()) {

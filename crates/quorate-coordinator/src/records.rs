@@ -110,6 +110,10 @@ impl State {
     ) -> Result<Arc<Known>, Fault> {
         let outcome = self.ask_records(name, version, deadline).await;
         let failures = outcome.failures;
+        if outcome.answers.iter().any(|(_, answer)| self.verify(name, answer).is_none()) {
+            // It may have been made under a roster that is not known here yet.
+            self.learn_rosters(deadline).await;
+        }
         let verified = outcome.answers.into_iter().filter_map(|(node, answer)| {
             let known = self.verify(name, &answer);
             if known.is_none() {
@@ -133,7 +137,7 @@ impl State {
     }
 
     fn verify(&self, name: &KeyName, answer: &GetKeyResponse) -> Option<Known> {
-        let birth = KeyRecord::from_bytes(&answer.record).ok()?.verify(&self.cluster).ok()?;
+        let birth = KeyRecord::from_bytes(&answer.record).ok()?.verify(&self.cluster()).ok()?;
         if birth.create().name != *name {
             return None;
         }
@@ -141,7 +145,7 @@ impl State {
             return Some(Known { birth, newest: None });
         }
         let newest =
-            KeyRecord::from_bytes(&answer.newest).ok()?.verify_epoch(&self.cluster).ok()?;
+            KeyRecord::from_bytes(&answer.newest).ok()?.verify_epoch(&self.cluster()).ok()?;
         birth.has(&newest).then_some(Known { birth, newest: Some(newest) })
     }
 

@@ -100,7 +100,7 @@ impl State {
         let orders: Vec<VerifiedOrder> = orders
             .iter()
             .filter_map(|bytes| SignedOrder::from_bytes(bytes).ok())
-            .filter_map(|signed| VerifiedOrder::verify(&self.cluster, &signed).ok())
+            .filter_map(|signed| VerifiedOrder::verify(&self.cluster(), &signed).ok())
             .collect();
         let fallen: BTreeSet<Hash> = quorate_types::fork::fallen(&orders).into_iter().collect();
         for order in orders.iter().filter(|o| !fallen.contains(&o.hash())) {

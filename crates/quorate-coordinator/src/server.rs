@@ -164,7 +164,7 @@ impl Coordinator {
         tracing::info!(
             coordinator = %state.name,
             listen = %server.local_addr(),
-            cluster = %state.cluster.fingerprint(),
+            cluster = %state.cluster().fingerprint(),
             "the coordinator serves"
         );
         Ok(Self { server, state, stop })

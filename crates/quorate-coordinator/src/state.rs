@@ -3,10 +3,11 @@
 
 use crate::{metrics::Metrics, postman::Postman, records::Records, schedule::Schedules};
 use quorate_crypto::IdentityKey;
-use quorate_quorum::{Pool, PoolError};
-use quorate_types::{Cluster, Millis, NodeIndex, PartyName};
+use quorate_quorum::{Peer, Pool, PoolError};
+use quorate_rpc::DialOptions;
+use quorate_types::{Cluster, Millis, NodeEntry, NodeIndex, PartyName};
 use std::{
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock, RwLockWriteGuard},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -15,10 +16,12 @@ use std::{
 pub struct State {
     /// This coordinator's name in the roster.
     pub name: PartyName,
-    /// The verified roster chain.
-    pub cluster: Cluster,
-    /// Channels to the nodes.
+    cluster: RwLock<Arc<Cluster>>,
+    /// Channels to the nodes of the newest roster.
     pub pool: Arc<Pool>,
+    /// Channels to nodes that it does not name any more: they are told so, and what has come
+    /// into force without them.
+    pub former: Arc<Pool>,
     /// Key records, verified.
     pub records: Records,
     /// Standing orders.
@@ -43,24 +46,51 @@ impl State {
         step_patience: Duration,
     ) -> Result<Self, PoolError> {
         let pool = Arc::new(Pool::of(cluster.roster(), identity)?);
-        let dial = Arc::clone(&pool);
-        Ok(Self {
+        let former = Arc::new(Pool::new(identity, DialOptions::default())?);
+        let (dial, gone) = (Arc::clone(&pool), Arc::clone(&former));
+        let state = Self {
             name,
-            cluster,
+            cluster: RwLock::new(Arc::new(cluster)),
             pool,
+            former,
             records: Records::default(),
+            postman: Postman::new(move |node| dial.channel(node).or_else(|| gone.channel(node))),
             schedules: Schedules::default(),
-            postman: Postman::new(move |node| dial.channel(node)),
             step_patience,
             metrics: Metrics::default(),
-        })
+        };
+        state.dial(&state.cluster())?;
+        Ok(state)
+    }
+
+    /// The verified roster chain, as far as it is known at this moment.
+    #[must_use]
+    pub fn cluster(&self) -> Arc<Cluster> {
+        Arc::clone(&self.cluster.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn cluster_mut(&self) -> RwLockWriteGuard<'_, Arc<Cluster>> {
+        self.cluster.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Points every channel at the nodes of a roster chain. Of several that had one index
+    /// before, the last is kept.
+    pub(crate) fn dial(&self, cluster: &Cluster) -> Result<(), PoolError> {
+        self.pool.set_peers(cluster.roster().nodes.iter().map(peer))?;
+        self.former.set_peers(cluster.departed().into_iter().rev().map(peer))?;
+        self.postman.forget();
+        Ok(())
     }
 
     /// All nodes of the roster.
     #[must_use]
     pub fn nodes(&self) -> Vec<NodeIndex> {
-        self.cluster.roster().nodes.iter().map(|n| n.index).collect()
+        self.cluster().roster().nodes.iter().map(|n| n.index).collect()
     }
+}
+
+fn peer(node: &NodeEntry) -> Peer {
+    Peer { index: node.index, endpoint: node.endpoint.clone(), key: node.identity }
 }
 
 /// The wall clock.

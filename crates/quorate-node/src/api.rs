@@ -9,7 +9,7 @@ use crate::{
     core::Core,
     orders,
     requests::{self, Incoming, Reply},
-    views,
+    rosters, views,
 };
 use quorate_ceremony::StepKind;
 use quorate_crypto::PublicKey;
@@ -18,9 +18,10 @@ use quorate_rpc::{
     v1::{
         GetKeyRequest, GetKeyResponse, HeadsRequest, HeadsResponse, ListKeysRequest,
         ListKeysResponse, ListOrdersRequest, ListOrdersResponse, NodeAnswer, NodeEvaluateRequest,
-        NodeHealth, NodeStatusRequest, OrderProgress, StepRequest, StepResponse,
-        SubmitOrderRequest, TailRequest, TailResponse, audit_server::Audit,
-        ceremony_server::Ceremony, node_answer, node_server::Node, orders_server::Orders,
+        NodeHealth, NodeStatusRequest, OrderProgress, PutRosterRequest, PutRosterResponse,
+        RosterRequest, RosterResponse, StepRequest, StepResponse, SubmitOrderRequest, TailRequest,
+        TailResponse, audit_server::Audit, ceremony_server::Ceremony, node_answer,
+        node_server::Node, orders_server::Orders,
     },
 };
 use quorate_types::Operation;
@@ -123,7 +124,7 @@ impl Api {
     /// Everybody whom the cluster knows: records and order chains prove themselves.
     fn reader<T>(&self, operation: &'static str, request: &Request<T>) -> Result<(), Fault> {
         let peer = self.peer(request)?;
-        let known = self.core.roster().node_by_identity(&peer).is_some()
+        let known = self.core.cluster().roster().node_by_identity(&peer).is_some()
             || self.core.clients.standing(&peer) == Some(Standing::Known);
         if known { Ok(()) } else { self.conductor(operation, request) }
     }
@@ -280,6 +281,28 @@ impl Orders for Api {
             policy_head: policy.0.to_vec(),
             key_head: key.0.to_vec(),
         }))
+    }
+
+    async fn get_roster(
+        &self,
+        request: Request<RosterRequest>,
+    ) -> Result<Response<RosterResponse>, Status> {
+        self.reader("get_roster", &request)?;
+        let after = request.into_inner().after;
+        let (version, rosters) =
+            self.run("get_roster", move |core| Ok(rosters::after(core, after))).await?;
+        Ok(Response::new(RosterResponse { version, rosters }))
+    }
+
+    /// From anybody, as orders: rosters prove themselves.
+    async fn put_roster(
+        &self,
+        request: Request<PutRosterRequest>,
+    ) -> Result<Response<PutRosterResponse>, Status> {
+        let brought = request.into_inner().rosters;
+        let version = self.run("put_roster", move |core| rosters::put(core, &brought)).await?;
+        self.core.metrics.count("put_roster", "done");
+        Ok(Response::new(PutRosterResponse { version, missing: Vec::new() }))
     }
 }
 

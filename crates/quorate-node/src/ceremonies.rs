@@ -37,6 +37,10 @@ pub(crate) fn run(
         let text = format!("a step has 1 to {MAX_ITEMS} items, got {}", items.len());
         return Err(Fault::invalid(text));
     }
+    if core.removed() && !matches!(kind, StepKind::Survey | StepKind::Retire) {
+        // It only hears what has come into force without it, and erases what that ends.
+        return Ok(items.iter().map(|_| refused(&StepFault::NotMember)).collect());
+    }
     if kind == StepKind::Prepare && !core.store.space().allows_ceremonies() {
         return Err(Fault::unavailable("the node's disk is too full for a new ceremony"));
     }
@@ -86,7 +90,8 @@ fn round(core: &Core, items: Vec<Item>) -> Result<Vec<(usize, v1::StepResult)>, 
 type Done = (usize, Subject, Step);
 
 fn perform_all(core: &Core, items: Vec<Item>) -> Result<Vec<Done>, Fault> {
-    let me = Me { cluster: &core.cluster, index: core.index(), identity: &core.identity };
+    let cluster = core.cluster();
+    let me = Me { cluster: &cluster, index: core.index(), identity: &core.identity };
     let mut rng = UnwrapErr(SysRng);
     let mut steps = Vec::with_capacity(items.len());
     for Item { at, subject, request } in items {

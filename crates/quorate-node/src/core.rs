@@ -16,12 +16,10 @@ use crate::{
 use quorate_crypto::{IdentityKey, PublicKey};
 use quorate_rpc::{Fault, FaultKind};
 use quorate_store::{Store, StoreError};
-use quorate_types::{
-    AuditEntry, Cluster, Event, Fingerprint, Format, NodeEntry, NodeIndex, Roster,
-};
+use quorate_types::{AuditEntry, Cluster, Event, Fingerprint, Format, NodeEntry, NodeIndex};
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -42,7 +40,8 @@ pub(crate) struct CoreLimits {
 pub(crate) struct Core {
     pub(crate) identity: IdentityKey,
     pub(crate) me: NodeEntry,
-    pub(crate) cluster: Cluster,
+    fingerprint: Fingerprint,
+    cluster: RwLock<Arc<Cluster>>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) evaluator: Arc<dyn Evaluator>,
@@ -60,6 +59,8 @@ pub(crate) struct Core {
     draining: AtomicBool,
     /// Keys without a share here, as last counted; none once a ceremony has changed it.
     shareless: Mutex<Option<u64>>,
+    /// One longer roster chain at a time.
+    pub(crate) roster_lock: Mutex<()>,
     /// Cancelled once a write has failed: the process must end.
     pub(crate) failed: CancellationToken,
 }
@@ -84,7 +85,8 @@ impl Core {
             sessions: Sessions::new(fingerprint, place.me.index, identity.clone()),
             identity,
             me: place.me,
-            cluster: place.cluster,
+            fingerprint,
+            cluster: RwLock::new(Arc::new(place.cluster)),
             store,
             clock,
             evaluator,
@@ -99,6 +101,7 @@ impl Core {
             replay: Mutex::new(replay),
             draining: AtomicBool::new(false),
             shareless: Mutex::new(None),
+            roster_lock: Mutex::new(()),
             failed,
         }
     }
@@ -108,11 +111,22 @@ impl Core {
     }
 
     pub(crate) fn fingerprint(&self) -> &Fingerprint {
-        self.cluster.fingerprint()
+        &self.fingerprint
     }
 
-    pub(crate) fn roster(&self) -> &Roster {
-        self.cluster.roster()
+    /// What is known of the cluster at this moment.
+    pub(crate) fn cluster(&self) -> Arc<Cluster> {
+        Arc::clone(&self.cluster.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A longer chain, which is durable by now.
+    pub(crate) fn set_cluster(&self, cluster: Cluster) {
+        *self.cluster.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(cluster);
+    }
+
+    /// Whether the newest roster has no place for this node and its identity.
+    pub(crate) fn removed(&self) -> bool {
+        !self.cluster().names(self.me.index, &self.me.identity)
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -126,7 +140,8 @@ impl Core {
 
     /// Coordinators and operators: those who may see and conduct.
     pub(crate) fn conducts(&self, peer: &PublicKey) -> bool {
-        self.roster().is_coordinator(peer) || self.roster().is_operator(peer)
+        let cluster = self.cluster();
+        cluster.roster().is_coordinator(peer) || cluster.roster().is_operator(peer)
     }
 
     /// Writes into the audit log; durable when this returns.
@@ -191,6 +206,8 @@ impl Core {
             "failed"
         } else if self.draining.load(Ordering::Relaxed) {
             "draining"
+        } else if self.removed() {
+            "removed"
         } else {
             "serving"
         }

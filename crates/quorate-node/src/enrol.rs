@@ -87,6 +87,7 @@ pub(crate) fn find_place(
     config: &Config,
     home: &Path,
     identity: &IdentityKey,
+    membership: Membership,
 ) -> Result<Place, EnrolError> {
     let path = &config.roster;
     let text = home::read_text(path, MAX_ROSTER)?;
@@ -98,7 +99,12 @@ pub(crate) fn find_place(
     }
     .map_err(|error| EnrolError::Roster { path: path.clone(), error })?;
     let public = identity.public();
-    let me = cluster.roster().node_by_identity(&public).cloned();
+    // One that has left the roster still hears what it has to erase.
+    let me = match membership {
+        Membership::New => cluster.roster().node_by_identity(&public),
+        Membership::Joined => cluster.entry_of(&public),
+    };
+    let me = me.cloned();
     let me = me.ok_or_else(|| EnrolError::NotInRoster(public.to_string()[..16].to_owned()))?;
     Ok(Place { cluster, me })
 }
@@ -157,7 +163,7 @@ pub fn enrol(
 ) -> Result<Fingerprint, EnrolError> {
     let kek = kek::load(&config.kek)?;
     let (identity, membership) = kek::open(&config.identity, &kek)?;
-    let place = find_place(config, home, &identity)?;
+    let place = find_place(config, home, &identity, membership)?;
     let got = *place.cluster.fingerprint();
     if let Some(expected) = expected.filter(|e| **e != got) {
         return Err(EnrolError::Fingerprint { expected: *expected, got });

@@ -91,7 +91,7 @@ pub(crate) fn fell(core: &Core, order: &Hash) -> Result<Option<Fault>, Fault> {
 pub(crate) fn guard(core: &Core, request: &Request, mut step: Step) -> Result<Step, Fault> {
     if let Request::Prepare(prepare) = request
         && let Err(StepFault::Chain(ChainFault::Forked { first, .. })) = &step.send
-        && let Ok(second) = VerifiedOrder::verify(&core.cluster, &prepare.order)
+        && let Ok(second) = VerifiedOrder::verify(&core.cluster(), &prepare.order)
         && second.check_fresh(core.now().wall).is_ok()
         && fell(core, &second.hash())?.is_none()
     {
@@ -145,13 +145,14 @@ fn advice(first: &Hash, refused: &Hash) -> String {
 
 /// The operators whose signatures stand under both.
 fn who_signed_both(core: &Core, first: &Hash, second: &SignedOrder) -> Result<String, RecordError> {
+    let cluster = core.cluster();
     let signers = |signed: &SignedOrder| -> BTreeSet<PublicKey> {
-        let operator = |k: &PublicKey| core.roster().is_operator(k);
+        let operator = |k: &PublicKey| cluster.roster().is_operator(k);
         signed.0.valid(Label::SIG_ORDER, core.fingerprint(), operator).collect()
     };
     let Some(first) = records::order(&*core.store, first)? else { return Ok("nobody".into()) };
     let (a, b) = (signers(&first), signers(second));
-    let operators = core.roster().operators.iter();
+    let operators = cluster.roster().operators.iter();
     let both: Vec<String> = operators
         .filter(|o| a.contains(&o.key) && b.contains(&o.key))
         .map(|o| o.name.to_string())

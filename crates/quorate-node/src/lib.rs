@@ -35,6 +35,7 @@ pub mod probe;
 mod records;
 mod replay;
 mod requests;
+mod rosters;
 mod sessions;
 mod startup;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::{
     http::{self, Shown},
     kek::{self, KekError},
     metrics::Levels,
-    records, startup,
+    records, rosters, startup,
 };
 use quorate_rpc::{
     Class, DescriptorError, Fault, FaultKind, Limits, MAX_CEREMONY_BYTES, MAX_REQUEST_BYTES,
@@ -152,7 +152,7 @@ fn prepare(
 ) -> Result<(Arc<Core>, Arc<SledStore>), StartError> {
     let kek = kek::load(&config.kek)?;
     let (identity, membership) = kek::open(&config.identity, &kek)?;
-    let place = enrol::find_place(config, home, &identity)?;
+    let place = enrol::find_place(config, home, &identity, membership)?;
     let on_poison = {
         let failed = failed.clone();
         Box::new(move |cause: &str| {
@@ -173,6 +173,14 @@ fn prepare(
     let dynamic: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
     let clock = Arc::new(SystemClock::start());
     let core = Core::new(place, identity, dynamic, clock, evaluator, limits, failed);
+    match rosters::load(&core) {
+        Ok(()) => {}
+        Err(rosters::LoadError::Store(fault)) => return Err(StartError::Load(fault)),
+        Err(rosters::LoadError::Fork(error)) => {
+            let path = config.roster.clone();
+            return Err(EnrolError::Roster { path, error }.into());
+        }
+    }
     startup::load(&core).map_err(StartError::Load)?;
     core.log(Event::Started).map_err(StartError::Load)?;
     startup::import_orders(&core, &config.orders);

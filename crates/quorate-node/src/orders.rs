@@ -12,7 +12,8 @@ use quorate_ceremony::{ChainFault, Follow, chain::follow};
 use quorate_rpc::{Fault, FaultKind};
 use quorate_store::Batch;
 use quorate_types::{
-    Action, ChainId, Event, Format, Hash, KeyName, OrderError, SignedOrder, VerifiedOrder,
+    Action, AuditEntry, ChainId, Event, Format, Hash, KeyName, OrderError, SignedOrder,
+    VerifiedOrder, order::LIFE_OVER,
 };
 use std::sync::atomic::Ordering;
 
@@ -30,7 +31,7 @@ pub(crate) enum Applied {
 /// An order proves itself, so anybody may bring it.
 pub(crate) fn submit(core: &Core, bytes: &[u8]) -> Result<(Applied, Hash), Fault> {
     let signed = SignedOrder::from_bytes(bytes).map_err(|e| Fault::invalid(e.to_string()))?;
-    let order = VerifiedOrder::verify(&core.cluster, &signed).map_err(|e| order_fault(&e))?;
+    let order = VerifiedOrder::verify(&core.cluster(), &signed).map_err(|e| order_fault(&e))?;
     let hash = order.hash();
     let _held = core.locks.hold([subject(&order)].into());
     let failed = |e: RecordError| e.fault(core);
@@ -41,19 +42,7 @@ pub(crate) fn submit(core: &Core, bytes: &[u8]) -> Result<(Applied, Hash), Fault
         unlogged::settle(core)?;
         return Ok((Applied::Before, hash));
     }
-    order.check_fresh(core.now().wall).map_err(|e| order_fault(&e))?;
-    let newest = core.roster().version;
-    if order.order().roster_version != newest {
-        // Who has left the roster could otherwise still give orders.
-        return Err(Fault::new(
-            FaultKind::FailedPrecondition,
-            format!(
-                "the order names roster version {}, the newest known here is {newest}; make a \
-                 new order",
-                order.order().roster_version
-            ),
-        ));
-    }
+    timely(core, &order)?;
     if let Some(chain) = order.order().chain() {
         in_sequence(core, &chain, &order)?;
         if let Some(fault) = forks::blocked(core, &chain)? {
@@ -65,6 +54,45 @@ pub(crate) fn submit(core: &Core, bytes: &[u8]) -> Result<(Applied, Hash), Fault
     unlogged::log(core, events)?;
     tracing::info!(order = %hash, action = word(&order.order().action), "applied an order");
     Ok((Applied::Now, hash))
+}
+
+/// Whether an order may still be applied for the first time: in its life, and under the newest
+/// roster, since who has left the roster could otherwise still give orders. Two kinds are not
+/// bound by that:
+///
+/// * a revocation, which a node must not miss for ever, however late it hears of it;
+/// * what was ordered before this node's time, which it could not have applied then. It is
+///   still taken in sequence only, so that nothing comes between what others have applied.
+fn timely(core: &Core, order: &VerifiedOrder) -> Result<(), Fault> {
+    let fresh = order.check_fresh(core.now().wall);
+    let revokes = matches!(order.order().action, Action::RevokeClient { .. });
+    let late = matches!(&fresh, Ok(()) | Err(OrderError::Expired(LIFE_OVER)));
+    if late && (revokes || before_our_time(core, order)?) {
+        return Ok(());
+    }
+    fresh.map_err(|e| order_fault(&e))?;
+    let newest = core.cluster().roster().version;
+    if order.order().roster_version == newest {
+        return Ok(());
+    }
+    let text = format!(
+        "the order names roster version {}, the newest known here is {newest}; make a new order",
+        order.order().roster_version
+    );
+    Err(Fault::new(FaultKind::FailedPrecondition, text))
+}
+
+/// Ordered under a roster that did not have this node yet, or dead before it had a store.
+fn before_our_time(core: &Core, order: &VerifiedOrder) -> Result<bool, Fault> {
+    let joined = core.cluster().joined_at(&core.me.identity);
+    if joined.is_some_and(|first| order.order().roster_version < first) {
+        return Ok(true);
+    }
+    // The first entry of the log: the node had a store from then on.
+    let first = core.store.audit_read(0, 1).map_err(|e| core.store_fault(&e))?;
+    let begun = first.first().and_then(|(_, leaf)| AuditEntry::from_bytes(leaf).ok());
+    let begun = begun.filter(|entry| entry.event == Event::Started).map(|entry| entry.at);
+    Ok(begun.is_some_and(|begun| order.order().expires_at < begun))
 }
 
 fn subject(order: &VerifiedOrder) -> Subject {
@@ -89,7 +117,7 @@ const fn word(action: &Action) -> &'static str {
 fn in_sequence(core: &Core, chain: &ChainId, order: &VerifiedOrder) -> Result<(), Fault> {
     let failed = |e: RecordError| e.fault(core);
     let verify = |signed: &SignedOrder| {
-        VerifiedOrder::verify(&core.cluster, signed)
+        VerifiedOrder::verify(&core.cluster(), signed)
             .map_err(|_| failed(RecordError::Damaged("order")))
     };
     let store = &*core.store;

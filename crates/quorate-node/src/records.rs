@@ -10,6 +10,7 @@
 //!           'w' ‖ order hash               1 stays, 2 falls ‖ hash of the order that says so
 //!           'z' ‖ order hash               it was applied, and cut from its chain since
 //!           'c' ‖ client key               1 known, 2 revoked
+//!           'r' ‖ version u32              SignedRoster
 //!           'u' ‖ order hash               length of the log when it was applied: until logged
 //! records   's' ‖ name ‖ 0 ‖ version u32   Standing
 //!           'v' ‖ name ‖ 0 ‖ version u32   serving epoch's number: only while it serves
@@ -32,7 +33,8 @@ use quorate_crypto::{PublicKey, SecretScalar};
 use quorate_rpc::{Fault, FaultKind};
 use quorate_store::{Batch, EpochId, Store, StoreError, Tree};
 use quorate_types::{
-    ChainId, EpochName, Format, Hash, KeyName, KeyRecord, KeyVersion, SignedOrder, VerifiedOrder,
+    ChainId, EpochName, Format, Hash, KeyName, KeyRecord, KeyVersion, SignedOrder, SignedRoster,
+    VerifiedOrder,
 };
 use thiserror::Error;
 
@@ -143,6 +145,37 @@ pub(crate) fn last_sequence(store: &dyn Store) -> Read<u64> {
         last = u64::from_be_bytes(sequence.ok_or(RecordError::Damaged("order sequence"))?);
         after.clone_from(key);
     }
+}
+
+/// The roster chain, as far as it is in the store, in sequence.
+pub(crate) fn rosters(store: &dyn Store) -> Read<Vec<SignedRoster>> {
+    let (mut after, mut chain) = (vec![b'r'], Vec::new());
+    loop {
+        let page = store.scan(Tree::Orders, b"r", Some(&after), PAGE)?;
+        let Some((last, _)) = page.last() else { return Ok(chain) };
+        for (_, bytes) in &page {
+            let roster = SignedRoster::from_bytes(bytes);
+            chain.push(roster.map_err(|_| RecordError::Damaged("roster"))?);
+        }
+        after.clone_from(last);
+    }
+}
+
+/// The newest version of the roster in the store; 0 if there is none.
+pub(crate) fn last_roster(store: &dyn Store) -> Read<u32> {
+    let (mut after, mut last) = (vec![b'r'], 0);
+    loop {
+        let page = store.scan(Tree::Orders, b"r", Some(&after), PAGE)?;
+        let Some((key, _)) = page.last() else { return Ok(last) };
+        let version = key.get(1..).and_then(|k| k.try_into().ok());
+        last = u32::from_be_bytes(version.ok_or(RecordError::Damaged("roster version"))?);
+        after.clone_from(key);
+    }
+}
+
+/// Keeps a roster.
+pub(crate) fn put_roster(batch: Batch, version: u32, roster: &SignedRoster) -> Batch {
+    batch.put(Tree::Orders, tagged(b'r', &version.to_be_bytes()), roster.to_bytes())
 }
 
 /// Records read at once where all are read.
@@ -456,5 +489,5 @@ fn served_share(
 }
 
 fn verified(core: &Core, order: &SignedOrder) -> Read<VerifiedOrder> {
-    VerifiedOrder::verify(&core.cluster, order).map_err(|_| RecordError::Damaged("order"))
+    VerifiedOrder::verify(&core.cluster(), order).map_err(|_| RecordError::Damaged("order"))
 }

@@ -113,11 +113,20 @@ fn admit(core: &Core, incoming: &Incoming) -> Result<(), Fault> {
     if items.iter().any(|i| i.len() > MAX_ITEM) {
         return Err(Fault::invalid(format!("an item has at most {MAX_ITEM} bytes")));
     }
+    if core.removed() {
+        return Err(removed_fault());
+    }
     let client = claimed_client(head).map_err(|e| Fault::invalid(e.to_string()))?;
     if core.conducts(&incoming.peer) || incoming.peer == client {
         return Ok(());
     }
     Err(Fault::denied("requests come from their client or a coordinator of the roster"))
+}
+
+/// What a node says that has left the cluster.
+fn removed_fault() -> Fault {
+    let text = "the newest roster does not name this node: it serves no key any more";
+    Fault::new(FaultKind::FailedPrecondition, text)
 }
 
 /// The signature over the bytes, before they are parsed.

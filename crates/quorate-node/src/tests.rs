@@ -9,4 +9,5 @@ mod orders;
 mod refusals;
 mod replays;
 mod reshares;
+mod rosters;
 mod unlogged;

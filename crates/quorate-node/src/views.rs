@@ -102,6 +102,7 @@ pub(crate) fn health(core: &Core) -> NodeHealth {
             "the disk is too full for new keys; make room"
         }
         "serving" if shareless > 0 => &behind,
+        "removed" => "the newest roster does not name it: it serves no key any more",
         "failed" => "its disk has failed: it is stopping; see its log",
         _ => "",
     };

@@ -30,6 +30,9 @@ pub const NUMBERS_PER_ORDER: u64 = 1024;
 /// How far an order may be from the future, for clocks that differ.
 pub const ORDER_CLOCK_SLACK: u64 = 5 * 60 * 1000;
 
+/// In [`OrderError::Expired`]: it came too late.
+pub const LIFE_OVER: &str = "its life is over";
+
 /// Why an order is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OrderError {
@@ -372,7 +375,7 @@ impl VerifiedOrder {
     /// [`OrderError::Expired`].
     pub fn check_fresh(&self, now: Millis) -> Result<(), OrderError> {
         if now > self.order.expires_at {
-            return Err(OrderError::Expired("its life is over"));
+            return Err(OrderError::Expired(LIFE_OVER));
         }
         if self.order.issued_at > now.plus(ORDER_CLOCK_SLACK) {
             return Err(OrderError::Expired("it comes from the future: check the clocks"));

@@ -344,6 +344,62 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// This chain with what others bring: rosters in sequence, from any version on. `None` if
+    /// nothing of it is newer than what is known.
+    ///
+    /// # Errors
+    /// [`RosterError::Chain`] for a roster that is not the one known here in its version, or
+    /// does not follow; nothing is taken then.
+    pub fn extended(&self, brought: &[SignedRoster]) -> Result<Option<Self>, RosterError> {
+        let mut longer: Option<Self> = None;
+        for next in brought {
+            let roster = Roster::from_bytes(&next.0.body)?;
+            let version = roster.version;
+            if let Some((_, known)) = longer.as_ref().unwrap_or(self).at(version) {
+                if known != roster_hash(&self.fingerprint, &next.0.body) {
+                    let rule = "another roster is known in this version".into();
+                    return Err(RosterError::Chain { version, rule });
+                }
+                continue;
+            }
+            let chain = longer.get_or_insert_with(|| self.clone());
+            if chain.signed.len() >= MAX_CHAIN {
+                return Err(RosterError::Rule(format!("the chain is longer than {MAX_CHAIN}")));
+            }
+            chain.extend(next)?;
+        }
+        Ok(longer)
+    }
+
+    /// The newest entry of a node with this identity, whether it is still in the roster or not.
+    #[must_use]
+    pub fn entry_of(&self, identity: &PublicKey) -> Option<&NodeEntry> {
+        self.rosters.iter().rev().find_map(|(r, _)| r.node_by_identity(identity))
+    }
+
+    /// The first version with this identity as a node's.
+    #[must_use]
+    pub fn joined_at(&self, identity: &PublicKey) -> Option<u32> {
+        let first = self.rosters.iter().find(|(r, _)| r.node_by_identity(identity).is_some());
+        first.map(|(r, _)| r.version)
+    }
+
+    /// Whether the newest roster names this identity at this index.
+    #[must_use]
+    pub fn names(&self, index: NodeIndex, identity: &PublicKey) -> bool {
+        self.roster().node(index).is_some_and(|n| n.identity == *identity)
+    }
+
+    /// The nodes of earlier rosters that the newest does not name any more: the newest entry
+    /// of each identity.
+    #[must_use]
+    pub fn departed(&self) -> Vec<&NodeEntry> {
+        let mut seen: BTreeSet<&PublicKey> =
+            self.roster().nodes.iter().map(|n| &n.identity).collect();
+        let earlier = self.rosters.iter().rev().flat_map(|(r, _)| &r.nodes);
+        earlier.filter(|n| seen.insert(&n.identity)).collect()
+    }
+
     fn extend(&mut self, next: &SignedRoster) -> Result<(), RosterError> {
         let (current, current_hash) = self.newest();
         let roster = Roster::from_bytes(&next.0.body)?;

@@ -16,8 +16,8 @@ use crate::{
 };
 use quorate_client::{CarriedOut, Home, Key, Moved, Operator};
 use quorate_types::{
-    Action, Committee, Hash, KeyName, KeyVersion, Millis, NodeIndex, Order, Repeat, Reshare,
-    Roster, VerifiedOrder,
+    Action, Committee, Hash, KeyName, KeyVersion, Member, Millis, NodeIndex, Order, Repeat,
+    Reshare, Roster, VerifiedOrder,
 };
 use serde_json::json;
 use std::{collections::VecDeque, sync::Arc, time::Instant};
@@ -91,21 +91,43 @@ fn known_node(operator: &Operator, index: u16) -> Result<NodeIndex, Failure> {
 
 /// What is to become of a committee.
 #[derive(Clone, Debug)]
-enum Change {
+pub(super) enum Change {
     Refresh,
     Schedule(Repeat),
-    To { committee: Vec<u16>, threshold: Option<u16> },
+    To {
+        committee: Vec<u16>,
+        threshold: Option<u16>,
+    },
     Repair(NodeIndex),
-    Drain { from: NodeIndex, to: Option<NodeIndex> },
+    Drain {
+        from: NodeIndex,
+        to: Option<NodeIndex>,
+    },
+    /// To the identities that the roster has now: whoever has left is left out.
+    Follow,
 }
 
 impl Change {
     /// The indices and the threshold after it; `None` if the key is not touched.
-    fn of(&self, before: &Committee) -> Option<(Vec<u16>, u16)> {
+    ///
+    /// # Errors
+    /// When the roster has too few of the members left.
+    pub(super) fn of(
+        &self,
+        roster: &Roster,
+        before: &Committee,
+    ) -> Result<Option<(Vec<u16>, u16)>, Failure> {
+        match self {
+            Self::Follow => follow(roster, before),
+            other => Ok(other.of_indices(before)),
+        }
+    }
+
+    fn of_indices(&self, before: &Committee) -> Option<(Vec<u16>, u16)> {
         let same = || before.indices().map(NodeIndex::get).collect::<Vec<_>>();
         let t = before.threshold().get();
         match self {
-            Self::Refresh | Self::Schedule(_) => Some((same(), t)),
+            Self::Refresh | Self::Follow | Self::Schedule(_) => Some((same(), t)),
             Self::To { committee, threshold } => {
                 let committee = if committee.is_empty() { same() } else { committee.clone() };
                 Some((committee, threshold.unwrap_or(t)))
@@ -119,6 +141,27 @@ impl Change {
             }
         }
     }
+}
+
+/// A committee with the roster's present identities.
+fn follow(roster: &Roster, before: &Committee) -> Result<Option<(Vec<u16>, u16)>, Failure> {
+    let there = |m: &&Member| roster.node(m.index).is_some_and(|n| n.identity == m.identity);
+    if before.members().iter().all(|m| there(&m)) {
+        return Ok(None);
+    }
+    let indices = before.indices().filter(|i| roster.node(*i).is_some());
+    let nodes: Vec<u16> = indices.map(NodeIndex::get).collect();
+    let t = before.threshold().get();
+    if nodes.len() < usize::from(t) {
+        let text = format!(
+            "only {} of its {} members are left in the roster, and {t} use it: move it to other \
+             nodes with `quorate share reshare`",
+            nodes.len(),
+            before.size()
+        );
+        return Err(Failure::new(text));
+    }
+    Ok(Some((nodes, t)))
 }
 
 /// What the orders say of a key: read once for all.
@@ -147,7 +190,7 @@ fn action(
     how: &ShareHow,
 ) -> Result<Option<Action>, Failure> {
     let (public, terms) = (key.public(), key.epoch().terms());
-    let Some((nodes, threshold)) = change.of(&public.committee) else { return Ok(None) };
+    let Some((nodes, threshold)) = change.of(roster, &public.committee)? else { return Ok(None) };
     let committee = compose::committee(roster, &nodes, threshold)?;
     let q = compose::q(&committee, how.allow_absent)?;
     Ok(Some(Action::Reshare(Reshare {
@@ -256,7 +299,7 @@ pub(super) fn before(home: &Home, order: &Order) -> Option<Committee> {
 
 /// All keys that a change touches: some at once, with progress. What fails is told, and the
 /// rest goes on.
-async fn many(
+pub(super) async fn many(
     operator: Operator,
     many: &Many,
     how: &ShareHow,

@@ -6,14 +6,14 @@ use crate::{
     transport::{BoxFuture, Question, Records, Replies, Transport},
 };
 use quorate_crypto::IdentityKey;
-use quorate_quorum::Pool;
+use quorate_quorum::{Peer, Pool};
 use quorate_rpc::{
     Channel, Deadline, Fault, FaultKind, MAX_CEREMONY_BYTES, bounded,
-    v1::{self, node_client::NodeClient},
+    v1::{self, node_client::NodeClient, orders_client::OrdersClient},
 };
-use quorate_types::{KeyName, KeyVersion, NodeIndex, Roster};
+use quorate_types::{KeyName, KeyVersion, NodeEntry, NodeIndex, Roster, roster::MAX_CHAIN};
 
-/// The nodes of a roster. A node serves no roster: the home's is used as it is.
+/// The nodes of a roster, and of those that follow it.
 #[derive(Debug)]
 pub struct NodesTransport {
     pool: Pool,
@@ -34,8 +34,36 @@ impl Transport for NodesTransport {
         "a node".into()
     }
 
-    fn rosters(&self, _deadline: Deadline) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Fault>> {
-        Box::pin(async { Ok(Vec::new()) })
+    /// The longest chain that some nodes know.
+    fn rosters(&self, deadline: Deadline) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Fault>> {
+        Box::pin(async move {
+            let nodes = self.pool.indices();
+            let call = |_: NodeIndex, channel: Channel| async move {
+                let mut node = bounded!(OrdersClient::new(channel), MAX_CEREMONY_BYTES);
+                let mut chain = Vec::new();
+                loop {
+                    let after = u32::try_from(chain.len()).unwrap_or(u32::MAX);
+                    let request = deadline.request(v1::RosterRequest { after })?;
+                    let page = node.get_roster(request).await?.into_inner();
+                    let ended = page.rosters.is_empty() || chain.len() > MAX_CHAIN;
+                    chain.extend(page.rosters);
+                    if ended || chain.len() >= page.version as usize {
+                        return Ok(chain);
+                    }
+                }
+            };
+            let outcome = self.pool.ask(&nodes, nodes.len().div_ceil(2), deadline, call).await;
+            let longest = outcome.answers.into_iter().map(|(_, chain)| chain).max_by_key(Vec::len);
+            longest.ok_or_else(|| told_most(outcome.failures))
+        })
+    }
+
+    fn follow(&self, roster: &Roster) {
+        let peer =
+            |n: &NodeEntry| Peer { index: n.index, endpoint: n.endpoint.clone(), key: n.identity };
+        if let Err(error) = self.pool.set_peers(roster.nodes.iter().map(peer)) {
+            tracing::warn!(%error, "the nodes of a newer roster cannot be dialled");
+        }
     }
 
     /// Asks some nodes, so that a lying or lagging one is outdone.

@@ -4,7 +4,7 @@ use quorate_rpc::{
     Channel, Deadline, Fault, MAX_CEREMONY_BYTES, array32, bounded,
     v1::{self, orders_client::OrdersClient},
 };
-use quorate_types::{Format, Hash, KeyName, NodeIndex, SignedOrder};
+use quorate_types::{Format, Hash, KeyName, NodeIndex, SignedOrder, SignedRoster};
 
 /// Heads of order chains: what a new order names as its predecessor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,6 +96,19 @@ impl OrdersApi {
         let request = deadline.request(v1::ListOrdersRequest { page_size: 0, after })?;
         let page = within(deadline, self.client().list(request)).await?;
         Ok((page.orders, page.next))
+    }
+
+    /// Brings rosters; gives the version known there now, and the nodes that lack it.
+    pub(crate) async fn put_roster(
+        &self,
+        rosters: &[SignedRoster],
+        deadline: Deadline,
+    ) -> Result<(u32, Vec<NodeIndex>), Fault> {
+        let rosters = rosters.iter().map(Format::to_bytes).collect();
+        let request = deadline.request(v1::PutRosterRequest { rosters })?;
+        let put = within(deadline, self.client().put_roster(request)).await?;
+        let index = |i: u32| NodeIndex::new(u16::try_from(i).ok()?).ok();
+        Ok((put.version, put.missing.into_iter().filter_map(index).collect()))
     }
 
     pub(crate) async fn submit(

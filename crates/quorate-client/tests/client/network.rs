@@ -150,6 +150,21 @@ impl Orders for WireOrders {
         let key_head = if request.into_inner().key.is_empty() { vec![] } else { vec![7; 32] };
         Ok(Response::new(v1::HeadsResponse { policy_head: vec![0; 32], key_head }))
     }
+
+    async fn get_roster(
+        &self,
+        _: Request<v1::RosterRequest>,
+    ) -> Result<Response<v1::RosterResponse>, Status> {
+        let rosters = vec![self.0.cluster.chain()[0].to_bytes()];
+        Ok(Response::new(v1::RosterResponse { version: 1, rosters }))
+    }
+
+    async fn put_roster(
+        &self,
+        _: Request<v1::PutRosterRequest>,
+    ) -> Result<Response<v1::PutRosterResponse>, Status> {
+        Ok(Response::new(v1::PutRosterResponse { version: 1, missing: vec![] }))
+    }
 }
 
 struct WireNode(Arc<Fake>, usize);

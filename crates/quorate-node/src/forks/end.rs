@@ -74,7 +74,7 @@ fn applied(core: &Core, hash: &Hash) -> Result<VerifiedOrder, RecordError> {
 }
 
 fn verified(core: &Core, signed: &SignedOrder) -> Result<VerifiedOrder, RecordError> {
-    VerifiedOrder::verify(&core.cluster, signed).map_err(|_| RecordError::Damaged("order"))
+    VerifiedOrder::verify(&core.cluster(), signed).map_err(|_| RecordError::Damaged("order"))
 }
 
 fn hashes(orders: &[VerifiedOrder]) -> Vec<Hash> {

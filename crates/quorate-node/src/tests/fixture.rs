@@ -250,6 +250,11 @@ impl World {
         self.nodes[i] = start(&self.cluster, &self.clock, index, store, limits);
     }
 
+    /// A node with identity `n` that knows a longer chain and nothing else.
+    pub(crate) fn join(&self, cluster: &Cluster, n: u8) -> TestNode {
+        start_as(key(n), cluster, &self.clock, Arc::default(), LIMITS)
+    }
+
     fn add(&self, client: u8) -> VerifiedOrder {
         let predecessor = if client == 50 { Hash::default() } else { self.add(client - 1).hash() };
         let signed = self.signed(self.add_order(client, predecessor), &[101, 102]);
@@ -481,13 +486,23 @@ fn start(
     store: Arc<Spy>,
     limits: CoreLimits,
 ) -> TestNode {
-    let me = cluster.roster().node(NodeIndex::new(index).unwrap()).unwrap().clone();
+    start_as(key(u8::try_from(index).unwrap()), cluster, clock, store, limits)
+}
+
+fn start_as(
+    identity: IdentityKey,
+    cluster: &Cluster,
+    clock: &Arc<TestClock>,
+    store: Arc<Spy>,
+    limits: CoreLimits,
+) -> TestNode {
+    let me = cluster.roster().node_by_identity(&identity.public()).unwrap().clone();
     let place = Place { cluster: cluster.clone(), me };
     let watch = Arc::new(Watch::default());
     *watch.store.lock().unwrap() = Some(Arc::clone(&store));
     let core = Core::new(
         place,
-        key(u8::try_from(index).unwrap()),
+        identity,
         Arc::clone(&store) as Arc<dyn Store>,
         Arc::clone(clock) as Arc<dyn Clock>,
         Arc::clone(&watch) as Arc<dyn Evaluator>,

@@ -100,3 +100,47 @@ fn orders_in_a_directory_are_applied_in_whatever_order_they_lie() {
     let known = |c| world.nodes[0].core.clients.standing(&public(c)).is_some();
     assert!(known(50) && known(51));
 }
+
+/// A node that joins later must get what was decided before its time, in sequence, and only
+/// that: what it could have had in time and did not take stays refused.
+#[test]
+fn orders_that_died_before_the_node_began_are_taken_in_sequence() {
+    let world = World::empty();
+    let first = add(&world, 50, Hash::default());
+    let hash = VerifiedOrder::verify(&world.cluster, &first).unwrap().hash();
+    let second = add(&world, 51, hash);
+    let mut later =
+        world.add_order(52, VerifiedOrder::verify(&world.cluster, &second).unwrap().hash());
+    later.expires_at = Millis(START + 2 * Millis::DAY);
+    let later = world.signed(later, &[101, 102]);
+    world.clock.pass(Millis::DAY + 1);
+    // Without its first entry nothing says when it began.
+    assert_eq!(submit(&world, &first).unwrap_err().kind, FaultKind::FailedPrecondition);
+    world.nodes[0].core.log(Event::Started).unwrap();
+    let gap = submit(&world, &second).unwrap_err();
+    assert!(gap.message.contains("bring its first one first"), "{gap}");
+    assert_eq!(submit(&world, &first).unwrap().0, Applied::Now);
+    assert_eq!(submit(&world, &second).unwrap().0, Applied::Now);
+    // The third lived when the node began, and is dead now.
+    world.clock.pass(Millis::DAY);
+    let dead = submit(&world, &later).unwrap_err();
+    assert!(dead.message.contains("its life is over"), "{dead}");
+    assert_eq!(world.nodes[0].core.clients.standing(&public(52)), None);
+}
+
+#[test]
+fn a_revocation_is_taken_at_any_age_but_not_from_the_future_or_of_too_few() {
+    let world = World::empty();
+    world.nodes[0].core.log(Event::Started).unwrap();
+    let revoke = world.order(Action::RevokeClient { client: public(50) }, Hash([8; 32]));
+    let (few, good) = (world.signed(revoke.clone(), &[101]), world.signed(revoke, &[101, 102]));
+    world.clock.jump_to(START - 6 * 60 * 1000);
+    assert!(submit(&world, &good).is_err(), "it comes from the future");
+    world.clock.jump_to(START + 300 * Millis::DAY);
+    assert_eq!(submit(&world, &few).unwrap_err().kind, FaultKind::PermissionDenied);
+    let standing = || world.nodes[0].core.clients.standing(&public(50));
+    assert_eq!(standing(), None);
+    assert_eq!(submit(&world, &good).unwrap().0, Applied::Now);
+    assert_eq!(standing(), Some(crate::clients::Standing::Revoked));
+    assert_eq!(submit(&world, &good).unwrap().0, Applied::Before);
+}

@@ -175,3 +175,25 @@ fn a_card_is_signed_by_the_key_in_it() {
     let forged = CoordinatorCard::sign(entry, &key(4));
     assert!(CoordinatorCard::from_bytes(&forged.to_bytes()).is_err());
 }
+
+#[test]
+fn a_known_chain_takes_what_follows_and_nothing_beside_it() {
+    let known = cluster();
+    let signed = sign_roster(&second(), known.fingerprint(), &[101, 102]);
+    let longer = known.extended(std::slice::from_ref(&signed)).unwrap().unwrap();
+    assert_eq!(longer.roster(), &second());
+    // The same again, with other signatures under the same bytes, is nothing new.
+    let again = sign_roster(&second(), known.fingerprint(), &[102, 103]);
+    assert!(longer.extended(&[known.chain()[0].clone(), again]).unwrap().is_none());
+    assert!(longer.extended(&[]).unwrap().is_none());
+    let beside = Roster { written_at: Millis(77), ..second() };
+    let beside = sign_roster(&beside, known.fingerprint(), &[101, 102]);
+    let rule = chain_rule(longer.extended(&[beside]).map(Option::unwrap));
+    assert!(rule.contains("another roster is known in this version"), "{rule}");
+    let few = sign_roster(&second(), known.fingerprint(), &[101]);
+    assert!(chain_rule(known.extended(&[few]).map(Option::unwrap)).contains("1 of 2"));
+    let third = Roster { version: 3, previous: longer.roster_hash(), ..second() };
+    let third = sign_roster(&third, known.fingerprint(), &[101, 102]);
+    assert!(known.extended(std::slice::from_ref(&third)).is_err(), "a gap");
+    assert_eq!(known.extended(&[signed, third]).unwrap().unwrap().roster().version, 3);
+}

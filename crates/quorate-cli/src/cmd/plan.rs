@@ -1,0 +1,128 @@
+//! `quorate cluster plan|apply`: the keys whose committees the newest roster touches.
+
+use super::share::{Change, many};
+use crate::{
+    args::{ClusterApply, Global},
+    failure::Failure,
+    output::{Progress, Report},
+    session,
+};
+use quorate_client::Operator;
+use quorate_types::{Committee, KeyName, NodeIndex, Roster};
+use serde_json::{Value, json};
+use std::{collections::VecDeque, sync::Arc};
+use tokio::task::JoinSet;
+
+/// Prints each touched key with its committee before and after.
+///
+/// # Errors
+/// When the keys cannot be read; a key that cannot follow is told, and no failure.
+pub async fn plan(global: &Global) -> Result<Report, Failure> {
+    let operator = session::operator(global)?;
+    operator.client().refresh_roster().await?;
+    let names: VecDeque<String> = operator.keys().await?.into_iter().map(|k| k.name).collect();
+    let all = names.len();
+    let mut keys = committees(Arc::new(operator), names).await?;
+    keys.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut lines = Vec::new();
+    let mut values = Vec::new();
+    for key in &keys {
+        let Some((line, value)) = touched(key) else { continue };
+        lines.push(line);
+        values.push(value);
+    }
+    lines.push(match lines.len() {
+        0 => format!("none of {all} keys is touched by the newest roster"),
+        n => format!("{n} of {all} keys are touched; next: quorate cluster apply"),
+    });
+    Ok(Report::new(lines.join("\n"), json!({ "keys": values, "of": all })))
+}
+
+/// Moves the touched keys to the roster's present identities.
+///
+/// # Errors
+/// When some were not moved; the same command again goes on with them.
+pub async fn apply(global: &Global, args: &ClusterApply) -> Result<Report, Failure> {
+    let operator = session::operator(global)?;
+    operator.client().refresh_roster().await?;
+    many(operator, &args.many, &args.how, Change::Follow).await
+}
+
+struct KeyNow {
+    name: String,
+    committee: Committee,
+    roster: Arc<quorate_types::Cluster>,
+}
+
+fn touched(key: &KeyNow) -> Option<(String, Value)> {
+    let (roster, before) = (key.roster.roster(), &key.committee);
+    let then = Change::Follow.of(roster, before).transpose()?;
+    let t = before.threshold();
+    let old = before.indices().map(|i| member(roster, before, i)).collect::<Vec<_>>().join(", ");
+    let old_nodes: Vec<u16> = before.indices().map(NodeIndex::get).collect();
+    Some(match then {
+        Ok((nodes, _)) => {
+            let named: Vec<String> = nodes.iter().map(|i| name(roster, *i)).collect();
+            let line = format!(
+                "{}\n  now   {t} of {}: {old}\n  then  {t} of {}: {}",
+                key.name,
+                before.size(),
+                nodes.len(),
+                named.join(", ")
+            );
+            (line, json!({ "key": key.name, "before": old_nodes, "after": nodes }))
+        }
+        Err(failure) => {
+            let line = format!(
+                "{}\n  now   {t} of {}: {old}\n  CANNOT FOLLOW: {failure}",
+                key.name,
+                before.size()
+            );
+            let error = failure.to_string();
+            (line, json!({ "key": key.name, "before": old_nodes, "error": error }))
+        }
+    })
+}
+
+/// A member as it is in the committee, which may not be the roster's node of that index.
+fn member(roster: &Roster, committee: &Committee, index: NodeIndex) -> String {
+    let identity = committee.member(index).map(|m| m.identity);
+    match roster.node(index) {
+        Some(node) if Some(node.identity) == identity => node.name.to_string(),
+        Some(_) => format!("node {index} (replaced)"),
+        None => format!("node {index} (left)"),
+    }
+}
+
+fn name(roster: &Roster, index: u16) -> String {
+    let node = roster.nodes.iter().find(|n| n.index.get() == index);
+    node.map_or_else(|| index.to_string(), |n| n.name.to_string())
+}
+
+/// The committees of the epochs in force, from the nodes.
+async fn committees(
+    operator: Arc<Operator>,
+    mut names: VecDeque<String>,
+) -> Result<Vec<KeyNow>, Failure> {
+    let (all, mut keys, mut line) = (names.len(), Vec::new(), Progress::new());
+    let mut under_way = JoinSet::new();
+    loop {
+        while under_way.len() < AT_ONCE
+            && let Some(name) = names.pop_front()
+        {
+            let operator = Arc::clone(&operator);
+            under_way.spawn(async move {
+                let key = KeyName::new(&name).map_err(Failure::usage)?;
+                let key = operator.key_in_force(&key).await?;
+                let committee = key.public().committee.clone();
+                Ok::<_, Failure>(KeyNow { name, committee, roster: operator.cluster() })
+            });
+        }
+        let Some(done) = under_way.join_next().await else { return Ok(keys) };
+        keys.push(done.map_err(Failure::new)??);
+        line.show(&format!("{} of {all} keys read", keys.len()));
+    }
+}
+
+/// Keys that are read at once.
+const AT_ONCE: usize = 16;
