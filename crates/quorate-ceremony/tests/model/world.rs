@@ -169,7 +169,8 @@ impl World {
                 Live { dealt: true, epoch: Some(epoch), active: true, ..Live::prepared(1, None) };
             let (active, in_force) = (Some(public), Some(epoch));
             let in_force_since = Millis::default();
-            let standing = Rules { active, noted: None, in_force, in_force_since, live: vec![live] };
+            let standing =
+                Rules { active, noted: None, in_force, in_force_since, live: vec![live] };
             let attempt = Attempt { list: Some(epoch), receipt: Some(public) };
             Some(Arc::new(Node {
                 standing,
