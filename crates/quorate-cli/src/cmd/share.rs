@@ -16,8 +16,8 @@ use crate::{
 };
 use quorate_client::{CarriedOut, Home, Key, Moved, Operator};
 use quorate_types::{
-    Action, Committee, Hash, KeyName, KeyVersion, Member, Millis, NodeIndex, Order, Repeat,
-    Reshare, Roster, VerifiedOrder,
+    Action, Cluster, Committee, Hash, KeyName, KeyVersion, Member, Millis, NodeIndex, Order,
+    Repeat, Reshare, Roster, VerifiedOrder,
 };
 use serde_json::json;
 use std::{collections::VecDeque, sync::Arc, time::Instant};
@@ -332,7 +332,7 @@ pub(super) async fn many(
         return Err(Failure::new("not ordered"));
     }
     let tally = run(&work, names, usize::from(many.at_once)).await;
-    tally.report(work.operator.cluster().roster())
+    tally.report(&work.operator.cluster())
 }
 
 const FEW_LIARS: &str =
@@ -456,7 +456,8 @@ impl Work {
 }
 
 impl Tally {
-    fn report(self, roster: &Roster) -> Result<Report, Failure> {
+    fn report(self, cluster: &Cluster) -> Result<Report, Failure> {
+        let roster = cluster.roster();
         let moved = self.moved.len();
         let late = |of: fn(&Moved) -> &Vec<NodeIndex>| {
             let mut nodes: Vec<NodeIndex> =
@@ -480,7 +481,7 @@ impl Tally {
             lines.push(format!("missed by {}", render::nodes(roster, &absent)));
         }
         if !unerased.is_empty() {
-            lines.push(format!("not yet erased at {}", render::nodes(roster, &unerased)));
+            lines.push(format!("not yet erased at {}", render::former(cluster, &unerased)));
         }
         for (name, failure) in self.failed.iter().take(10) {
             lines.push(format!("{name}: {failure}"));
