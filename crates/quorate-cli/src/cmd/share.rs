@@ -3,6 +3,7 @@
 use super::{
     key::warn_of_few_liars,
     order::{Fate, confirmed, make, signed, write},
+    roster::up_to_date,
 };
 use crate::{
     args::{
@@ -67,7 +68,7 @@ pub async fn reshare(global: &Global, args: &ShareReshare) -> Result<Report, Fai
 /// # Errors
 /// As [`refresh`].
 pub async fn repair(global: &Global, args: &ShareRepair) -> Result<Report, Failure> {
-    let operator = session::operator(global)?;
+    let operator = up_to_date(global).await?;
     let node = known_node(&operator, args.index)?;
     many(operator, &args.many, &args.how, Change::Repair(node)).await
 }
@@ -77,7 +78,7 @@ pub async fn repair(global: &Global, args: &ShareRepair) -> Result<Report, Failu
 /// # Errors
 /// As [`refresh`].
 pub async fn drain(global: &Global, args: &ShareDrain) -> Result<Report, Failure> {
-    let operator = session::operator(global)?;
+    let operator = up_to_date(global).await?;
     let from = known_node(&operator, args.index)?;
     let to = args.to.map(|to| known_node(&operator, to)).transpose()?;
     many(operator, &args.many, &args.how, Change::Drain { from, to }).await
