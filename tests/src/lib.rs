@@ -121,7 +121,7 @@ impl Cluster {
     }
 
     /// Makes the home of a node that is in no roster yet, on a free port; gives the file with
-    /// its public part. The home is `node-INDEX`, or `node-INDEX-NAME`.
+    /// its public part. It is called `node-INDEX` unless it gets another name; so is its home.
     ///
     /// # Panics
     /// If it cannot be made.
@@ -150,7 +150,15 @@ impl Cluster {
     /// # Panics
     /// If the file cannot be copied.
     pub fn give_roster(&self, home: &str) {
-        let from = self.home("operator-1").join("roster.json");
+        self.give_roster_of("operator-1", home);
+    }
+
+    /// The same, from another home.
+    ///
+    /// # Panics
+    /// If the file cannot be copied.
+    pub fn give_roster_of(&self, from: &str, home: &str) {
+        let from = self.home(from).join("roster.json");
         std::fs::copy(from, self.home(home).join("roster.json")).expect("the roster is copied");
     }
 

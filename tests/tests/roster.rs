@@ -141,6 +141,7 @@ fn a_killed_node_is_replaced_by_a_new_identity_and_the_old_one_is_refused() {
     let applied = ok(&cluster.operator(&["cluster", "apply"]));
     assert!(applied.starts_with("2 keys moved"), "{applied}");
     assert!(applied.contains("1 not touched, 0 failed"), "{applied}");
+    assert!(applied.contains("not yet erased at node-3 or node-3b"), "{applied}");
     let applied = ok(&cluster.operator(&["cluster", "apply"]));
     assert!(applied.starts_with("0 keys moved"), "{applied}");
     assert_eq!(key_status(&cluster, "two")["serving"], 5);
@@ -208,7 +209,7 @@ fn a_node_that_is_removed_stops_and_erases_and_another_address_is_followed() {
 
 #[test]
 fn several_operators_sign_a_roster_as_a_file() {
-    let cluster = Cluster::of(3).threshold(2).operators(3).start();
+    let mut cluster = Cluster::of(3).threshold(2).operators(3).start();
     let card = cluster.new_node(4, "");
     let (card, file) = (card.to_str().expect("a path"), cluster.home("next"));
     let file = file.to_str().expect("a path");
@@ -222,6 +223,17 @@ fn several_operators_sign_a_roster_as_a_file() {
     ok(&cluster.quorate("operator-2", &["cluster", "sign", file, "--yes"], b""));
     let done = ok(&cluster.quorate("operator-3", &["cluster", "submit", file], b""));
     assert!(done.contains("roster version 2 holds"), "{done}");
+    // The others' homes have the old roster; what they order is under the new one.
+    cluster.give_roster_of("operator-3", "node-4");
+    cluster.start_node(4);
+    cluster.wait_until_serving();
+    let order = cluster.home("order");
+    let order = order.to_str().expect("a path");
+    let create = ["key", "create", "demo", "--committee", "2,3,4", "--order-out", order];
+    ok(&cluster.operator(&create));
+    ok(&cluster.quorate("operator-2", &["order", "sign", order, "--yes"], b""));
+    ok(&cluster.quorate("operator-2", &["order", "submit", order], b""));
+    assert!(ok(&cluster.operator(&["order", "list"])).contains("demo"));
     // Another one in the same version is refused.
     let late = failed(&cluster.quorate("operator-2", &["cluster", "sign", file, "--yes"], b""));
     assert!(

@@ -73,7 +73,7 @@ pub async fn run(cli: &Cli) -> Result<(), Failure> {
             cmd::share_status::run(global, key.as_deref()).await?
         }
         Command::Order(Order::Show { file }) => cmd::order::show(global, file)?,
-        Command::Order(Order::Sign { file, yes }) => cmd::order::sign(global, file, *yes)?,
+        Command::Order(Order::Sign { file, yes }) => cmd::order::sign(global, file, *yes).await?,
         Command::Order(Order::Submit { file }) => cmd::order::submit_file(global, file).await?,
         Command::Order(Order::Resolve { stays, falls, order }) => {
             cmd::resolve::run(global, stays, falls, order).await?

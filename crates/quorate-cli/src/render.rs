@@ -1,8 +1,8 @@
 //! Rosters, orders and keys as people read them.
 
 use quorate_types::{
-    Action, ChainId, Committee, CreateKey, Holding, Millis, NodeIndex, Order, Ownership, Reshare,
-    ResolveFork, Roster, Terms, coalition::MAX_COALITIONS,
+    Action, ChainId, Cluster, Committee, CreateKey, Holding, Millis, NodeIndex, Order, Ownership,
+    Reshare, ResolveFork, Roster, Terms, coalition::MAX_COALITIONS,
 };
 use serde_json::{Value, json};
 
@@ -49,6 +49,22 @@ pub fn node(roster: &Roster, index: NodeIndex) -> String {
 pub fn nodes<'a>(roster: &Roster, indices: impl IntoIterator<Item = &'a NodeIndex>) -> String {
     let name = |i: &NodeIndex| roster.node(*i).map_or(i.to_string(), |n| n.name.to_string());
     indices.into_iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+/// Names of nodes that held shares before, in a line: an index may have been another's then.
+#[must_use]
+pub fn former(cluster: &Cluster, indices: &[NodeIndex]) -> String {
+    let departed = cluster.departed();
+    let name = |i: &NodeIndex| {
+        let before = departed.iter().find(|n| n.index == *i).map(|n| &n.name);
+        match (cluster.roster().node(*i).map(|n| &n.name), before) {
+            (Some(now), None) => now.to_string(),
+            (Some(now), Some(before)) => format!("{before} or {now}, which has its place"),
+            (None, Some(before)) => format!("{before}, which has left"),
+            (None, None) => i.to_string(),
+        }
+    };
+    indices.iter().map(name).collect::<Vec<_>>().join("; ")
 }
 
 /// Who holds a key, and which coalitions could use it.

@@ -46,13 +46,7 @@ impl Inner {
         name: &KeyName,
         version: Option<KeyVersion>,
     ) -> Result<Key, Error> {
-        if !self.roster_asked.load(Ordering::Relaxed) {
-            match self.refresh_roster().await {
-                Ok(()) => self.roster_asked.store(true, Ordering::Relaxed),
-                Err(Error::Party { .. }) => {} // an outage below too, and told there
-                Err(error) => return Err(error),
-            }
-        }
+        self.ask_roster_once().await?;
         let mut worst = None;
         for (i, transport) in self.in_order() {
             match self.fetch_key_from(transport.as_ref(), name, version, false).await {
@@ -185,6 +179,19 @@ impl Inner {
         }
         keys.insert((key.name().clone(), key.version()), key.clone());
         key
+    }
+
+    /// Asks for the roster chain, unless that was done before.
+    pub(crate) async fn ask_roster_once(&self) -> Result<(), Error> {
+        if self.roster_asked.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        match self.refresh_roster().await {
+            Ok(()) => self.roster_asked.store(true, Ordering::Relaxed),
+            Err(Error::Party { .. }) => {} // an outage for what comes next too, and told there
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// Asks for the roster chain until somebody brings one.

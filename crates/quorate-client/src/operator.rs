@@ -138,6 +138,8 @@ impl Operator {
     /// # Errors
     /// [`Error::Party`].
     pub async fn heads(&self, key: Option<&KeyName>) -> Result<Heads, Error> {
+        // Orders are made, and verified, under the newest roster.
+        self.client.0.ask_roster_once().await?;
         let mut worst = None;
         for party in &self.parties {
             match party.heads(key, Deadline::after(TIMEOUT)).await {
@@ -181,6 +183,7 @@ impl Operator {
         order: &SignedOrder,
         mut progress: impl FnMut(&Progress) + Send,
     ) -> Result<CarriedOut, Error> {
+        self.client.0.ask_roster_once().await?;
         let verified = VerifiedOrder::verify(&self.cluster(), order)?;
         verified.check_fresh(now())?;
         let grace = verified.terms().map_or(0, |terms| terms.grace);
@@ -292,6 +295,7 @@ impl Operator {
     /// # Errors
     /// [`Error::Party`]; [`Error::Verification`] if one does not verify.
     pub async fn orders(&self) -> Result<Vec<VerifiedOrder>, Error> {
+        self.client.0.ask_roster_once().await?;
         let mut worst = None;
         for party in &self.parties {
             match self.orders_of(party).await {

@@ -1,6 +1,9 @@
 //! `quorate key create|list|show` and `quorate who-owns`.
 
-use super::order::{Fate, confirmed, make};
+use super::{
+    order::{Fate, confirmed, make},
+    roster::up_to_date,
+};
 use crate::{
     args::{Global, KeyCreate},
     compose::{self, KnownClient},
@@ -18,7 +21,7 @@ use serde_json::{Value, json};
 /// # Errors
 /// For parameters that do not fit, and when its birth fails.
 pub async fn create(global: &Global, args: &KeyCreate) -> Result<Report, Failure> {
-    let operator = session::operator(global)?;
+    let operator = up_to_date(global).await?;
     let cluster = operator.cluster();
     let known = known_clients(&operator).await?;
     let default = session::home(global)?.config().threshold;

@@ -1,6 +1,6 @@
 //! Orders: made, shown, signed, submitted.
 
-use super::share;
+use super::{roster::up_to_date, share};
 use crate::{
     args::{Global, OrderOut},
     compose,
@@ -146,8 +146,8 @@ pub fn show(global: &Global, file: &Path) -> Result<Report, Failure> {
 ///
 /// # Errors
 /// When the file is no order of this cluster, or the person says no.
-pub fn sign(global: &Global, file: &Path, yes: bool) -> Result<Report, Failure> {
-    let operator = session::operator(global)?;
+pub async fn sign(global: &Global, file: &Path, yes: bool) -> Result<Report, Failure> {
+    let operator = up_to_date(global).await?;
     let cluster: &Cluster = &operator.cluster();
     let (mut signed, order) = read(file)?;
     if !cluster.roster().is_operator(&operator.identity().public()) {

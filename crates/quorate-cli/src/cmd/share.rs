@@ -3,6 +3,7 @@
 use super::{
     key::warn_of_few_liars,
     order::{Fate, confirmed, make, signed, write},
+    roster::up_to_date,
 };
 use crate::{
     args::{
@@ -16,8 +17,8 @@ use crate::{
 };
 use quorate_client::{CarriedOut, Home, Key, Moved, Operator};
 use quorate_types::{
-    Action, Committee, Hash, KeyName, KeyVersion, Member, Millis, NodeIndex, Order, Repeat,
-    Reshare, Roster, VerifiedOrder,
+    Action, Cluster, Committee, Hash, KeyName, KeyVersion, Member, Millis, NodeIndex, Order,
+    Repeat, Reshare, Roster, VerifiedOrder,
 };
 use serde_json::json;
 use std::{collections::VecDeque, sync::Arc, time::Instant};
@@ -67,7 +68,7 @@ pub async fn reshare(global: &Global, args: &ShareReshare) -> Result<Report, Fai
 /// # Errors
 /// As [`refresh`].
 pub async fn repair(global: &Global, args: &ShareRepair) -> Result<Report, Failure> {
-    let operator = session::operator(global)?;
+    let operator = up_to_date(global).await?;
     let node = known_node(&operator, args.index)?;
     many(operator, &args.many, &args.how, Change::Repair(node)).await
 }
@@ -77,7 +78,7 @@ pub async fn repair(global: &Global, args: &ShareRepair) -> Result<Report, Failu
 /// # Errors
 /// As [`refresh`].
 pub async fn drain(global: &Global, args: &ShareDrain) -> Result<Report, Failure> {
-    let operator = session::operator(global)?;
+    let operator = up_to_date(global).await?;
     let from = known_node(&operator, args.index)?;
     let to = args.to.map(|to| known_node(&operator, to)).transpose()?;
     many(operator, &args.many, &args.how, Change::Drain { from, to }).await
@@ -332,7 +333,7 @@ pub(super) async fn many(
         return Err(Failure::new("not ordered"));
     }
     let tally = run(&work, names, usize::from(many.at_once)).await;
-    tally.report(work.operator.cluster().roster())
+    tally.report(&work.operator.cluster())
 }
 
 const FEW_LIARS: &str =
@@ -456,7 +457,8 @@ impl Work {
 }
 
 impl Tally {
-    fn report(self, roster: &Roster) -> Result<Report, Failure> {
+    fn report(self, cluster: &Cluster) -> Result<Report, Failure> {
+        let roster = cluster.roster();
         let moved = self.moved.len();
         let late = |of: fn(&Moved) -> &Vec<NodeIndex>| {
             let mut nodes: Vec<NodeIndex> =
@@ -480,7 +482,7 @@ impl Tally {
             lines.push(format!("missed by {}", render::nodes(roster, &absent)));
         }
         if !unerased.is_empty() {
-            lines.push(format!("not yet erased at {}", render::nodes(roster, &unerased)));
+            lines.push(format!("not yet erased at {}", render::former(cluster, &unerased)));
         }
         for (name, failure) in self.failed.iter().take(10) {
             lines.push(format!("{name}: {failure}"));
