@@ -93,6 +93,7 @@ impl std::fmt::Display for StepKind {
 
 /// A parsed request of any step.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "one at a time, on its way through a step")]
 pub enum Request {
     /// Before a reshare.
     Survey(SurveyRequest),

@@ -208,7 +208,7 @@ fn bounds(action: &Action) -> Vec<String> {
 #[must_use]
 pub fn span(seconds: u32) -> String {
     let units = [(86_400, "d"), (3600, "h"), (60, "min")];
-    let unit = units.iter().find(|(n, _)| seconds > 0 && seconds % n == 0);
+    let unit = units.iter().find(|(n, _)| seconds > 0 && seconds.is_multiple_of(*n));
     unit.map_or_else(|| format!("{seconds} s"), |(n, unit)| format!("{} {unit}", seconds / n))
 }
 

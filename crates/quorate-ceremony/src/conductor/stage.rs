@@ -20,6 +20,7 @@ pub(super) type By<T> = BTreeMap<NodeIndex, T>;
 pub(super) type Signed = (VerifiedOrder, Certified);
 
 /// Named for what is awaited.
+#[allow(clippy::large_enum_variant, reason = "one for each conductor")]
 pub(super) enum Stage {
     /// In a reshare: what everybody has.
     ExpectSurvey { parties: BTreeSet<NodeIndex>, found: Found },

@@ -360,7 +360,7 @@ struct How {
 
 #[derive(Default)]
 struct Tally {
-    moved: Vec<Box<Moved>>,
+    moved: Vec<Moved>,
     written: usize,
     untouched: usize,
     failed: Vec<(String, Failure)>,
@@ -390,7 +390,7 @@ async fn run(work: &Arc<Work>, mut names: VecDeque<String>, at_once: usize) -> T
         }
         let Some(done) = under_way.join_next().await else { break };
         match done {
-            Ok((_, Ok(One::Moved(moved)))) => tally.moved.push(moved),
+            Ok((_, Ok(One::Moved(moved)))) => tally.moved.push(*moved),
             Ok((_, Ok(One::Written))) => tally.written += 1,
             Ok((_, Ok(One::Untouched))) => tally.untouched += 1,
             Ok((name, Err(failure))) => tally.failed.push((name, failure)),
