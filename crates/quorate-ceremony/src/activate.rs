@@ -18,7 +18,10 @@ pub(crate) fn activate(
 ) -> Result<Done, Fault> {
     let order = VerifiedOrder::verify(me.cluster, &request.order)?;
     let certificate = &request.certificate;
-    certificate.verify(&order)?;
+    let terms = order.terms().filter(|_| planted!(MixReceipts));
+    if terms.is_none_or(|t| certificate.receipts.len() < usize::from(t.q)) {
+        certificate.verify(&order)?;
+    }
     let public = &certificate.public;
     match public.committee.member(me.index) {
         Some(member) if member.identity == me.identity.public() => {}
@@ -30,7 +33,9 @@ pub(crate) fn activate(
     };
 
     let standing = &state.standing;
-    let live = standing.live(public.epoch.number).filter(|l| l.epoch == Some(public.epoch));
+    let live = standing.live(public.epoch.number).filter(|l| {
+        l.epoch == Some(public.epoch) || l.epoch.is_some() && planted!(NumberAlone)
+    });
     let active = standing.active.as_ref();
     // A born epoch is served whether the node had signed it active or another one; of a
     // genesis it signs only the one.
@@ -49,14 +54,16 @@ pub(crate) fn activate(
         return Ok(done(Vec::new(), &ActivateAnswer::Born(Box::new(record.clone()))));
     }
     // One public key of a version, for ever: every attempt of a genesis makes another key.
-    if let (None, Some(active)) = (public.parent, active) {
+    if let (None, Some(active)) = (public.parent, active)
+        && !planted!(TwoKeys)
+    {
         return Ok(done(Vec::new(), &ActivateAnswer::Other(Box::new(active.clone()))));
     }
 
     let mut standing = standing.clone();
     let (mut persist, answer) = match &state.attempt {
         Some(Attempt::ExpectCertificate(dealt, receipt) | Attempt::Active(dealt, receipt, _))
-            if receipt.public == *public && live.is_some() =>
+            if live.is_some() && (receipt.public == *public || planted!(NumberAlone)) =>
         {
             let signature = public.sign_active(me.index, me.identity);
             let proof = Certified {
@@ -71,8 +78,21 @@ pub(crate) fn activate(
             }
             standing.mark(subject.number, |l| l.active = true);
             let attempt = Attempt::Active(dealt.clone(), receipt.clone(), kept);
-            let persist = vec![Change::Attempt(subject.number, Box::new(attempt))];
+            let mut persist = vec![Change::Attempt(subject.number, Box::new(attempt))];
+            if let Some(parent) = public.parent.filter(|_| planted!(EraseBeforeRetire)) {
+                standing.live.retain(|l| l.number != parent.number);
+                persist.push(Change::Erase(parent.number));
+            }
+            if planted!(RetireWithoutActives) {
+                let before = standing.in_force.map(|e| e.number);
+                standing.put_in_force(public.epoch, true);
+                persist.extend(before.map(Change::Erase));
+            }
             (persist, ActivateAnswer::Active(signature))
+        }
+        _ if planted!(ActiveWithoutShare) => {
+            let signature = public.sign_active(me.index, me.identity);
+            (Vec::new(), ActivateAnswer::Active(signature))
         }
         _ => {
             let newer = |old: &ActivateRequest| old.certificate.public.epoch < public.epoch;

@@ -38,10 +38,10 @@ pub(crate) fn receive(
     let ctx = plan.context(list_hash(plan.fingerprint(), &request.answers, &dealers)).hash();
     own_dealing(me, &plan, &ctx, &request.bundle, attempt.dealt())?;
     let dealt = match attempt.dealt() {
-        Some(dealt) => dealt.clone(),
-        None if plan.parent().is_none() => return Err(Fault::TooEarly { missing: "deal" }),
+        Some(dealt) if !planted!(SecondReceipt) => dealt.clone(),
+        _ if plan.parent().is_none() => return Err(Fault::TooEarly { missing: "deal" }),
         // In a reshare a member may receive without dealing.
-        None => Dealt {
+        _ => Dealt {
             prepared: attempt.prepared().clone(),
             answers: request.answers.clone(),
             dealers: dealers.clone(),
@@ -96,7 +96,8 @@ fn may_receive(
     if state.in_force().is_some_and(|record| is_this(&record.certificate)) {
         return Ok(());
     }
-    if !state.standing.descends(plan.number(), plan.parent().map(VerifiedEpoch::name)) {
+    let descends = state.standing.descends(plan.number(), plan.parent().map(VerifiedEpoch::name));
+    if !descends && !planted!(ErasedParent) {
         return Err(Fault::Closed);
     }
     if state.standing.noted.as_ref().is_some_and(|n| is_this(&n.certificate)) {
@@ -119,6 +120,9 @@ fn answered(
         Attempt::ExpectPrepareList(_) | Attempt::ExpectBundle(_) => Ok(None),
         Attempt::ExpectCertificate(_, receipt) | Attempt::Active(_, receipt, _) => {
             if receipt.public.epoch.bundle != bundle_hash(ctx, &request.bundle) {
+                if planted!(SecondReceipt) {
+                    return Ok(None);
+                }
                 return Err(used);
             }
             Ok(Some((CeremonyStep::Receive, ReceiveAnswer::Receipt(receipt.clone()))))
@@ -172,7 +176,14 @@ fn complain(
         .map_err(|_| Fault::Alarm("a bad value cannot be complained about"))?;
     let hash = Hash(*dealing.hash());
     let dealer = dealing.dealer();
-    Ok(SignedComplaint::sign(plan.fingerprint(), ctx, dealer, &hash, &complaint, me.identity))
+    let signed =
+        SignedComplaint::sign(plan.fingerprint(), ctx, dealer, &hash, &complaint, me.identity);
+    if planted!(RevealCeremonyKey) {
+        let mut revealed = signed;
+        revealed.complaint[2..34].copy_from_slice(&secret.to_bytes()[..]);
+        return Ok(revealed);
+    }
+    Ok(signed)
 }
 
 /// A crash after this: the same complaint is sent again, and never another one.

@@ -93,6 +93,12 @@ impl Standing {
     pub fn serves(&self) -> impl Iterator<Item = EpochName> + '_ {
         self.live.iter().filter(|l| l.active).filter_map(|l| {
             let epoch = l.epoch?;
+            let other = self.highest_active().is_some_and(|n| n != l.number);
+            if other && planted!(ServeOnlyNew)
+                || other && planted!(ServeNewestOfTwo) && Some(epoch) != self.in_force
+            {
+                return None;
+            }
             let serves = match self.in_force {
                 None => true,
                 Some(in_force) => {
@@ -157,10 +163,12 @@ impl Standing {
                 // Only an epoch signed active stays of a genesis, as the node has promised.
                 (true, None) => promised == Some(l.number),
                 // A promise holds until a certificate of a higher epoch.
+                _ if l.number > epoch.number && planted!(DropPromised) => l.parent == Some(epoch),
+                _ if l.number > epoch.number && planted!(KeepOrphans) => true,
                 _ if l.number > epoch.number => l.active || l.parent == Some(epoch),
                 _ => false,
             };
-            if !keep {
+            if !keep && !(l.epoch.is_none() && planted!(ForgetCeremonyKeyLate)) {
                 let below = l.number < epoch.number && !birth;
                 ends.push(if below { End::Forget(l.number) } else { End::Erase(l.number) });
             }
