@@ -33,9 +33,9 @@ pub(crate) fn activate(
     };
 
     let standing = &state.standing;
-    let live = standing.live(public.epoch.number).filter(|l| {
-        l.epoch == Some(public.epoch) || l.epoch.is_some() && planted!(NumberAlone)
-    });
+    let live = standing
+        .live(public.epoch.number)
+        .filter(|l| l.epoch == Some(public.epoch) || l.epoch.is_some() && planted!(NumberAlone));
     let active = standing.active.as_ref();
     // A born epoch is served whether the node had signed it active or another one; of a
     // genesis it signs only the one.

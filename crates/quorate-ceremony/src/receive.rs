@@ -63,6 +63,9 @@ pub(crate) fn receive(
         return Err(Fault::Closed);
     }
     let list = PrepareList::verify(&plan, request.answers.clone(), dealers)?;
+    if list.receivers().key(me.index).is_none() {
+        return Err(Fault::NotReceiver); // its answer came too late for the list
+    }
     let bundle = Bundle::verify(&plan, &list, &request.bundle)?;
     may_receive(me, state, &plan, &bundle)?;
 

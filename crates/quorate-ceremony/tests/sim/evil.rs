@@ -175,7 +175,10 @@ impl Sim {
         let descent = match &focus.parent {
             Some(parent) => {
                 let birth = self.operators.records.first()?.clone();
-                Some(Box::new(Descent { newest: (*parent != birth).then(|| parent.clone()), birth }))
+                Some(Box::new(Descent {
+                    newest: (*parent != birth).then(|| parent.clone()),
+                    birth,
+                }))
             }
             None => None,
         };
@@ -185,8 +188,7 @@ impl Sim {
         let order = focus.order.signed().clone();
         let request = PrepareRequest { order, earlier, number: focus.number, descent }.to_bytes();
         let parents = focus.parent.iter().flat_map(|p| p.certificate.public.committee.indices());
-        let all: BTreeSet<_> =
-            focus.order.terms()?.committee.indices().chain(parents).collect();
+        let all: BTreeSet<_> = focus.order.terms()?.committee.indices().chain(parents).collect();
         self.tell_some(&all.into_iter().collect::<Vec<_>>(), StepKind::Prepare, request, 0.9);
         Some(())
     }

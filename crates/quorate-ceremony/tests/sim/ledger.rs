@@ -58,7 +58,9 @@ impl Ledger {
     ) -> Result<bool, Broken> {
         let number = public.epoch.number;
         let first = self.once("one receipt", node, number, public.epoch.bundle.as_bytes())?;
-        if let Some(y) = self.born.get(&public.version) {
+        if let Some(y) = self.born.get(&public.version)
+            && public.parent.is_some()
+        {
             holds!("I2", y == public.public_key(), "node {node} takes a share of another key");
         }
         let fresh = Epoch {

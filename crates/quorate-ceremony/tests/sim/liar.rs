@@ -12,7 +12,12 @@ use rand::RngExt;
 
 impl Sim {
     /// A lie, or nothing: then the liar does as the others.
-    pub(crate) fn lie(&mut self, node: NodeIndex, step: StepKind, request: &[u8]) -> Option<Answer> {
+    pub(crate) fn lie(
+        &mut self,
+        node: NodeIndex,
+        step: StepKind,
+        request: &[u8],
+    ) -> Option<Answer> {
         // A genesis needs everybody to deal: a lie there only ends it.
         let genesis = self.operators.records.is_empty();
         if self.dice.random_bool(if genesis { 0.7 } else { 0.4 }) {

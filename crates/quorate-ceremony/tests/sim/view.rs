@@ -34,24 +34,28 @@ impl View {
         let mut view = Self {
             in_force: state.in_force().cloned(),
             standing: state.standing,
+            secrets: secrets(disk, subject),
             ..Self::default()
         };
         for live in &view.standing.live {
             let s = Subject { number: live.number, ..subject.clone() };
-            let secrets = SecretKind::ALL.iter().filter_map(|k| disk.secret(&s, *k));
-            view.secrets.extend(secrets.map(<[u8]>::to_vec));
             let share = disk.share(&s, live.number);
             if let (Some(epoch), Some(share)) = (live.epoch, &share) {
                 let known = before.held.contains(&epoch);
-                let fits = known || ledger.epochs.get(&epoch).is_none_or(|e| {
-                    let (t, c) = (e.public.committee.threshold(), &e.public.commitments);
-                    Commitments::from_bytes(t, c).unwrap().verify_share(node, share)
-                });
+                let fits = known
+                    || ledger.epochs.get(&epoch).is_none_or(|e| {
+                        let (t, c) = (e.public.committee.threshold(), &e.public.commitments);
+                        Commitments::from_bytes(t, c).unwrap().verify_share(node, share)
+                    });
                 holds!("I4", fits, "node {node} holds another share than that of {epoch}");
                 view.held.insert(epoch);
             }
         }
-        let kept = view.secrets.len();
+        let burnt = (1..subject.version.get()).map(|v| {
+            let version = KeyVersion::new(v).unwrap();
+            secrets(disk, &Subject { version, ..subject.clone() }).len()
+        });
+        let kept = view.secrets.len() + burnt.sum::<usize>();
         holds!("erasure", disk.secrets() == kept, "node {node} keeps secrets of ended attempts");
         Ok(view)
     }
@@ -94,7 +98,12 @@ impl View {
             let is_it = l.number == in_force.number && l.epoch.is_none_or(|e| e == in_force);
             let ok = is_it || promised || child;
             let what = if l.epoch.is_some() { "share" } else { "ceremony key" };
-            holds!("I3 orphan", ok, "node {node}: a pending {what} of {} outlives its parent", l.number);
+            holds!(
+                "I3 orphan",
+                ok,
+                "node {node}: a pending {what} of {} outlives its parent",
+                l.number
+            );
         }
         Ok(())
     }
@@ -136,4 +145,12 @@ impl View {
         }
         Ok(())
     }
+}
+
+/// All secrets of a version's live attempts.
+fn secrets(disk: &Disk, subject: &Subject) -> Vec<Vec<u8>> {
+    let standing = disk.load(&Subject { number: 0, ..subject.clone() }).standing;
+    let subjects = standing.live.iter().map(|l| Subject { number: l.number, ..subject.clone() });
+    let of = |s: Subject| SecretKind::ALL.map(|k| disk.secret(&s, k).map(<[u8]>::to_vec));
+    subjects.flat_map(of).flatten().collect()
 }
