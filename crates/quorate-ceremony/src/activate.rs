@@ -5,7 +5,7 @@ use crate::{
     Fault,
     current::impersonated,
     message::{ActivateAnswer, ActivateRequest, Certified},
-    state::{Attempt, Change, Forgery, VersionState},
+    state::{Attempt, Change, End, Forgery, VersionState},
     step::{Done, Me, Subject},
 };
 use quorate_types::{CeremonyStep, Certificate, VerifiedOrder};
@@ -84,9 +84,9 @@ pub(crate) fn activate(
                 persist.push(Change::Erase(parent.number));
             }
             if planted!(RetireWithoutActives) {
-                let before = standing.in_force.map(|e| e.number);
-                standing.put_in_force(public.epoch, true);
-                persist.extend(before.map(Change::Erase));
+                let ends = standing.put_in_force(public.epoch, true);
+                let erase = |(End::Erase(n) | End::Forget(n))| Change::Erase(n);
+                persist.extend(ends.into_iter().flatten().map(erase));
             }
             (persist, ActivateAnswer::Active(signature))
         }

@@ -65,6 +65,35 @@ pub enum Bug {
     SupersededOrder,
 }
 
+impl Bug {
+    /// Every one.
+    pub const ALL: [Self; 23] = [
+        Self::EraseBeforeRetire,
+        Self::ServeOnlyNew,
+        Self::MixReceipts,
+        Self::SecondReceipt,
+        Self::ForgetCeremonyKeyEarly,
+        Self::ForgetCeremonyKeyLate,
+        Self::MixEpochs,
+        Self::SkipDegree,
+        Self::SkipConstant,
+        Self::WeightBeforeDealers,
+        Self::ErasedParent,
+        Self::KeepOrphans,
+        Self::NumberAlone,
+        Self::ServeNewestOfTwo,
+        Self::RevealCeremonyKey,
+        Self::AnswerBeforeFlush,
+        Self::RetireWithoutActives,
+        Self::ActiveWithoutShare,
+        Self::DealTwice,
+        Self::TwoKeys,
+        Self::DropPromised,
+        Self::PrepareAgain,
+        Self::SupersededOrder,
+    ];
+}
+
 thread_local! {
     static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
 }

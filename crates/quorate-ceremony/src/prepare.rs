@@ -130,10 +130,11 @@ impl Proven {
 /// can finish it, and its secrets are erased.
 fn end_undealt(standing: &mut Standing, persist: &mut Vec<Change>) {
     standing.live.retain(|l| {
-        if !l.dealt {
+        let keep = l.dealt || planted!(SupersededOrder);
+        if !keep {
             persist.push(Change::Erase(l.number));
         }
-        l.dealt
+        keep
     });
 }
 

@@ -38,7 +38,7 @@ pub(crate) fn receive(
     let ctx = plan.context(list_hash(plan.fingerprint(), &request.answers, &dealers)).hash();
     own_dealing(me, &plan, &ctx, &request.bundle, attempt.dealt())?;
     let dealt = match attempt.dealt() {
-        Some(dealt) if !planted!(SecondReceipt) => dealt.clone(),
+        Some(dealt) if plan.parent().is_none() || !planted!(SecondReceipt) => dealt.clone(),
         _ if plan.parent().is_none() => return Err(Fault::TooEarly { missing: "deal" }),
         // In a reshare a member may receive without dealing.
         _ => Dealt {

@@ -164,7 +164,9 @@ impl Standing {
                 (true, None) => promised == Some(l.number),
                 // A promise holds until a certificate of a higher epoch.
                 _ if l.number > epoch.number && planted!(DropPromised) => l.parent == Some(epoch),
-                _ if l.number > epoch.number && planted!(KeepOrphans) => true,
+                _ if l.number > epoch.number && planted!(KeepOrphans) => {
+                    l.active || l.epoch.is_some() || l.parent == Some(epoch)
+                }
                 _ if l.number > epoch.number => l.active || l.parent == Some(epoch),
                 _ => false,
             };

@@ -158,7 +158,7 @@ impl Sim {
         let back = self.dice.random_range(0..3) / 2;
         let order = orders.get(orders.len().checked_sub(1 + back)?)?.clone();
         let terms = order.terms()?;
-        let number = terms.first_number + self.dice.random_range(0..6);
+        let number = terms.first_number + self.dice.random_range(2..9);
         let parent = match terms.is_genesis() {
             true => None,
             false => {
@@ -242,7 +242,14 @@ impl Sim {
         }
         let mut to: Vec<_> = focus.order.terms()?.committee.indices().collect();
         to.shuffle(&mut self.dice);
-        let first = self.dice.random_range(to.len() / 2..=to.len());
+        // Enough for a certificate with the liars' help, and one more who has the other bundle.
+        let lying = to.iter().filter(|n| self.liars.contains(n)).count();
+        let enough = usize::from(focus.order.terms()?.q).saturating_sub(lying);
+        let first = match self.dice.random_bool(0.7) {
+            true => enough.min(to.len() - 1),
+            false => self.dice.random_range(to.len() / 2..=to.len()),
+        };
+        to.sort_by_key(|n| self.liars.contains(n));
         let parts = [to[..first].to_vec(), to[first..].to_vec()];
         for ((list, mut bundle), to) in whole.into_iter().zip(parts) {
             if let Some((_, strange)) = lists.last().filter(|_| self.dice.random_bool(0.1)) {

@@ -94,6 +94,60 @@ fn a_seed_runs_twice_the_same() {
     assert_ne!(once(1), once(2));
 }
 
+/// Each planted bug breaks an invariant within so many seeds; the seeds without it break none.
+#[cfg(feature = "planted-bugs")]
+#[test]
+fn planted_bugs_are_found() {
+    use quorate_ceremony::planted::{Bug, plant};
+    const WITHIN: u64 = 60;
+    let find = |bug: Bug| {
+        plant(Some(bug));
+        let found = (0..WITHIN).find_map(|seed| {
+            let run = std::panic::catch_unwind(|| run(seed).1);
+            Some((seed, run.expect("a panic finds nothing").err()?))
+        });
+        plant(None);
+        let Some((seed, broken)) = found else { return Some(bug) };
+        println!("{bug:?}: seed {seed} breaks {}: {}", broken.rule, broken.how);
+        assert!(run(seed).1.is_ok(), "seed {seed} breaks an invariant without {bug:?}");
+        None
+    };
+    let next = AtomicU64::new(0);
+    let hunt = || {
+        let mut missed = Vec::new();
+        let only = std::env::var("QUORATE_BUG").ok();
+        while let Some(bug) = Bug::ALL.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+            if only.as_ref().is_none_or(|o| *o == format!("{bug:?}")) {
+                missed.extend(find(*bug));
+            }
+        }
+        missed
+    };
+    let missed: Vec<Bug> = std::thread::scope(|scope| {
+        [scope.spawn(hunt), scope.spawn(hunt)].into_iter().flat_map(|h| h.join().unwrap()).collect()
+    });
+    assert!(missed.is_empty(), "not found within {WITHIN} seeds: {missed:?}");
+}
+
+/// The feature is this test's own.
+#[test]
+fn no_other_crate_asks_for_planted_bugs() {
+    let crates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut read = 0;
+    for entry in crates.read_dir().unwrap() {
+        let manifest = entry.unwrap().path().join("Cargo.toml");
+        if manifest.starts_with(env!("CARGO_MANIFEST_DIR")) {
+            continue;
+        }
+        read += 1;
+        assert!(
+            !std::fs::read_to_string(&manifest).unwrap().contains("planted-bugs"),
+            "{manifest:?}"
+        );
+    }
+    assert!(read >= 5, "the workspace has more crates");
+}
+
 /// Runs a seed; a panic breaks an invariant too.
 fn run(seed: u64) -> (Seen, Result<u64, Broken>) {
     let mut sim = Sim::new(seed);

@@ -201,10 +201,10 @@ impl Sim {
             0..5 => self.kill_conductor(slot),
             5..50 => self.operator_acts(slot),
             50..70 => self.weather_changes(),
-            70..110 => {
+            70..150 => {
                 self.evil();
             }
-            110..300 => self.poll(slot),
+            150..300 => self.poll(slot),
             _ if self.flights.is_empty() => self.poll(slot),
             _ => return self.deliver(),
         }
@@ -223,7 +223,7 @@ impl Sim {
             return;
         }
         let orders = self.operators.orders.len();
-        let fresh = self.dice.random_bool(0.5) && orders < ORDERS;
+        let fresh = self.dice.random_bool(0.35) && orders < ORDERS;
         let order = if !self.operators.records.is_empty() && fresh {
             let faulty = self.ledger.faulty.clone();
             let nobody = BTreeSet::new();
@@ -241,9 +241,14 @@ impl Sim {
 
     fn weather_changes(&mut self) {
         let nodes: Vec<_> = self.world.nodes.keys().copied().collect();
-        let node = nodes[self.dice.random_range(0..nodes.len())];
+        let mut node = nodes[self.dice.random_range(0..nodes.len())];
         let until = self.world.now.plus(self.dice.random_range(0..3000));
         let what = self.dice.random_range(0..12);
+        if let Some(rewound) = self.ledger.faulty.difference(&self.liars).next()
+            && what >= 8
+        {
+            node = *rewound;
+        }
         self.log.line(self.world.now, &format!("weather {what} at {node}"));
         let honest = !self.ledger.faulty.contains(&node) || self.liars.contains(&node);
         let weather = self.weather.get_mut(&node).unwrap();
@@ -257,8 +262,8 @@ impl Sim {
                 self.cut[what - 4].insert(node);
             }
             6 | 7 => self.cut = [BTreeSet::new(), BTreeSet::new()],
-            8 | 9 if !honest => weather.images.push(self.world.nodes[&node].disk.clone()),
-            10 | 11 if !honest && !weather.images.is_empty() => {
+            8..10 if !honest => weather.images.push(self.world.nodes[&node].disk.clone()),
+            10..12 if !honest && !weather.images.is_empty() => {
                 let at = self.dice.random_range(0..weather.images.len());
                 self.world.nodes.get_mut(&node).unwrap().disk = weather.images[at].clone();
                 self.seen.restores += 1;
@@ -354,7 +359,6 @@ impl Sim {
                 }
                 Some(Outcome::Failed { reason, .. }) => {
                     self.log.line(self.world.now, &format!("failed: {reason}"));
-                    eprintln!("FAILED {reason}; flights {}", self.flights.len());
                 }
                 Some(Outcome::Born { .. }) | None => {}
             }
