@@ -23,7 +23,7 @@ pub(crate) struct Evil {
     epochs: BTreeMap<EpochName, Signed>,
     /// Proofs of what is in force.
     records: BTreeMap<EpochName, KeyRecord>,
-    focus: Option<Focus>,
+    pub(crate) focus: Option<Focus>,
 }
 
 struct Signed {
@@ -34,7 +34,7 @@ struct Signed {
 
 /// The attempt that it is at, with its next step.
 #[derive(Clone)]
-struct Focus {
+pub(crate) struct Focus {
     order: VerifiedOrder,
     number: u64,
     parent: Option<KeyRecord>,
@@ -135,9 +135,9 @@ impl Sim {
     }
 
     /// Goes on with an attempt of its own, which tells two halves two things.
-    fn go_on(&mut self) -> Option<()> {
+    pub(crate) fn go_on(&mut self) -> Option<()> {
         let mut focus = match self.evil.focus.take() {
-            Some(focus) if self.dice.random_bool(0.93) => focus,
+            Some(focus) if self.dice.random_bool(0.98) => focus,
             _ => self.begin()?,
         };
         match focus.stage {
@@ -147,15 +147,15 @@ impl Sim {
             3 => self.certify_number(focus.number),
             _ => self.retire_number(focus.number),
         };
-        // Sometimes the same again, before it goes on.
-        focus.stage += u8::from(self.dice.random_bool(0.7));
+        // The same again a few times, before it goes on.
+        focus.stage += u8::from(self.dice.random_bool(0.35));
         self.evil.focus = (focus.stage < 7).then_some(focus);
         Some(())
     }
 
     fn begin(&mut self) -> Option<Focus> {
         let orders = &self.operators.orders;
-        let back = self.dice.random_range(0..3) / 2;
+        let back = if self.theirs > 0 { 0 } else { self.dice.random_range(0..3) / 2 };
         let order = orders.get(orders.len().checked_sub(1 + back)?)?.clone();
         let terms = order.terms()?;
         let number = terms.first_number + self.dice.random_range(2..9);
@@ -203,7 +203,8 @@ impl Sim {
             Some(parent) => parent.certificate.public.committee.threshold().as_usize(),
             None => committee.size(),
         };
-        offers.shuffle(&mut self.dice);
+        let first = usize::try_from(focus.number).ok()? % offers.len().max(1);
+        offers.rotate_left(first); // the same two lists whenever it asks
         for half in 0..2 {
             let mut dealers: Vec<_> = offers.iter().copied().take(most).collect();
             dealers.sort_unstable();
@@ -240,6 +241,7 @@ impl Sim {
                 whole.push((list, bundle));
             }
         }
+        self.seen.pairs += u64::from(whole.len() > 1);
         let mut to: Vec<_> = focus.order.terms()?.committee.indices().collect();
         to.shuffle(&mut self.dice);
         // Enough for a certificate with the liars' help, and one more who has the other bundle.

@@ -99,6 +99,11 @@ impl Ledger {
         Ok(())
     }
 
+    /// Whether honest nodes hold shares of two bundles of one number.
+    pub(crate) fn is_split(&self, number: u64) -> bool {
+        self.epochs.keys().filter(|e| e.number == number).count() > 1
+    }
+
     /// Whether `q` nodes may have signed its receipts.
     pub(crate) fn certified(&self, name: &EpochName) -> bool {
         self.epochs.get(name).is_some_and(|e| self.signers(e, &e.receipts) >= e.q)

@@ -60,7 +60,8 @@ impl Sim {
         let state = self.world.nodes[&node].disk.load(&request.subject);
         let share = state.share_in_force;
         let t = plan.committee().threshold().get();
-        let (secret, t) = match self.dice.random_range(0..4) {
+        let how = self.dice.random_range(0..6);
+        let (secret, t) = match how {
             0 => (SecretScalar::random(&mut self.dice), t),
             1 => (share?, t + 1),
             2 => (share?, (t - 1).max(2)),
@@ -68,11 +69,12 @@ impl Sim {
         };
         let t = Threshold::new(t, 64).ok()?;
         let polynomial = Polynomial::random(t, &secret, &mut self.dice).ok()?;
-        // Somebody's value is sealed to a key that it does not have.
+        // Somebody's value is sealed to a key that it does not have; or nothing is wrong with
+        // the dealing but that the liar deals again for whoever asks.
         let stray = EncodedPoint::new(SecretScalar::random(&mut self.dice).public()).ok()?;
         let all: Vec<_> = list.receivers().iter().map(|(i, k)| (i, *k)).collect();
         let at = self.dice.random_range(0..all.len());
-        let cheats = |i: usize| if i == at { stray } else { all[i].1 };
+        let cheats = |i: usize| if i == at && how < 4 { stray } else { all[i].1 };
         let keys = (0..all.len()).map(|i| (all[i].0, cheats(i))).collect();
         let receivers = dealing::Receivers::new(keys).ok()?;
         let me = &self.world.nodes[&node].key;

@@ -160,6 +160,7 @@ impl Sim {
         let q = usize::from(q.unwrap().terms().unwrap().q);
         if self.ledger.receipt(node, public, q)? {
             self.seen.receipts += 1;
+            self.seen.splits += u64::from(self.ledger.is_split(public.epoch.number));
             let in_force = before.standing.in_force;
             let child = public.parent == in_force;
             let ok = child || in_force == Some(public.epoch);

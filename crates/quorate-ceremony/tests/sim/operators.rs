@@ -144,8 +144,8 @@ impl Operators {
         loop {
             let mut nodes = all.clone();
             nodes.shuffle(dice);
-            let mut size = || dice.random_range(3.min(all.len())..=all.len());
-            nodes.truncate(size().min(size())); // small ones are quicker
+            let size = dice.random_range(3.min(all.len())..=all.len());
+            nodes.truncate(size);
             nodes.sort_unstable();
             let n = nodes.len() as u16;
             let t = dice.random_range(2..=n / 2 + 1);

@@ -49,12 +49,16 @@ pub(crate) struct Seen {
     pub(crate) evil: u64,
     pub(crate) complaints: u64,
     pub(crate) receipts: u64,
+    /// Receipts beside one for another bundle of the same number.
+    pub(crate) splits: u64,
     pub(crate) probes: u64,
+    /// Two bundles of one number handed out.
+    pub(crate) pairs: u64,
 }
 
 impl Seen {
     pub(crate) fn add(&mut self, o: &Self) {
-        let pairs: [(&mut u64, u64); 17] = [
+        let pairs: [(&mut u64, u64); 19] = [
             (&mut self.seeds, o.seeds),
             (&mut self.events, o.events),
             (&mut self.ceremonies, o.ceremonies),
@@ -71,7 +75,9 @@ impl Seen {
             (&mut self.evil, o.evil),
             (&mut self.complaints, o.complaints),
             (&mut self.receipts, o.receipts),
+            (&mut self.splits, o.splits),
             (&mut self.probes, o.probes),
+            (&mut self.pairs, o.pairs),
         ];
         for (sum, more) in pairs {
             *sum += more;
@@ -124,6 +130,8 @@ pub(crate) struct Sim {
     pub(crate) calm: bool,
     /// How often a node dies at a step, in a hundred, before and after it persists.
     pub(crate) crashes: u32,
+    /// For so many events the newest order is in the hostile coordinator's hands alone.
+    pub(crate) theirs: u32,
     /// The node whose disk may have changed.
     pub(crate) touched: Option<NodeIndex>,
     loss: f64,
@@ -156,6 +164,7 @@ impl Sim {
             calm: false,
             crashes: dice.random_range(0..4),
             touched: None,
+            theirs: 0,
             loss: f64::from(dice.random_range(0..10)) / 100.0,
             slots: [None, None],
             conductors: 0,
@@ -197,6 +206,11 @@ impl Sim {
         self.world.now =
             self.world.now.plus(self.dice.random_range(0..if idle { 400 } else { 20 }));
         let slot = self.dice.random_range(0..2);
+        self.theirs = self.theirs.saturating_sub(1);
+        if self.theirs > 0 && self.dice.random_bool(0.12) {
+            self.go_on();
+            return Ok(());
+        }
         match self.dice.random_range(0..1000) {
             0..5 => self.kill_conductor(slot),
             5..50 => self.operator_acts(slot),
@@ -219,7 +233,7 @@ impl Sim {
 
     /// An operator with nothing under way orders a move, or goes on under an order.
     fn operator_acts(&mut self, slot: usize) {
-        if self.slots[slot].is_some() {
+        if self.slots[slot].is_some() || self.theirs > 0 {
             return;
         }
         let orders = self.operators.orders.len();
@@ -227,7 +241,13 @@ impl Sim {
         let order = if !self.operators.records.is_empty() && fresh {
             let faulty = self.ledger.faulty.clone();
             let nobody = BTreeSet::new();
-            self.operators.move_shares(&self.world, &mut self.dice, &faulty, &nobody)
+            let (world, dice) = (&self.world, &mut self.dice);
+            let order = self.operators.move_shares(world, dice, &faulty, &nobody);
+            if self.dice.random_bool(0.4) {
+                (self.theirs, self.evil.focus) = (160, None);
+                return;
+            }
+            order
         } else if self.dice.random_bool(0.1) {
             self.operators.orders[self.dice.random_range(0..orders)].clone()
         } else {
