@@ -17,6 +17,9 @@ pub(crate) struct View {
     pub(crate) in_force: Option<KeyRecord>,
     /// Epochs of which a share is there.
     pub(crate) held: BTreeSet<EpochName>,
+    /// Epochs whose shares were there and are erased, as they may be: for one that others
+    /// had certified and that a lower one ended here, a certificate may still come.
+    pub(crate) erased: BTreeSet<EpochName>,
     /// Their shares, and all other secrets, for those who look whether one is given away.
     pub(crate) secrets: Vec<Vec<u8>>,
 }
@@ -35,6 +38,7 @@ impl View {
             in_force: state.in_force().cloned(),
             standing: state.standing,
             secrets: secrets(disk, subject),
+            erased: before.erased.clone(),
             ..Self::default()
         };
         for live in &view.standing.live {
@@ -56,6 +60,7 @@ impl View {
             secrets(disk, &Subject { version, ..subject.clone() }).len()
         });
         let kept = view.secrets.len() + burnt.sum::<usize>();
+        view.erased.extend(before.held.difference(&view.held));
         holds!("erasure", disk.secrets() == kept, "node {node} keeps secrets of ended attempts");
         Ok(view)
     }
@@ -132,7 +137,7 @@ impl View {
             }
             let (active, parent) = (epoch.actives.contains(&node), epoch.public.parent);
             let ended = self.may_erase(name, active, parent);
-            let held = self.held.contains(name) || ended;
+            let held = self.held.contains(name) || ended || self.erased.contains(name) && !active;
             holds!("receipt", held, "node {node} has lost its share of {name}");
             let served = serves.contains(name) || ended || !active;
             let barred = parent.is_none() && self.standing.in_force.is_some_and(|e| e != *name);
