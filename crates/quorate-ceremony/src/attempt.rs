@@ -165,6 +165,9 @@ impl Plan {
 
     /// How the dealings of a bundle are weighted.
     pub(crate) fn weights(&self) -> Weights {
+        if planted!(WeightBeforeDealers) {
+            return Weights::Sum;
+        }
         if self.parent.is_some() { Weights::LagrangeAtZero } else { Weights::Sum }
     }
 

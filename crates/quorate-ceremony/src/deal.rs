@@ -29,7 +29,10 @@ pub(crate) fn deal(
 
     // Once dealt, a dealer sends what it dealt. Under another list it would have to deal
     // the same polynomial again, to keys that it did not deal to.
-    if let Some(dealt) = attempt.dealt() {
+    let again = plan.parent().is_some() && planted!(DealTwice);
+    if let Some(dealt) = attempt.dealt()
+        && !(again && dealt.dealers != request.dealers)
+    {
         if dealt.answers != request.answers || dealt.dealers != request.dealers {
             let equivocators = current::equivocators(&plan, &dealt.answers, &request.answers);
             return Err(Fault::NumberUsed { number: subject.number, equivocators });
@@ -52,6 +55,8 @@ pub(crate) fn deal(
     }
 
     let polynomial = polynomial(state, &plan, rng)?;
+    #[cfg(feature = "planted-bugs")]
+    let polynomial = crate::planted::weighted(polynomial, state, &plan, &list, me.index, rng);
     let identity = me.identity.public();
     let params = dealing_params(&plan, &list, me.index, identity.as_bytes())
         .map_err(|_| Fault::Alarm("a verified list has no dealing"))?;
@@ -67,11 +72,14 @@ pub(crate) fn deal(
         dealing: Some(signed.clone()),
     };
     // A crash after this: the dealing is there to be sent, the polynomial is not needed.
-    let persist = vec![
+    let mut persist = vec![
         Change::Standing(Box::new(standing)),
         Change::Attempt(subject.number, Box::new(Attempt::ExpectBundle(Box::new(dealt)))),
         Change::Drop(subject.number, SecretKind::Polynomial),
     ];
+    if planted!(ForgetCeremonyKeyEarly) {
+        persist.push(Change::Drop(subject.number, SecretKind::CeremonyKey));
+    }
     Ok(Done::new(me, CeremonyStep::Deal, subject, persist, &signed))
 }
 

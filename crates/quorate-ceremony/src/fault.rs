@@ -96,6 +96,11 @@ pub enum Fault {
     /// The node was not chosen to deal, or has no share of the parent epoch.
     #[error("this node does not deal in this attempt")]
     NotDealer,
+    /// The node's prepare answer is not in the list, so nothing was sealed to it.
+    #[error(
+        "nothing is sealed to this node in this attempt: its prepare answer is not in the list"
+    )]
+    NotReceiver,
 
     // A peer's or the conductor's: see `culprits`.
     /// The list of prepare answers is refused.
@@ -188,6 +193,7 @@ impl Fault {
             Self::Parent => PARENT,
             Self::NotDealer => 17,
             Self::NotDue { .. } => NOT_DUE,
+            Self::NotReceiver => 19,
             Self::List(_) => 32,
             Self::Bundle(_) => 33,
             Self::Impersonated(_) => 64,

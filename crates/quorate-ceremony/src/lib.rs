@@ -15,6 +15,23 @@
 //!   nodes what the old one had, because each step answers a repeated request with the
 //!   same bytes.
 
+/// Whether a bug is planted here: never, but in the simulator's own test.
+#[cfg(feature = "planted-bugs")]
+macro_rules! planted {
+    ($bug:ident) => {
+        crate::planted::is(crate::planted::Bug::$bug)
+    };
+}
+#[cfg(not(feature = "planted-bugs"))]
+macro_rules! planted {
+    ($bug:ident) => {
+        false
+    };
+}
+
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
+
 pub mod attempt;
 pub mod bundle;
 pub mod chain;

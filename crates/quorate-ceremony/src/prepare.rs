@@ -42,11 +42,14 @@ pub(crate) fn prepare(
         let live = state.standing.live(plan.number());
         let parent = plan.parent().map(VerifiedEpoch::name);
         let same = parent.is_none() || live.is_some_and(|l| l.parent == parent);
+        let again = matches!(attempt, Attempt::ExpectPrepareList(_)) && planted!(PrepareAgain);
         if answer.order != plan.order().hash() || !same {
             let number = request.number;
             return Err(Fault::NumberUsed { number, equivocators: Vec::new() });
         }
-        return Ok(done(Vec::new(), &PrepareReply::Prepared(answer.clone())));
+        if !again {
+            return Ok(done(Vec::new(), &PrepareReply::Prepared(answer.clone())));
+        }
     }
     if plan.parent().is_none() {
         if let Some(record) = &state.record {
@@ -62,7 +65,7 @@ pub(crate) fn prepare(
     if let Some(proven) = &descent {
         adopted.take(me, state, &proven.birth, &proven.parent, now)?;
         let parent = proven.parent.name();
-        if !adopted.standing.descends(plan.number(), Some(parent)) {
+        if !adopted.standing.descends(plan.number(), Some(parent)) && !planted!(ErasedParent) {
             // What the node knows is newer; it keeps to that, whatever the request brings.
             let record = state.in_force().ok_or(Fault::Parent)?;
             return Ok(done(Vec::new(), &PrepareReply::Past(Box::new(record.clone()))));

@@ -38,10 +38,10 @@ pub(crate) fn receive(
     let ctx = plan.context(list_hash(plan.fingerprint(), &request.answers, &dealers)).hash();
     own_dealing(me, &plan, &ctx, &request.bundle, attempt.dealt())?;
     let dealt = match attempt.dealt() {
-        Some(dealt) => dealt.clone(),
-        None if plan.parent().is_none() => return Err(Fault::TooEarly { missing: "deal" }),
+        Some(dealt) if plan.parent().is_none() || !planted!(SecondReceipt) => dealt.clone(),
+        _ if plan.parent().is_none() => return Err(Fault::TooEarly { missing: "deal" }),
         // In a reshare a member may receive without dealing.
-        None => Dealt {
+        _ => Dealt {
             prepared: attempt.prepared().clone(),
             answers: request.answers.clone(),
             dealers: dealers.clone(),
@@ -63,6 +63,9 @@ pub(crate) fn receive(
         return Err(Fault::Closed);
     }
     let list = PrepareList::verify(&plan, request.answers.clone(), dealers)?;
+    if list.receivers().key(me.index).is_none() {
+        return Err(Fault::NotReceiver); // its answer came too late for the list
+    }
     let bundle = Bundle::verify(&plan, &list, &request.bundle)?;
     may_receive(me, state, &plan, &bundle)?;
 
@@ -95,6 +98,7 @@ fn may_receive(
     match state.standing.receiving(bundle.public(), in_force) {
         Receiving::Always => Ok(()),
         Receiving::UnderNewestOrder => current::newest(me, state, plan),
+        Receiving::Never if planted!(ErasedParent) => current::newest(me, state, plan),
         Receiving::Never => Err(Fault::Closed),
     }
 }
@@ -113,6 +117,9 @@ fn answered(
         Attempt::ExpectPrepareList(_) | Attempt::ExpectBundle(_) => Ok(None),
         Attempt::ExpectCertificate(_, receipt) | Attempt::Active(_, receipt, _) => {
             if receipt.public.epoch.bundle != bundle_hash(ctx, &request.bundle) {
+                if planted!(SecondReceipt) {
+                    return Ok(None);
+                }
                 return Err(used);
             }
             Ok(Some((CeremonyStep::Receive, ReceiveAnswer::Receipt(receipt.clone()))))
@@ -166,7 +173,14 @@ fn complain(
         .map_err(|_| Fault::Alarm("a bad value cannot be complained about"))?;
     let hash = Hash(*dealing.hash());
     let dealer = dealing.dealer();
-    Ok(SignedComplaint::sign(plan.fingerprint(), ctx, dealer, &hash, &complaint, me.identity))
+    let signed =
+        SignedComplaint::sign(plan.fingerprint(), ctx, dealer, &hash, &complaint, me.identity);
+    if planted!(RevealCeremonyKey) {
+        let mut revealed = signed;
+        revealed.complaint[2..34].copy_from_slice(&secret.to_bytes()[..]);
+        return Ok(revealed);
+    }
+    Ok(signed)
 }
 
 /// A crash after this: the same complaint is sent again, and never another one.

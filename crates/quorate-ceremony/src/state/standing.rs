@@ -178,6 +178,12 @@ impl<A: Proof, N: Proof<Of = A::Of>> Standing<A, N> {
     pub fn serves(&self) -> impl Iterator<Item = EpochName> + '_ {
         self.live.iter().filter(|l| l.active).filter_map(|l| {
             let epoch = l.epoch?;
+            let other = self.highest_active().is_some_and(|n| n != l.number);
+            if other && planted!(ServeOnlyNew)
+                || other && planted!(ServeNewestOfTwo) && Some(epoch) != self.in_force
+            {
+                return None;
+            }
             let serves = match self.in_force {
                 None => true,
                 Some(in_force) => {
@@ -222,10 +228,11 @@ impl<A: Proof, N: Proof<Of = A::Of>> Standing<A, N> {
         let mut ends = Vec::new();
         if newer {
             self.live.retain(|l| {
-                if !l.dealt {
+                let keep = l.dealt || planted!(SupersededOrder);
+                if !keep {
                     ends.push(End::Erase(l.number));
                 }
-                l.dealt
+                keep
             });
         }
         if self.live.len() >= MAX_LIVE {
@@ -278,7 +285,9 @@ impl<A: Proof, N: Proof<Of = A::Of>> Standing<A, N> {
         receipt: Option<&A::Of>,
     ) -> Activation {
         let (epoch, parent) = (public.epoch(), public.parent());
-        let live = self.live(epoch.number).filter(|l| l.epoch == Some(epoch));
+        let live = self
+            .live(epoch.number)
+            .filter(|l| l.epoch == Some(epoch) || l.epoch.is_some() && planted!(NumberAlone));
         let active = self.active.as_ref();
         // A born epoch is served whether the node had signed it active or another one; of a
         // genesis it signs only the one.
@@ -297,11 +306,8 @@ impl<A: Proof, N: Proof<Of = A::Of>> Standing<A, N> {
         if parent.is_none() && active.is_some() {
             return Activation::Other;
         }
-        if receipt == Some(public) && live.is_some() {
-            Activation::Active
-        } else {
-            Activation::Noted
-        }
+        let held = receipt == Some(public) || receipt.is_some() && planted!(NumberAlone);
+        if held && live.is_some() { Activation::Active } else { Activation::Noted }
     }
 
     /// The node signs an epoch active whose share it holds.
@@ -358,10 +364,14 @@ impl<A: Proof, N: Proof<Of = A::Of>> Standing<A, N> {
                 // Only an epoch signed active stays of a genesis, as the node has promised.
                 (true, None) => promised == Some(l.number),
                 // A promise holds until a certificate of a higher epoch.
+                _ if l.number > epoch.number && planted!(DropPromised) => l.parent == Some(epoch),
+                _ if l.number > epoch.number && planted!(KeepOrphans) => {
+                    l.active || l.epoch.is_some() || l.parent == Some(epoch)
+                }
                 _ if l.number > epoch.number => l.active || l.parent == Some(epoch),
                 _ => false,
             };
-            if !keep {
+            if !keep && !(l.epoch.is_none() && planted!(ForgetCeremonyKeyLate)) {
                 let below = l.number < epoch.number && !birth;
                 ends.push(if below { End::Forget(l.number) } else { End::Erase(l.number) });
             }

@@ -150,3 +150,31 @@ fn both_epochs_are_served_until_the_grace_is_over() {
     key.moved(order, outcome);
     assert_eq!(world.state(1, key.number()).standing.serves().count(), 1);
 }
+
+#[test]
+fn a_member_whose_prepare_answer_came_too_late_raises_no_alarm() {
+    let mut world = World::new();
+    let mut key = Key::born(&mut world);
+    let to = To { q: 4, ..SAME };
+    let order = key.order(&world, &to);
+    let mut conductor = key.conductor(&world, &order);
+    let mut told = None;
+    let outcome = world.run(&mut conductor, |world, ticket, request| {
+        if ticket.node != index(5) || !matches!(ticket.step, StepKind::Prepare | StepKind::Receive)
+        {
+            return None;
+        }
+        let answer = world.carry(ticket, request);
+        if ticket.step == StepKind::Receive {
+            told = Some(answer.clone());
+            return Some(answer);
+        }
+        Some(Err(Failure::Unreachable)) // it has prepared; its answer is lost
+    });
+    // The bundle that it is brought has nothing for it.
+    let Some(Err(Failure::Fault { code, .. })) = told else { panic!("{told:?}") };
+    assert_eq!(code, Fault::NotReceiver.code());
+    assert_eq!(key.moved(order, outcome).absent, [5]);
+    key.reshare(&mut world, &SAME);
+    key.is_whole(&world, &[1, 2, 5]);
+}
