@@ -10,6 +10,14 @@ demo *ARGS:
 test *ARGS:
     cargo test --workspace --locked {{ARGS}}
 
+# Simulate reshares in disorder for so many seconds; a broken invariant prints its seed.
+soak SECONDS FIRST="1000":
+    QUORATE_SIM_SECONDS={{SECONDS}} QUORATE_FIRST={{FIRST}} cargo test --release --locked -p quorate-ceremony --test sim no_disorder -- --nocapture
+
+# Plant every bug that the simulator must find.
+planted:
+    cargo test --locked -p quorate-ceremony --features planted-bugs --test sim planted -- --nocapture
+
 # Check the formatting and refuse every warning, as CI does.
 lint:
     cargo fmt --all --check

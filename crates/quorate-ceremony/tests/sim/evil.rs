@@ -5,7 +5,7 @@
 use crate::sim::Sim;
 use quorate_ceremony::*;
 use quorate_types::*;
-use rand::{RngExt, seq::SliceRandom};
+use rand::RngExt;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -242,15 +242,18 @@ impl Sim {
             }
         }
         self.seen.pairs += u64::from(whole.len() > 1);
+        if whole.len() == 1 && self.dice.random_bool(0.6) {
+            return None; // the other may still come
+        }
+        whole.sort_by(|a, b| a.0.dealers.cmp(&b.0.dealers));
         let mut to: Vec<_> = focus.order.terms()?.committee.indices().collect();
-        to.shuffle(&mut self.dice);
+        let committee = to.len();
+        let turn = usize::try_from(focus.number).ok()?;
+        to.rotate_left(turn % committee); // the same two halves whenever it hands out
         // Enough for a certificate with the liars' help, and one more who has the other bundle.
         let lying = to.iter().filter(|n| self.liars.contains(n)).count();
         let enough = usize::from(focus.order.terms()?.q).saturating_sub(lying);
-        let first = match self.dice.random_bool(0.7) {
-            true => enough.min(to.len() - 1),
-            false => self.dice.random_range(to.len() / 2..=to.len()),
-        };
+        let first = if turn.is_multiple_of(4) { committee / 2 } else { enough.min(committee - 1) };
         to.sort_by_key(|n| self.liars.contains(n));
         let parts = [to[..first].to_vec(), to[first..].to_vec()];
         for ((list, mut bundle), to) in whole.into_iter().zip(parts) {

@@ -60,7 +60,7 @@ impl Sim {
         let state = self.world.nodes[&node].disk.load(&request.subject);
         let share = state.share_in_force;
         let t = plan.committee().threshold().get();
-        let how = self.dice.random_range(0..6);
+        let how = self.dice.random_range(0..5);
         let (secret, t) = match how {
             0 => (SecretScalar::random(&mut self.dice), t),
             1 => (share?, t + 1),

@@ -99,10 +99,13 @@ fn a_seed_runs_twice_the_same() {
 #[test]
 fn planted_bugs_are_found() {
     use quorate_ceremony::planted::{Bug, plant};
-    const WITHIN: u64 = 60;
+    const WITHIN: u64 = 100;
+    /// Seeds that found one, to begin with: only to be quick.
+    const FOUND_BY: [(Bug, u64); 0] = [];
     let find = |bug: Bug| {
         plant(Some(bug));
-        let found = (0..WITHIN).find_map(|seed| {
+        let known = FOUND_BY.iter().filter(|(b, _)| *b == bug).map(|(_, seed)| *seed);
+        let found = known.chain(0..WITHIN).find_map(|seed| {
             let run = std::panic::catch_unwind(|| run(seed).1);
             Some((seed, run.expect("a panic finds nothing").err()?))
         });

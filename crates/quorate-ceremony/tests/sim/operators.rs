@@ -150,7 +150,8 @@ impl Operators {
             nodes.sort_unstable();
             let n = nodes.len() as u16;
             let t = dice.random_range(2..=n / 2 + 1);
-            let q = dice.random_range((n + t).div_ceil(2)..=n);
+            let least = (n + t).div_ceil(2);
+            let q = if dice.random_bool(0.6) { least } else { dice.random_range(least..=n) };
             let bad = nodes.iter().filter(|i| faulty.contains(&index(**i))).count() as u16;
             if bad <= (q - t).min(2 * q - n - 1) && n - bad >= q {
                 return Terms { nodes, t, q };

@@ -24,6 +24,8 @@ use std::{
 
 /// Events of the genesis, and of the reshares after it.
 const EVENTS: [usize; 2] = [120, 700];
+/// How many members are faulty.
+const FAULTY: [usize; 5] = [0, 1, 1, 2, 2];
 /// The most orders of a seed: no node misses more than a conductor can tell it of.
 const ORDERS: usize = 12;
 
@@ -149,7 +151,8 @@ impl Sim {
         let world = World::of(size, seed);
         let mut nodes: Vec<NodeIndex> = world.nodes.keys().copied().collect();
         nodes.shuffle(&mut dice);
-        let faulty: BTreeSet<_> = nodes.into_iter().take(dice.random_range(0..3)).collect();
+        let faulty: BTreeSet<_> =
+            nodes.into_iter().take(FAULTY[dice.random_range(0..FAULTY.len())]).collect();
         let liars = faulty.iter().copied().filter(|_| dice.random_bool(0.7)).collect();
         Self {
             operators: Operators::of(size),
