@@ -187,12 +187,13 @@ impl Certificate {
         count("receipts", terms.q, &self.receipts, |s| self.public.verifies_receipt(s))
     }
 
-    /// Names the certificate.
+    /// Names what is certified. Not by which receipts: two conductors that hear other
+    /// members make two certificates of one epoch, and nodes that keep either must agree.
     #[must_use]
     pub fn hash(&self) -> Hash {
         Hash(hash32(
             Label::CERTIFICATE_HASH,
-            &[self.public.fingerprint.as_bytes(), &self.to_bytes()],
+            &[self.public.fingerprint.as_bytes(), &self.public.to_bytes()],
         ))
     }
 }

@@ -13,7 +13,7 @@ use quorate_crypto::hash::{Label, hash32};
 pub struct Parent {
     /// The epoch whose committee deals.
     pub epoch: EpochName,
-    /// Hash of its certificate.
+    /// Hash of what its certificate certifies, whichever receipts prove it.
     pub certificate: Hash,
 }
 

@@ -156,3 +156,29 @@ fn an_old_disk_image_deals_nothing_and_is_repaired() {
     key.is_whole(&world, &[3, 4, 5]);
     assert_eq!(world.disk(4).secrets(), 2);
 }
+
+/// Two conductors that hear other members make two certificates of one epoch. Whichever a
+/// node has kept, it deals on the same parent.
+#[test]
+fn nodes_that_keep_different_proofs_of_one_epoch_deal_together() {
+    let mut world = World::new();
+    let mut key = Key::born(&mut world);
+    let to = To { q: 4, ..SAME };
+    let order = key.order(&world, &to);
+    let mut conductor = key.conductor(&world, &order);
+    let outcome = world.run(&mut conductor, |world, ticket, request| {
+        if ticket.step != StepKind::Retire || ticket.node > index(2) {
+            return None;
+        }
+        let mut other = RetireRequest::from_bytes(request).unwrap();
+        other.record.certificate.receipts.remove(2);
+        other.record.actives.remove(3);
+        Some(world.carry(ticket, &other.to_bytes()))
+    });
+    key.moved(order, outcome);
+    let kept = |node| world.state(node, 0).newest;
+    assert_ne!(kept(1), kept(5));
+    let moved = key.reshare(&mut world, &SAME);
+    assert!(moved.culprits.is_empty() && moved.absent.is_empty(), "{:?}", moved.culprits);
+    key.is_whole(&world, &[1, 2, 5]);
+}
