@@ -371,7 +371,8 @@ impl<A: Proof, N: Proof<Of = A::Of>> Standing<A, N> {
                 _ if l.number > epoch.number => l.active || l.parent == Some(epoch),
                 _ => false,
             };
-            if !keep && !(l.epoch.is_none() && planted!(ForgetCeremonyKeyLate)) {
+            let forgotten = l.epoch.is_none() && planted!(ForgetCeremonyKeyLate);
+            if !keep && !forgotten {
                 let below = l.number < epoch.number && !birth;
                 ends.push(if below { End::Forget(l.number) } else { End::Erase(l.number) });
             }

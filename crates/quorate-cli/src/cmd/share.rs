@@ -461,8 +461,7 @@ impl Tally {
         let roster = cluster.roster();
         let moved = self.moved.len();
         let late = |of: fn(&Moved) -> &Vec<NodeIndex>| {
-            let mut nodes: Vec<NodeIndex> =
-                self.moved.iter().flat_map(|m| of(m)).copied().collect();
+            let mut nodes: Vec<NodeIndex> = self.moved.iter().flat_map(of).copied().collect();
             nodes.sort();
             nodes.dedup();
             nodes
