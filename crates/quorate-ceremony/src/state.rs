@@ -1,7 +1,7 @@
 //! What a node keeps of one key version, and how a step changes it.
 //!
 //! Public values and secrets are apart: a store seals the secrets of an attempt under a
-//! key of its own ([`Subject::store_epoch`]) and erases them together.
+//! key of its own ([`crate::Subject::store_epoch`]) and erases them together.
 
 mod standing;
 
@@ -17,7 +17,7 @@ use quorate_types::{
 };
 use zeroize::Zeroizing;
 
-/// All that a step looks at: loaded for one [`Subject`], never held over a step.
+/// All that a step looks at: loaded for one [`crate::Subject`], never held over a step.
 #[derive(Default)]
 pub struct VersionState {
     /// The newest order of the key's chain known here.
