@@ -14,6 +14,7 @@ pub mod envelope;
 pub mod group;
 pub mod hash;
 pub mod index;
+mod memo;
 pub mod merkle;
 pub mod schnorr;
 pub mod secret;

@@ -3,11 +3,17 @@
 //! A signature of ours is over `label ‖ fingerprint ‖ bytes`. Labels are prefix-free
 //! and the fingerprint has 32 bytes, so no two (label, cluster, bytes) share an input.
 
-use crate::hash::Label;
+use crate::{hash::Label, memo::Memo};
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use rand_core::CryptoRng;
+use sha2::{Digest, Sha256};
 use std::fmt;
 use zeroize::Zeroizing;
+
+/// Decoded public keys: a committee's come with each of its messages.
+static DECODED: Memo<[u8; 32], VerifyingKey> = Memo::new(1024);
+/// Hashes of (key, signature, what was signed) of signatures that verified.
+static VERIFIED: Memo<[u8; 32], ()> = Memo::new(8192);
 
 /// Why a public key or signature is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,12 +44,7 @@ impl PublicKey {
     /// # Errors
     /// [`SignatureError::Key`] for bytes that strict verification would refuse.
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, SignatureError> {
-        let key = VerifyingKey::from_bytes(&bytes).map_err(|_| SignatureError::Key)?;
-        // Decompression accepts y >= p; the encoding of the decoded point tells.
-        if key.is_weak() || key.to_edwards().compress().to_bytes() != bytes {
-            return Err(SignatureError::Key);
-        }
-        Ok(Self(bytes))
+        decode(&bytes).map(|_| Self(bytes))
     }
 
     /// The encoding.
@@ -63,10 +64,17 @@ impl PublicKey {
         bytes: &[u8],
         signature: &Signature,
     ) -> Result<(), SignatureError> {
-        let key = VerifyingKey::from_bytes(&self.0).map_err(|_| SignatureError::Key)?;
+        let input = signed_input(label, fingerprint, bytes);
+        // Both before the input have one length, so no two triples share a hash's input.
+        let name = Sha256::new().chain_update(self.0).chain_update(signature.0);
+        let name: [u8; 32] = name.chain_update(&input).finalize().into();
+        if VERIFIED.get(&name).is_some() {
+            return Ok(());
+        }
         let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-        key.verify_strict(&signed_input(label, fingerprint, bytes), &signature)
-            .map_err(|_| SignatureError::Mismatch)
+        decode(&self.0)?.verify_strict(&input, &signature).map_err(|_| SignatureError::Mismatch)?;
+        VERIFIED.put(name, ());
+        Ok(())
     }
 }
 
@@ -126,6 +134,19 @@ impl fmt::Debug for IdentityKey {
     }
 }
 
+fn decode(bytes: &[u8; 32]) -> Result<VerifyingKey, SignatureError> {
+    if let Some(key) = DECODED.get(bytes) {
+        return Ok(key);
+    }
+    let key = VerifyingKey::from_bytes(bytes).map_err(|_| SignatureError::Key)?;
+    // Decompression accepts y >= p; the encoding of the decoded point tells.
+    if key.is_weak() || key.to_edwards().compress().to_bytes() != *bytes {
+        return Err(SignatureError::Key);
+    }
+    DECODED.put(*bytes, key);
+    Ok(key)
+}
+
 fn signed_input(label: Label, fingerprint: &[u8; 32], bytes: &[u8]) -> Vec<u8> {
     let label = label.as_bytes();
     let mut input = Vec::with_capacity(label.len() + 32 + bytes.len());
@@ -148,6 +169,26 @@ mod tests {
         assert!(public.verify(Label::SIG_REQUEST, &[1; 32], b"order", &sig).is_err());
         assert!(public.verify(Label::SIG_ORDER, &[2; 32], b"order", &sig).is_err());
         assert!(public.verify(Label::SIG_ORDER, &[1; 32], b"ordes", &sig).is_err());
+    }
+
+    #[test]
+    fn what_has_verified_once_says_nothing_of_another_key_signature_or_input() {
+        let (key, other) = (IdentityKey::from_seed(&[7; 32]), IdentityKey::from_seed(&[8; 32]));
+        let sign = |key: &IdentityKey| key.sign(Label::SIG_ORDER, &[1; 32], b"order");
+        let holds = |key: &IdentityKey, sig: &Signature, bytes: &[u8]| {
+            key.public().verify(Label::SIG_ORDER, &[1; 32], bytes, sig).is_ok()
+        };
+        let (mine, others) = (sign(&key), sign(&other));
+        for _ in 0..2 {
+            assert!(holds(&key, &mine, b"order") && holds(&other, &others, b"order"));
+            assert!(!holds(&key, &others, b"order") && !holds(&other, &mine, b"order"));
+            assert!(!holds(&key, &mine, b"orde") && !holds(&key, &mine, b"orderr"));
+            for bit in 0..512 {
+                let mut changed = mine;
+                changed.0[bit / 8] ^= 1 << (bit % 8);
+                assert!(!holds(&key, &changed, b"order"), "bit {bit}");
+            }
+        }
     }
 
     #[test]
