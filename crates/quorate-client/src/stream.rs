@@ -1,12 +1,12 @@
 //! Streams of any size in constant memory: one thread reads, one works, one writes.
 //!
-//! Chunks travel in blocks, so that threads wake seldom; blocks are recycled, so that
-//! nothing is allocated after the first few.
+//! Chunks travel in blocks, so that threads wake seldom and the system is called once for
+//! many chunks; blocks are recycled, so that nothing is allocated after the first few.
 
 use crate::error::Error;
 use quorate_crypto::stream::{CHUNK_LEN, TAG_LEN};
 use std::{
-    io::{self, Read, Write},
+    io::{self, IoSlice, IoSliceMut, Read, Write},
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
 };
@@ -28,6 +28,33 @@ impl Block {
     fn new() -> Self {
         let chunk = || Zeroizing::new(Vec::with_capacity(CHUNK_LEN + TAG_LEN));
         Self { chunks: (0..BLOCK).map(|_| chunk()).collect(), used: 0, last: false }
+    }
+
+    /// Fills chunks until all are full or the input ends or fails; gives the bytes read.
+    fn fill(&mut self, reader: &mut impl Read, chunk_len: usize) -> (usize, Option<io::Error>) {
+        self.chunks.iter_mut().for_each(|chunk| chunk.resize(chunk_len, 0));
+        self.last = false;
+        let (mut filled, mut failed) = (0, None);
+        let mut slices: Vec<_> = self.chunks.iter_mut().map(|c| IoSliceMut::new(c)).collect();
+        let mut slices = &mut slices[..];
+        while !slices.is_empty() {
+            match reader.read_vectored(slices) {
+                Ok(0) => break,
+                Ok(n) => {
+                    filled += n;
+                    IoSliceMut::advance_slices(&mut slices, n);
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => {
+                    failed = Some(e);
+                    break;
+                }
+            }
+        }
+        // An empty input is one empty chunk.
+        self.used = filled.div_ceil(chunk_len).max(1);
+        self.chunks[self.used - 1].truncate(filled - (self.used - 1) * chunk_len);
+        (filled, failed)
     }
 }
 
@@ -87,83 +114,62 @@ fn write_blocks(
     free: &SyncSender<Block>,
 ) -> io::Result<()> {
     for block in incoming {
-        for chunk in &block.chunks[..block.used] {
-            writer.write_all(chunk)?;
-        }
+        let chunks = &block.chunks[..block.used];
+        write_full(writer, &mut chunks.iter().map(|c| IoSlice::new(c)).collect::<Vec<_>>())?;
         let _ = free.send(block); // the reader may have ended
     }
     writer.flush()
 }
 
 /// Reads until the end, or until nobody wants more; gives the bytes read.
+///
+/// Whether a full block is the last one shows when nothing follows: it waits for the next.
 fn read_blocks(
-    reader: impl Read,
+    mut reader: impl Read,
     chunk_len: usize,
     free: &Receiver<Block>,
     outgoing: &SyncSender<io::Result<Block>>,
 ) -> u64 {
-    let mut reader = Ahead::new(reader);
-    let mut count = 0;
+    let (mut count, mut full) = (0, None);
     while let Ok(mut block) = free.recv() {
-        (block.used, block.last) = (0, false);
-        while block.used < BLOCK && !block.last {
-            let chunk = &mut block.chunks[block.used];
-            match reader.fill(chunk, chunk_len) {
-                Ok(last) => block.last = last,
-                Err(error) => {
-                    let _ = outgoing.send(Err(error)); // nobody wants it any more
-                    return count;
-                }
-            }
-            count += chunk.len() as u64;
-            block.used += 1;
-        }
-        let last = block.last;
-        if outgoing.send(Ok(block)).is_err() || last {
+        let (got, failed) = block.fill(&mut reader, chunk_len);
+        count += got as u64;
+        if failed.is_none() && got == 0 {
+            // Nothing follows; an empty input is one empty chunk.
+            let mut last: Block = full.unwrap_or(block);
+            last.last = true;
+            let _ = outgoing.send(Ok(last)); // nobody may want it any more
             return count;
         }
+        if full.take().is_some_and(|before| outgoing.send(Ok(before)).is_err()) {
+            return count;
+        }
+        if let Some(error) = failed {
+            let _ = outgoing.send(Err(error));
+            return count;
+        }
+        if got < BLOCK * chunk_len {
+            block.last = true;
+            let _ = outgoing.send(Ok(block));
+            return count;
+        }
+        full = Some(block);
     }
     count
 }
 
-/// A reader that knows whether anything follows: one byte ahead.
-struct Ahead<R> {
-    reader: R,
-    next: Option<u8>,
-    begun: bool,
-}
-
-impl<R: Read> Ahead<R> {
-    fn new(reader: R) -> Self {
-        Self { reader, next: None, begun: false }
+/// Writes all of it.
+fn write_full(writer: &mut impl Write, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    IoSlice::advance_slices(&mut slices, 0); // without those that are empty
+    while !slices.is_empty() {
+        match writer.write_vectored(slices) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => IoSlice::advance_slices(&mut slices, n),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
     }
-
-    /// Fills a chunk; gives whether it is the last.
-    fn fill(&mut self, chunk: &mut Vec<u8>, chunk_len: usize) -> io::Result<bool> {
-        if !self.begun {
-            self.begun = true;
-            self.next = self.byte()?;
-        }
-        chunk.resize(chunk_len, 0);
-        let mut filled = 0;
-        if let Some(byte) = self.next.take() {
-            chunk[0] = byte;
-            filled = 1;
-        }
-        if filled == 1 {
-            filled += read_full(&mut self.reader, &mut chunk[1..])?;
-        }
-        chunk.truncate(filled);
-        if filled == chunk_len {
-            self.next = self.byte()?;
-        }
-        Ok(self.next.is_none())
-    }
-
-    fn byte(&mut self) -> io::Result<Option<u8>> {
-        let mut byte = [0];
-        Ok((read_full(&mut self.reader, &mut byte)? == 1).then_some(byte[0]))
-    }
+    Ok(())
 }
 
 /// Reads until `buffer` is full or the input ends.

@@ -9,7 +9,8 @@ use quorate_client::EncryptionContext;
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{self, Read, Write},
+    io::{self, IoSlice, Read, Write},
+    os::fd::AsFd,
     path::{Path, PathBuf},
 };
 
@@ -76,13 +77,21 @@ fn input(args: &Crypt) -> Result<Box<dyn Read + Send>, Failure> {
 
 /// Where output goes: stdout, or a file that appears under its name only when it is whole.
 enum Output {
-    Stdout(io::Stdout),
-    File { file: File, partial: PathBuf, path: PathBuf },
+    /// Without the standard library's buffer, which looks for line ends in what is none.
+    Stdout(File),
+    File {
+        file: File,
+        partial: PathBuf,
+        path: PathBuf,
+    },
 }
 
 impl Output {
     fn open(args: &Crypt) -> Result<Self, Failure> {
-        let Some(path) = &args.out else { return Ok(Self::Stdout(io::stdout())) };
+        let Some(path) = &args.out else {
+            let fd = io::stdout().as_fd().try_clone_to_owned();
+            return Ok(Self::Stdout(fd.map_err(|e| Failure::io("stdout", &e))?.into()));
+        };
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".part-{}", std::process::id()));
         let partial = path.with_file_name(name);
@@ -117,18 +126,24 @@ impl Drop for Output {
     }
 }
 
+impl Output {
+    fn file(&mut self) -> &mut File {
+        match self {
+            Self::Stdout(file) | Self::File { file, .. } => file,
+        }
+    }
+}
+
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Stdout(out) => out.write(bytes),
-            Self::File { file, .. } => file.write(bytes),
-        }
+        self.file().write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.file().write_vectored(slices)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Stdout(out) => out.flush(),
-            Self::File { file, .. } => file.flush(),
-        }
+        self.file().flush()
     }
 }
