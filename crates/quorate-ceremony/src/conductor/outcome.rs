@@ -203,6 +203,18 @@ pub enum FailReason {
     /// Others move the shares of this key at the same time, again and again.
     #[error("other epochs keep coming into force; see who else moves the shares of this key")]
     Overtaken,
+    /// Members have signed different epochs active, and none has enough without these, who
+    /// will sign none of them.
+    #[error(
+        "the members have signed different keys active ({epoch} and others), and nodes {nodes:?}, \
+         who could decide it, sign none; try again when they do, or order the next version"
+    )]
+    Undecided {
+        /// The epoch that could have been finished.
+        epoch: EpochName,
+        /// Who could still sign.
+        nodes: Vec<NodeIndex>,
+    },
     /// Members have signed different epochs active, so that none can have enough.
     #[error(
         "the members have signed different keys active ({0} and others); order the next version"

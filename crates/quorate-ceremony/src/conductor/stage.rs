@@ -193,8 +193,15 @@ impl Conductor {
             {
                 return self.go_on(); // in force all the same; who is missing is told
             }
-            let nodes = self.round.open().collect();
-            self.fail(FailReason::Silent { step: self.round.step, nodes });
+            let nodes: Vec<_> = self.round.open().collect();
+            self.fail(match &self.stage {
+                Stage::ExpectActives { certificate, others, .. }
+                    if !others.is_empty() && certificate.public.parent.is_none() =>
+                {
+                    FailReason::Undecided { epoch: certificate.public.epoch, nodes }
+                }
+                _ => FailReason::Silent { step: self.round.step, nodes },
+            });
         }
     }
 
@@ -367,6 +374,11 @@ impl Conductor {
         let epoch = certificate.public.epoch;
         match Plan::new(order.clone(), epoch.number) {
             Ok(plan) if *shareless && self.revisited.insert(epoch) => self.prepare(plan),
+            _ if !others.is_empty() => {
+                let all = certificate.public.committee.indices();
+                let nodes = all.filter(|n| !signed.contains_key(n)).collect();
+                self.fail(FailReason::Undecided { epoch, nodes });
+            }
             _ => {
                 let step = StepKind::Activate;
                 self.fail(FailReason::TooFew { step, possible, needed });

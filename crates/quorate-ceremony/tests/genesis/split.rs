@@ -68,6 +68,29 @@ fn split_active_signatures_burn_the_version_and_the_next_one_is_born() {
     assert_eq!(born(world.conduct(&next)).certificate.public.version.get(), 2);
 }
 
+/// One has signed another key, and the one who could make up for it signs nothing: only to
+/// wait for it would leave operators without a key for as long as it likes.
+#[test]
+fn a_split_that_one_silent_member_could_mend_names_it_and_the_way_on() {
+    let mut world = World::new();
+    let order = world.order(|c| c.q = 4);
+    let (one, two) = (world.certified(&order, 1), world.certified(&order, 2));
+    for (node, certificate) in [(1, &two), (4, &one)] {
+        world.activate_one(node, &order, certificate).unwrap();
+    }
+    let mut conductor = world.conductor(&order);
+    let outcome = world.run(&mut conductor, |_, ticket, _| {
+        let refused = || Failure::Fault { code: fault::UNAVAILABLE, message: "not now".into() };
+        (ticket.step == StepKind::Activate && ticket.node == index(5)).then(|| Err(refused()))
+    });
+    let (reason, _, burnt) = failed(outcome);
+    let FailReason::Undecided { nodes, .. } = &reason else { panic!("{reason}") };
+    assert_eq!((nodes, burnt), (&vec![index(5)], false));
+    assert!(reason.to_string().contains("order the next version"), "{reason}");
+    let next = world.order_after(Some(&order), |c| c.version = KeyVersion::new(2).unwrap());
+    assert_eq!(born(world.conduct(&next)).certificate.public.version.get(), 2);
+}
+
 #[test]
 fn a_split_that_can_still_be_mended_is_mended() {
     let mut world = World::new();

@@ -183,6 +183,7 @@ impl Sim {
         let (version, faulty) = (self.version, self.ledger.faulty.clone());
         let nobody = BTreeSet::new();
         self.operators.create(&self.world, &mut self.dice, version, &faulty, &nobody);
+        (0..2).for_each(|slot| self.operator_acts(slot)); // two keys at once, if it may be
         self.disorder(EVENTS[0])?;
         self.is_born()?;
         self.disorder(EVENTS[1])?;
@@ -489,7 +490,8 @@ impl Sim {
                 }
                 Outcome::Failed { burnt, reason, .. } => {
                     why = reason.to_string();
-                    if burnt {
+                    // An operator does not wait for ever for a member that decides nothing.
+                    if burnt || matches!(reason, FailReason::Undecided { .. }) {
                         self.seen.burnt += 1;
                         self.version = KeyVersion::new(self.version.get() + 1).unwrap();
                         self.views.clear();
