@@ -46,9 +46,18 @@ pub(crate) fn activate(
     );
     let mut standing = state.standing.clone();
     let (mut persist, answer) = match (activation, held) {
-        (Activation::Again, _) => {
+        (Activation::Again, held) => {
             let signature = public.sign_active(me.index, me.identity); // deterministic: the same again
-            (Vec::new(), ActivateAnswer::Active(signature))
+            let mut persist = Vec::new();
+            // It had come into force here before the node was asked: now it has signed, and
+            // must know its signature when it sees it again.
+            if let (Some(Attempt::ExpectCertificate(..)), Some((dealt, receipt))) =
+                (&state.attempt, held)
+            {
+                let attempt = Attempt::Active(dealt.clone(), receipt.clone(), None);
+                persist.push(Change::Attempt(subject.number, Box::new(attempt)));
+            }
+            (persist, ActivateAnswer::Active(signature))
         }
         (Activation::Past, _) => {
             let record = in_force.ok_or(Fault::Alarm("nothing is in force"))?;

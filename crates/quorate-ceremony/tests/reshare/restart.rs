@@ -86,6 +86,46 @@ fn a_node_killed_at_any_step_comes_back_and_the_reshare_completes() {
     }
 }
 
+/// A node that learns of an epoch's coming into force before it is asked to activate it
+/// signs it active all the same, and knows its signature when it comes back.
+#[test]
+fn an_active_signature_given_late_is_no_forgery() {
+    let mut world = World::new();
+    let mut key = Key::born(&mut world);
+    let order = key.order(&world, &To { q: 4, ..SAME });
+    let mut conductor = key.conductor(&world, &order);
+    let mut activate = None;
+    let outcome = world.run(&mut conductor, |_, ticket, request| {
+        if ticket.step == StepKind::Activate {
+            activate = Some(request.to_vec());
+        }
+        let late = matches!(ticket.step, StepKind::Activate | StepKind::Retire);
+        (late && ticket.node == index(5)).then_some(Err(Failure::Unreachable))
+    });
+    key.moved(order, outcome);
+    let mut record = key.newest.clone();
+    let epoch = record.certificate.public.epoch;
+    // The next order brings the proof; the activation of before comes after it.
+    let next = key.order(&world, &To { q: 4, ..SAME });
+    let mut conductor = key.conductor(&world, &next);
+    while world.state(5, epoch.number).standing.in_force != Some(epoch) {
+        for send in conductor.poll(world.now) {
+            let answer = world.carry(&send.ticket, &send.request);
+            let answer = answer.as_deref().map_err(Clone::clone);
+            conductor.on_answer(&send.ticket, answer, world.now);
+        }
+        world.now = world.now.plus(250);
+    }
+    let answer = world.ask(5, StepKind::Activate, &activate.unwrap()).unwrap();
+    let ActivateAnswer::Active(signature) = ActivateAnswer::from_bytes(&answer).unwrap() else {
+        panic!("it holds the share");
+    };
+    record.actives.push(signature);
+    let retire = RetireRequest { record, birth: Some(key.birth.clone()) };
+    assert!(world.ask(5, StepKind::Retire, &retire.to_bytes()).is_ok());
+    assert!(world.state(5, 1).frozen.is_none());
+}
+
 #[test]
 fn a_dealer_never_deals_twice_differently_for_one_number() {
     let mut world = World::new();
