@@ -179,7 +179,7 @@ impl Member {
             StepKind::Survey => {}
             StepKind::Prepare => match decoded(answer) {
                 PrepareReply::Prepared(_) => self.says(step, subject, answer),
-                PrepareReply::Certified(_) | PrepareReply::Born(_) => {}
+                PrepareReply::Certified(_) | PrepareReply::Born(_) | PrepareReply::Past(_) => {}
             },
             StepKind::Deal => {
                 decoded::<SignedDealing>(answer);

@@ -31,7 +31,8 @@ pub(super) fn signed_anew(script: &Script, step: StepKind, bytes: &[u8]) -> Opti
             let order = request.answers.first()?.order;
             let plan = script.plans.iter().find(|p| p.order().hash() == order)?;
             let plan = Plan::new(plan.order().clone(), request.subject.number).ok()?;
-            let ctx = plan.context(list_hash(fingerprint, &request.answers, &request.dealers())).hash();
+            let ctx =
+                plan.context(list_hash(fingerprint, &request.answers, &request.dealers())).hash();
             request.bundle.iter_mut().for_each(|d| sign_dealing(fingerprint, &ctx, d));
             request.to_bytes()
         }

@@ -108,15 +108,15 @@ impl Run {
         let order = self.plan.order().signed().clone();
         let prepare = self.prepare_request(before);
         let answers = self.prepare(&prepare);
-        let list = DealRequest { subject: subject(self.plan.number()), answers, dealers: dealers() };
+        let list =
+            DealRequest { subject: subject(self.plan.number()), answers, dealers: dealers() };
         let bundle = self.everybody::<SignedDealing>(StepKind::Deal, &list.to_bytes());
-        let bundle =
-            ReceiveRequest {
-                subject: list.subject.clone(),
-                answers: list.answers.clone(),
-                bundle,
-                parent: None,
-            };
+        let bundle = ReceiveRequest {
+            subject: list.subject.clone(),
+            answers: list.answers.clone(),
+            bundle,
+            parent: None,
+        };
         let receipts = self.everybody(StepKind::Receive, &bundle.to_bytes());
         let receipts: Vec<Receipt> = receipts.into_iter().map(receipt).collect();
         let certificate = certificate(&receipts);
@@ -139,15 +139,13 @@ impl Run {
         let prepare = self.prepare_request(None);
         let answers = self.prepare(&prepare);
         let stored = self.world.state(2, number).secrets.polynomial.expect("node 2 has prepared");
-        let request = DealRequest {
-            subject: subject(number),
-            answers: answers.clone(),
-            dealers: dealers(),
-        }
-        .to_bytes();
+        let request =
+            DealRequest { subject: subject(number), answers: answers.clone(), dealers: dealers() }
+                .to_bytes();
         let mut bundle = self.everybody::<SignedDealing>(StepKind::Deal, &request);
 
-        let list = PrepareList::verify(&self.plan, answers.clone(), dealers()).expect("an honest list");
+        let list =
+            PrepareList::verify(&self.plan, answers.clone(), dealers()).expect("an honest list");
         let threshold = self.plan.committee().threshold();
         let polynomial = Polynomial::from_bytes(threshold, &stored).expect("node 2's polynomial");
         let mut rng = dice(2, 2, StepKind::Deal, number);
