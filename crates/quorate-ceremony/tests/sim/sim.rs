@@ -408,9 +408,15 @@ impl Sim {
     /// that are up answer has the key.
     fn decrypts(&mut self) -> Held {
         let Some(born) = self.ledger.born.get(&self.version) else { return Ok(()) };
+        // Another epoch of the genesis, signed active before this one was born, has no proof
+        // and never will: nobody asks for it.
+        let unborn = |e: &EpochName| {
+            let public = self.ledger.epochs.get(e).map(|e| &e.public);
+            public.is_some_and(|p| p.parent.is_none() && p.public_key() != born)
+        };
         let mut serving: BTreeMap<EpochName, Vec<NodeIndex>> = BTreeMap::new();
         for (node, view) in &self.views {
-            for epoch in view.standing.serves().filter(|e| view.held.contains(e)) {
+            for epoch in view.standing.serves().filter(|e| view.held.contains(e) && !unborn(e)) {
                 serving.entry(epoch).or_default().push(*node);
             }
         }
