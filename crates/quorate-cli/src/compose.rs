@@ -34,21 +34,12 @@ pub fn committee(roster: &Roster, indices: &[u16], threshold: u16) -> Result<Com
     Committee::new(members, threshold).map_err(Failure::usage)
 }
 
-/// The first epoch number that a new order for a key may allow: above the range of every
-/// earlier one.
+/// The first epoch number that a new order for a key may allow: above the range of the order
+/// at the head of its chain.
 #[must_use]
-pub fn first_number(earlier: &[VerifiedOrder], name: &str) -> u64 {
-    let of_key =
-        earlier.iter().filter_map(VerifiedOrder::terms).filter(|t| t.name.as_str() == name);
-    of_key.map(|t| t.numbers().end().saturating_add(1)).max().unwrap_or(1)
-}
-
-/// The newest version of a key that was ordered.
-#[must_use]
-pub fn newest_version(earlier: &[VerifiedOrder], name: &str) -> Option<KeyVersion> {
-    let of_key =
-        earlier.iter().filter_map(VerifiedOrder::terms).filter(|t| t.name.as_str() == name);
-    of_key.map(|t| t.newest).max()
+pub fn first_number(head: Option<&VerifiedOrder>) -> u64 {
+    let terms = head.and_then(VerifiedOrder::terms);
+    terms.map_or(1, |t| t.numbers().end().saturating_add(1))
 }
 
 /// `q` of a committee of which so many may be absent.

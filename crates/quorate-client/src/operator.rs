@@ -133,21 +133,40 @@ impl Operator {
         &self.client
     }
 
-    /// The heads of the policy chain and, if a key is named, of its chain.
+    /// The heads of the policy chain and, if a key is named, of its chain with the order that
+    /// it is.
     ///
     /// # Errors
-    /// [`Error::Party`].
+    /// [`Error::Party`]; [`Error::Verification`] if the order does not verify, or is another one.
     pub async fn heads(&self, key: Option<&KeyName>) -> Result<Heads, Error> {
         // Orders are made, and verified, under the newest roster.
         self.client.0.ask_roster_once().await?;
         let mut worst = None;
         for party in &self.parties {
             match party.heads(key, Deadline::after(TIMEOUT)).await {
-                Ok(heads) => return Ok(heads),
+                Ok(heads) => return self.verified_heads(party, heads),
                 Err(fault) => worst = Some(heavier(worst, Error::party(&party.party, fault))),
             }
         }
         Err(worst.unwrap_or_else(nobody))
+    }
+
+    fn verified_heads(&self, party: &OrdersApi, mut heads: Heads) -> Result<Heads, Error> {
+        let bytes = std::mem::take(&mut heads.unverified);
+        if !bytes.is_empty() {
+            let bad = |e: String| {
+                let what = format!("sent a key's newest order that does not verify: {e}");
+                Error::coordinator(&party.party, what)
+            };
+            let signed = SignedOrder::from_bytes(&bytes).map_err(|e| bad(e.to_string()))?;
+            let order = VerifiedOrder::verify(&self.cluster(), &signed);
+            let order = order.map_err(|e| bad(e.to_string()))?;
+            if order.hash() != heads.key {
+                return Err(bad("it is not the head of the chain".into()));
+            }
+            heads.key_order = Some(order);
+        }
+        Ok(heads)
     }
 
     /// An unsigned order under the newest roster, for `action`, with this predecessor.

@@ -20,8 +20,8 @@ use quorate_types::{
 };
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -33,6 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(110);
 /// The most orders that a list gathers from one node.
 const MOST_ORDERS: usize = 10_000;
+/// How long the later pages of a list are taken from what was gathered for the first.
+const LISTED_FOR: Duration = Duration::from_secs(30);
 /// Orders on a page, at most and by default.
 const PAGE: (u32, u32) = (1000, 100);
 
@@ -75,7 +77,7 @@ impl Orders for OrdersService {
             0 => PAGE.1,
             size => size.min(PAGE.0),
         } as usize;
-        let all = self.0.gather_orders(deadline).await?;
+        let all = self.0.listed_orders(page.after > 0, deadline).await?;
         let begin = usize::try_from(page.after).unwrap_or(usize::MAX).min(all.len());
         let end = all.len().min(begin.saturating_add(size));
         let next = if end < all.len() { end as u64 } else { 0 };
@@ -105,10 +107,12 @@ impl Orders for OrdersService {
         let heads = |of: fn(&HeadsResponse) -> &Vec<u8>| {
             commonest(outcome.answers.iter().map(|(_, answer)| of(answer).clone()))
         };
-        Ok(Response::new(HeadsResponse {
-            policy_head: heads(|a| &a.policy_head),
-            key_head: heads(|a| &a.key_head),
-        }))
+        let (policy_head, key_head) = (heads(|a| &a.policy_head), heads(|a| &a.key_head));
+        let named = |(_, answer): &(NodeIndex, HeadsResponse)| {
+            (answer.key_head == key_head).then(|| answer.key_order.clone())
+        };
+        let key_order = outcome.answers.iter().find_map(named).unwrap_or_default();
+        Ok(Response::new(HeadsResponse { policy_head, key_head, key_order }))
     }
 
     async fn get_roster(
@@ -320,6 +324,25 @@ impl State {
         }
         chain.reverse();
         chain
+    }
+
+    /// As [`Self::gather_orders`]; for the later pages of a list what was gathered for the
+    /// first, if that is not long ago.
+    async fn listed_orders(
+        &self,
+        goes_on: bool,
+        deadline: Deadline,
+    ) -> Result<Arc<Vec<Vec<u8>>>, Fault> {
+        let lock = || self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        if goes_on
+            && let Some((at, orders)) = lock().as_ref()
+            && at.elapsed() < LISTED_FOR
+        {
+            return Ok(Arc::clone(orders));
+        }
+        let orders = Arc::new(self.gather_orders(deadline).await?);
+        *lock() = Some((Instant::now(), Arc::clone(&orders)));
+        Ok(orders)
     }
 
     /// All orders that any node knows, by time of issue: nodes that were away lack some.

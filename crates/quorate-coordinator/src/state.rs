@@ -7,8 +7,8 @@ use quorate_quorum::{Peer, Pool, PoolError};
 use quorate_rpc::DialOptions;
 use quorate_types::{Cluster, Millis, NodeEntry, NodeIndex, PartyName};
 use std::{
-    sync::{Arc, PoisonError, RwLock, RwLockWriteGuard},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// Shared by all services.
@@ -26,6 +26,8 @@ pub struct State {
     pub records: Records,
     /// Standing orders.
     pub schedules: Schedules,
+    /// What the last list of orders was made of, and when.
+    pub(crate) listed: Mutex<Option<(Instant, Arc<Vec<Vec<u8>>>)>>,
     /// Carries ceremony steps.
     pub postman: Postman,
     /// How long a step waits for a silent node.
@@ -56,6 +58,7 @@ impl State {
             records: Records::default(),
             postman: Postman::new(move |node| dial.channel(node).or_else(|| gone.channel(node))),
             schedules: Schedules::default(),
+            listed: Mutex::default(),
             step_patience,
             metrics: Metrics::default(),
         };

@@ -24,7 +24,7 @@ use quorate_rpc::{
         node_server::Node, orders_server::Orders,
     },
 };
-use quorate_types::Operation;
+use quorate_types::{Format, Operation};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -276,11 +276,16 @@ impl Orders for Api {
     ) -> Result<Response<HeadsResponse>, Status> {
         self.reader("heads", &request)?;
         let key = request.into_inner().key;
-        let (policy, key) = self.run("heads", move |core| orders::heads(core, &key)).await?;
-        Ok(Response::new(HeadsResponse {
-            policy_head: policy.0.to_vec(),
-            key_head: key.0.to_vec(),
-        }))
+        let read = move |core: &Core| {
+            let (policy, head) = orders::heads(core, &key)?;
+            let order = if key.is_empty() { None } else { orders::head_order(core, &key)? };
+            Ok(HeadsResponse {
+                policy_head: policy.0.to_vec(),
+                key_head: head.0.to_vec(),
+                key_order: order.map(|o| o.to_bytes()).unwrap_or_default(),
+            })
+        };
+        self.run("heads", read).await.map(Response::new)
     }
 
     async fn get_roster(

@@ -237,6 +237,12 @@ pub(crate) fn list(core: &Core, after: u64, size: u32) -> Result<(Vec<Vec<u8>>, 
 /// What fits into one message.
 const PAGE_BYTES: usize = 1024 * 1024 - 64 * 1024;
 
+/// The order at the head of a key's chain.
+pub(crate) fn head_order(core: &Core, key: &str) -> Result<Option<SignedOrder>, Fault> {
+    let name = KeyName::new(key).map_err(|e| Fault::invalid(e.to_string()))?;
+    records::head_order(&*core.store, &ChainId::Key(name)).map_err(|e| e.fault(core))
+}
+
 /// The heads of the policy chain and of a key's chain; zeros for an empty one.
 pub(crate) fn heads(core: &Core, key: &str) -> Result<(Hash, Hash), Fault> {
     let head = |chain: &ChainId| {

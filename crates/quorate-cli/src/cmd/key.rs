@@ -13,7 +13,7 @@ use crate::{
     time::now,
 };
 use quorate_client::{CarriedOut, Operator};
-use quorate_types::{Action, Cluster, Terms, VerifiedEpoch, VerifiedKey};
+use quorate_types::{Action, Cluster, KeyName, Terms, VerifiedEpoch, VerifiedKey};
 use serde_json::{Value, json};
 
 /// Makes a key.
@@ -25,9 +25,10 @@ pub async fn create(global: &Global, args: &KeyCreate) -> Result<Report, Failure
     let cluster = operator.cluster();
     let known = known_clients(&operator).await?;
     let default = session::home(global)?.config().threshold;
-    let first = compose::first_number(&operator.orders().await?, &args.name);
+    let name = KeyName::new(args.name.as_str()).map_err(Failure::usage)?;
+    let heads = operator.heads(Some(&name)).await?;
+    let first = compose::first_number(heads.key_order.as_ref());
     let create = compose::create_key(cluster.roster(), args, default, &known, first, now())?;
-    let heads = operator.heads(Some(&create.name)).await?;
     let action = Action::CreateKey(create);
     warn_of_few_liars(&action, args.yes)?;
     match make(&operator, action, heads.key, &args.order).await? {

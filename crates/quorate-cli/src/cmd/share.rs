@@ -15,10 +15,10 @@ use crate::{
     render, session,
     time::now,
 };
-use quorate_client::{CarriedOut, Home, Key, Moved, Operator};
+use quorate_client::{CarriedOut, Heads, Home, Key, Moved, Operator};
 use quorate_types::{
     Action, Cluster, Committee, Hash, KeyName, KeyVersion, Member, Millis, NodeIndex, Order,
-    Repeat, Reshare, Roster, VerifiedOrder,
+    Repeat, Reshare, Roster,
 };
 use serde_json::json;
 use std::{collections::VecDeque, sync::Arc, time::Instant};
@@ -165,7 +165,7 @@ fn follow(roster: &Roster, before: &Committee) -> Result<Option<(Vec<u16>, u16)>
     Ok(Some((nodes, t)))
 }
 
-/// What the orders say of a key: read once for all.
+/// What the order at the head of a key's chain says.
 struct Chain {
     first_number: u64,
     newest: KeyVersion,
@@ -173,12 +173,10 @@ struct Chain {
 }
 
 impl Chain {
-    fn of(orders: &[VerifiedOrder], name: &str, head: Hash) -> Option<Self> {
-        Some(Self {
-            first_number: compose::first_number(orders, name),
-            newest: compose::newest_version(orders, name)?,
-            head,
-        })
+    fn of(heads: &Heads) -> Option<Self> {
+        let newest = heads.key_order.as_ref()?.terms()?.newest;
+        let first_number = compose::first_number(heads.key_order.as_ref());
+        Some(Self { first_number, newest, head: heads.key })
     }
 }
 
@@ -229,8 +227,7 @@ async fn one(
 ) -> Result<Report, Failure> {
     let name = KeyName::new(name).map_err(Failure::usage)?;
     let key = operator.key_in_force(&name).await?;
-    let head = operator.heads(Some(&name)).await?.key;
-    let chain = Chain::of(&operator.orders().await?, name.as_str(), head)
+    let chain = Chain::of(&operator.heads(Some(&name)).await?)
         .ok_or_else(|| Failure::usage(format!("no order has made a key {name}")))?;
     let cluster = operator.cluster();
     let Some(action) = action(cluster.roster(), &key, &chain, change, how)? else {
@@ -313,10 +310,8 @@ pub(super) async fn many(
         return Err(Failure::usage(text));
     }
     let names: VecDeque<String> = operator.keys().await?.into_iter().map(|k| k.name).collect();
-    let orders = operator.orders().await?;
     let work = Arc::new(Work {
         operator,
-        orders,
         how: How {
             change,
             allow_absent: how.allow_absent,
@@ -341,7 +336,6 @@ const FEW_LIARS: &str =
 
 struct Work {
     operator: Operator,
-    orders: Vec<VerifiedOrder>,
     how: How,
 }
 
@@ -414,19 +408,17 @@ impl Work {
     async fn one(&self, name: &str) -> Result<One, Failure> {
         let how = &self.how;
         let name = KeyName::new(name).map_err(Failure::usage)?;
-        let of_key = |o: &&VerifiedOrder| o.terms().is_some_and(|t| *t.name == name);
+        let heads = self.operator.heads(Some(&name)).await?;
         if let Some(since) = how.since {
-            let newest = self.orders.iter().filter(of_key).filter(|o| o.reshare().is_some());
-            let moved = newest.map(|o| o.order().issued_at.0).max();
-            if moved.is_some_and(|at| at >= since)
+            let newest = heads.key_order.as_ref().filter(|o| o.reshare().is_some());
+            if newest.is_some_and(|o| o.order().issued_at.0 >= since)
                 && self.operator.key_in_force(&name).await?.epoch().order().order().issued_at.0
                     >= since
             {
                 return Ok(One::Untouched);
             }
         }
-        let head = self.operator.heads(Some(&name)).await?.key;
-        let Some(chain) = Chain::of(&self.orders, name.as_str(), head) else {
+        let Some(chain) = Chain::of(&heads) else {
             return Ok(One::Untouched);
         };
         let key = self.operator.key_in_force(&name).await?;

@@ -4,15 +4,19 @@ use quorate_rpc::{
     Channel, Deadline, Fault, MAX_CEREMONY_BYTES, array32, bounded,
     v1::{self, orders_client::OrdersClient},
 };
-use quorate_types::{Format, Hash, KeyName, NodeIndex, SignedOrder, SignedRoster};
+use quorate_types::{Format, Hash, KeyName, NodeIndex, SignedOrder, SignedRoster, VerifiedOrder};
 
 /// Heads of order chains: what a new order names as its predecessor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heads {
     /// Of the policy chain; zeros when it is empty.
     pub policy: Hash,
     /// Of the key's chain that was asked for; zeros when it is empty.
     pub key: Hash,
+    /// The order that `key` names, if the party sent it; verified by [`crate::Operator::heads`].
+    pub key_order: Option<VerifiedOrder>,
+    /// The same, as it came.
+    pub(crate) unverified: Vec<u8>,
 }
 
 /// A step of an order's way, as the conducting party tells it.
@@ -84,6 +88,8 @@ impl OrdersApi {
         Ok(Heads {
             policy: hash("policy_head", &heads.policy_head)?,
             key: hash("key_head", &heads.key_head)?,
+            key_order: None,
+            unverified: heads.key_order,
         })
     }
 
@@ -93,7 +99,7 @@ impl OrdersApi {
         after: u64,
         deadline: Deadline,
     ) -> Result<(Vec<Vec<u8>>, u64), Fault> {
-        let request = deadline.request(v1::ListOrdersRequest { page_size: 0, after })?;
+        let request = deadline.request(v1::ListOrdersRequest { page_size: 1000, after })?;
         let page = within(deadline, self.client().list(request)).await?;
         Ok((page.orders, page.next))
     }

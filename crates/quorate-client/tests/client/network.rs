@@ -147,8 +147,15 @@ impl Orders for WireOrders {
         &self,
         request: Request<v1::HeadsRequest>,
     ) -> Result<Response<v1::HeadsResponse>, Status> {
-        let key_head = if request.into_inner().key.is_empty() { vec![] } else { vec![7; 32] };
-        Ok(Response::new(v1::HeadsResponse { policy_head: vec![0; 32], key_head }))
+        let order = &self.0.keys[0].order;
+        let hash = quorate_types::order::order_hash(self.0.cluster.fingerprint(), &order.0.body);
+        let (key_head, key_order) = match request.into_inner().key.as_str() {
+            "" => (vec![], vec![]),
+            "demo" => (hash.0.to_vec(), order.to_bytes()),
+            "another" => (vec![7; 32], order.to_bytes()),
+            _ => (vec![7; 32], vec![]),
+        };
+        Ok(Response::new(v1::HeadsResponse { policy_head: vec![0; 32], key_head, key_order }))
     }
 
     async fn get_roster(
@@ -335,7 +342,14 @@ async fn an_operator_reads_chains_and_lists() {
     let (_dir, operator) = operator(&fake, &Via::Coordinators).unwrap();
     let name = "demo".parse().unwrap();
     assert_eq!(operator.heads(None).await.unwrap().key, Hash::default());
-    assert_eq!(operator.heads(Some(&name)).await.unwrap().key, Hash([7; 32]));
+    let heads = operator.heads(Some(&name)).await.unwrap();
+    let head = heads.key_order.unwrap();
+    assert_eq!((head.hash(), head.terms().unwrap().name), (heads.key, &name));
+    // An order that is not the head of the chain is not taken for it.
+    let refused = operator.heads(Some(&"another".parse().unwrap())).await.unwrap_err();
+    assert!(refused.to_string().contains("not the head"), "{refused}");
+    let unknown = operator.heads(Some(&"third".parse().unwrap())).await.unwrap();
+    assert_eq!((unknown.key, unknown.key_order), (Hash([7; 32]), None));
     let orders = operator.orders().await.unwrap();
     assert_eq!(orders.len(), 2, "both pages");
     assert_eq!(operator.status().await.unwrap().coordinator, "coordinator");
