@@ -178,6 +178,7 @@ impl State {
     ) {
         let report = Reporter(report);
         let result = self.deliver_and_conduct(&order, deadline, &report).await;
+        self.moved.notify_one();
         if let Err(fault) = &result {
             tracing::info!(order = %order.hash().short(), %fault, "an order was not carried out");
         }

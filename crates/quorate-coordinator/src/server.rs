@@ -8,6 +8,7 @@ use crate::{
     orders::OrdersService,
     schedule,
     state::State,
+    visits::visit_all,
     watch::watch,
 };
 use quorate_crypto::{IdentityKey, envelope::Cost};
@@ -160,6 +161,7 @@ impl Coordinator {
             )
             .serve(listen(config.listen).await?, stop.clone().cancelled_owned())?;
         tokio::spawn(watch(Arc::clone(&state), stop.clone()));
+        tokio::spawn(visit_all(Arc::clone(&state), stop.clone()));
         tokio::spawn(schedule::run(Arc::clone(&state), stop.clone()));
         tracing::info!(
             coordinator = %state.name,

@@ -11,7 +11,9 @@ use crate::{
     http::{self, Shown},
     kek::{self, KekError},
     metrics::Levels,
-    records, rosters, startup,
+    quarantine,
+    records::{self, RecordError},
+    rosters, startup,
 };
 use quorate_rpc::{
     Class, DescriptorError, Fault, FaultKind, Limits, MAX_CEREMONY_BYTES, MAX_REQUEST_BYTES,
@@ -173,6 +175,10 @@ fn prepare(
     let dynamic: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
     let clock = Arc::new(SystemClock::start());
     let core = Core::new(place, identity, dynamic, clock, evaluator, limits, failed);
+    let core = core.map_err(|error| match error {
+        RecordError::Store(error) => StartError::Enrol(error.into()),
+        damaged => StartError::Load(Fault::new(FaultKind::DataLoss, damaged.to_string())),
+    })?;
     match rosters::load(&core) {
         Ok(()) => {}
         Err(rosters::LoadError::Store(fault)) => return Err(StartError::Load(fault)),
@@ -222,7 +228,8 @@ async fn serve(
             Observed { core: Arc::downgrade(&core), server: Arc::clone(&server), classes };
         tokio::spawn(http::serve(listener, Arc::new(observed), stop.clone()));
     }
-    tracing::info!(node = %core.index(), %address, "serving");
+    // In quarantine until a coordinator has brought the peers' word.
+    tracing::info!(node = %core.index(), %address, boots = core.life.this.boots, "serving");
     Ok(NodeHandle {
         entry: core.me.clone(),
         fingerprint: *core.fingerprint(),
@@ -335,12 +342,13 @@ impl Shown for Observed {
             refused_connections: stats.refused_full + stats.refused_identity,
             failed_handshakes: stats.failed_handshakes,
             shed: self.classes.iter().map(Class::shed).sum(),
-            serving: self.healthy(),
+            serving: core.state() == "serving",
+            quarantine: quarantine::standing(&core),
         };
         core.metrics.text(&levels)
     }
 
     fn healthy(&self) -> bool {
-        self.core.upgrade().is_some_and(|core| core.state() == "serving")
+        self.core.upgrade().is_some_and(|core| core.is_well())
     }
 }
