@@ -13,9 +13,7 @@ use quorate_rpc::{
         keys_server::Keys, node_answer, node_client::NodeClient,
     },
 };
-use quorate_types::{
-    Format, KeyName, NodeIndex, RefusalReason, RequestHead, SignedRefusal, Split,
-};
+use quorate_types::{Format, KeyName, NodeIndex, RefusalReason, RequestHead, SignedRefusal, Split};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},

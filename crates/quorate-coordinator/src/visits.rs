@@ -11,13 +11,9 @@ use quorate_crypto::PublicKey;
 use quorate_quorum::Pool;
 use quorate_rpc::{
     Channel, Deadline, Fault, MAX_REQUEST_BYTES, bounded,
-    v1::{
-        CheckpointRequest, CheckpointResponse, WitnessRequest, node_client::NodeClient,
-    },
+    v1::{CheckpointRequest, CheckpointResponse, WitnessRequest, node_client::NodeClient},
 };
-use quorate_types::{
-    BootId, Format, NodeIndex, Sighting, SignedCheckpoint, SignedWitness, Split,
-};
+use quorate_types::{BootId, Format, NodeIndex, Sighting, SignedCheckpoint, SignedWitness, Split};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError},
@@ -34,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 const EVERY: Duration = Duration::from_secs(5);
 /// Between visits to one that is away, or whose quarantine could end: at first, and at most.
 const SOON: Duration = Duration::from_millis(100);
-const NOT_SO_SOON: Duration = Duration::from_secs(1);
+const NOT_SO_SOON: Duration = Duration::from_millis(500);
 /// How long one call may take.
 const CALL: Duration = Duration::from_secs(5);
 /// How long a peer may take for its word, which takes one flush.

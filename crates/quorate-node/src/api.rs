@@ -7,8 +7,7 @@ use crate::{
     ceremonies,
     clients::Standing,
     core::Core,
-    orders,
-    quarantine,
+    orders, quarantine,
     requests::{self, Incoming, Reply},
     rosters, views, witness,
 };
@@ -17,11 +16,12 @@ use quorate_crypto::PublicKey;
 use quorate_rpc::{
     Deadline, Fault, FaultKind, Peer,
     v1::{
-        CheckpointRequest, CheckpointResponse, GetKeyRequest, GetKeyResponse, HeadsRequest, HeadsResponse, ListKeysRequest,
-        ListKeysResponse, ListOrdersRequest, ListOrdersResponse, NodeAnswer, NodeEvaluateRequest,
-        NodeHealth, NodeStatusRequest, OrderProgress, PutRosterRequest, PutRosterResponse,
-        RosterRequest, RosterResponse, StepRequest, StepResponse, SubmitOrderRequest, TailRequest,
-        TailResponse, WitnessRequest, WitnessResponse, audit_server::Audit, ceremony_server::Ceremony, node_answer,
+        CheckpointRequest, CheckpointResponse, GetKeyRequest, GetKeyResponse, HeadsRequest,
+        HeadsResponse, ListKeysRequest, ListKeysResponse, ListOrdersRequest, ListOrdersResponse,
+        NodeAnswer, NodeEvaluateRequest, NodeHealth, NodeStatusRequest, OrderProgress,
+        PutRosterRequest, PutRosterResponse, RosterRequest, RosterResponse, StepRequest,
+        StepResponse, SubmitOrderRequest, TailRequest, TailResponse, WitnessRequest,
+        WitnessResponse, audit_server::Audit, ceremony_server::Ceremony, node_answer,
         node_server::Node, orders_server::Orders,
     },
 };

@@ -1,11 +1,11 @@
 //! What a node counts. All labels are constant words: nobody outside can make a new series.
 
+use crate::quarantine::Standing;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
-use crate::quarantine::Standing;
 use quorate_types::Split;
 use std::time::Duration;
 

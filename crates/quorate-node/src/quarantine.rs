@@ -81,8 +81,7 @@ impl Quarantine {
     pub(crate) fn begin(store: &dyn Store) -> Read<Self> {
         let here: Option<SignedCheckpoint> =
             records::get(store, Tree::Orders, &place(0), "checkpoint")?;
-        let shown: Option<SignedWitness> =
-            records::get(store, Tree::Orders, &place(1), "witness")?;
+        let shown: Option<SignedWitness> = records::get(store, Tree::Orders, &place(1), "witness")?;
         let out = here.zip(shown).and_then(|(here, shown)| {
             let seen = worst(shown.witness.seen.as_ref()?, |_| true)?;
             Some(Behind { here: here.checkpoint, seen, by: shown.witness.witness })
@@ -244,9 +243,11 @@ fn weigh(core: &Core, signed: SignedWitness) -> Result<(), Fault> {
         let evidence = Sighting { newest, other: Some(here.clone()) };
         witness::alarm(core, &evidence, found.split())?;
     }
-    let batch = Batch::new()
-        .put(Tree::Orders, place(0), here.to_bytes())
-        .put(Tree::Orders, place(1), signed.to_bytes());
+    let batch = Batch::new().put(Tree::Orders, place(0), here.to_bytes()).put(
+        Tree::Orders,
+        place(1),
+        signed.to_bytes(),
+    );
     core.store.commit(batch).map_err(|e| core.store_fault(&e))
 }
 

@@ -9,7 +9,10 @@ use crate::{
 };
 use quorate_rpc::{
     Fault, FaultKind,
-    v1::{CheckpointResponse, GetKeyResponse, KeySummary, ListKeysRequest, ListKeysResponse, NodeHealth, TailResponse},
+    v1::{
+        CheckpointResponse, GetKeyResponse, KeySummary, ListKeysRequest, ListKeysResponse,
+        NodeHealth, TailResponse,
+    },
 };
 use quorate_types::{ChainId, Format, KeyName, KeyVersion, Order, Terms};
 

@@ -148,7 +148,10 @@ fn words_that_do_not_count() {
         }),
         ("about another node", signed(&Witness { about: index(3), ..good.clone() }, 2)),
         ("of no node of the roster", signed(&Witness { witness: index(9), ..good.clone() }, 9)),
-        ("with what the node has not signed", signed(&Witness { seen: seen(of(2)), ..good.clone() }, 2)),
+        (
+            "with what the node has not signed",
+            signed(&Witness { seen: seen(of(2)), ..good.clone() }, 2),
+        ),
         ("rubbish", b"rubbish".to_vec()),
     ] {
         hear(node, &[word]);
