@@ -24,7 +24,7 @@ use quorate_rpc::{
         orders_server::OrdersServer,
     },
 };
-use quorate_store::{SledStore, Store};
+use quorate_store::{SledStore, Store, StoreError};
 use quorate_types::{Event, Fingerprint, NodeEntry};
 use std::{
     io,
@@ -176,7 +176,9 @@ fn prepare(
     let clock = Arc::new(SystemClock::start());
     let core = Core::new(place, identity, dynamic, clock, evaluator, limits, failed);
     let core = core.map_err(|error| match error {
-        RecordError::Store(error) => StartError::Enrol(error.into()),
+        RecordError::Store(error @ StoreError::Corrupt { .. }) => StartError::Enrol(error.into()),
+        // A full disk, most likely: the start is counted before anything is done.
+        RecordError::Store(error) => StartError::Load(Fault::unavailable(error.to_string())),
         damaged => StartError::Load(Fault::new(FaultKind::DataLoss, damaged.to_string())),
     })?;
     match rosters::load(&core) {
