@@ -37,8 +37,15 @@ const CALL: Duration = Duration::from_secs(5);
 const WORD: Duration = Duration::from_secs(3);
 /// What comes this shortly after a peer's word is brought with it.
 const GATHER: Duration = Duration::from_millis(5);
-/// How long bringing a node up to date may take.
+/// How long bringing a node up to date may take; and at first, while it waits in quarantine:
+/// another node that hangs uses up what there is.
 const PATIENCE: Duration = Duration::from_secs(30);
+const AT_FIRST: Duration = Duration::from_secs(9);
+/// Longer than it takes where nothing hangs.
+const SUSPICIOUS: Duration = Duration::from_secs(2);
+/// Between two times that one node is brought up to date: one that claims ever new processes
+/// must not keep everybody busy.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Between two checkpoints of a process that are brought to its peers, while clients use it,
 /// and after orders and ceremonies. Each is a small write at every peer.
 const IDLE: Duration = Duration::from_secs(30);
@@ -54,6 +61,8 @@ struct Last {
     /// The process that answered, and peers whose word it has.
     boot: Option<BootId>,
     told: BTreeSet<NodeIndex>,
+    /// When it was last brought up to date.
+    caught_up: Option<Instant>,
     /// What was last brought to the peers: of which process, how long its log was, when.
     shown: Option<(BootId, u64, Instant)>,
     /// An order or a ceremony has changed something that peers were not shown yet.
@@ -156,7 +165,8 @@ impl Visit {
             Some(next) => next,
             None => {
                 self.state.away().insert(self.node);
-                Last { in_vain, shown: last.shown, owed: last.owed, ..Last::default() }
+                let Last { shown, owed, caught_up, .. } = last;
+                Last { in_vain, shown, owed, caught_up, ..Last::default() }
             }
         };
         (self.node, next)
@@ -169,13 +179,19 @@ impl Visit {
         let checkpoint = self.verified(&answer)?;
         let boot = checkpoint.checkpoint.boot;
         let back = state.away().contains(&self.node) || last.boot.is_some_and(|b| b != boot);
+        if back && last.caught_up.is_some_and(|at| at.elapsed() < AGAIN) {
+            state.away().insert(self.node);
+            return Some(Last { here: true, in_vain: 1, ..last.clone() });
+        }
+        let begun = Instant::now();
         if back {
             // Before its peers' word: what has come into force without it, it must not use.
-            state.catch_up(self.node, Deadline::after(PATIENCE)).await;
-            state.bring_epochs(self.node, Deadline::after(PATIENCE)).await;
-            state.away().remove(&self.node);
+            self.catch_up(AT_FIRST).await;
         }
-        let mut next = Last { here: true, boot: Some(boot), shown: last.shown, ..read(&answer) };
+        let incomplete = back && begun.elapsed() > SUSPICIOUS;
+        let caught_up = if back { Some(Instant::now()) } else { last.caught_up };
+        let (shown, boot_now) = (last.shown, Some(boot));
+        let mut next = Last { here: true, boot: boot_now, shown, caught_up, ..read(&answer) };
         next.in_vain = if last.boot == Some(boot) { last.in_vain.saturating_add(1) } else { 0 };
         if next.told != last.told {
             next.in_vain = 0;
@@ -195,7 +211,18 @@ impl Visit {
             Some((_, shown, _)) => next.owed = last.owed && length != shown,
             None => {}
         }
+        if incomplete {
+            self.catch_up(PATIENCE).await;
+        }
+        if back {
+            state.away().remove(&self.node);
+        }
         Some(next)
+    }
+
+    async fn catch_up(&self, patience: Duration) {
+        self.state.catch_up(self.node, Deadline::after(patience)).await;
+        self.state.bring_epochs(self.node, Deadline::after(patience)).await;
     }
 
     /// Whether peers should see it: another process than they saw last, or one whose log has
@@ -228,14 +255,18 @@ impl Visit {
         }
         let before = next.told.clone();
         while let Ok(Some(first)) = timeout_at(deadline.instant(), calls.join_next()).await {
-            let mut words: Vec<Vec<u8>> = first.into_iter().flatten().collect();
+            let mut answers: Vec<Vec<u8>> = first.into_iter().flatten().collect();
             let until = Instant::now() + GATHER;
             while let Ok(Some(more)) = timeout_at(until, calls.join_next()).await {
-                words.extend(more.into_iter().flatten());
+                answers.extend(more.into_iter().flatten());
             }
+            // What is no word would spoil the message for those that are: words are small.
+            let words: Vec<SignedWitness> =
+                answers.iter().filter_map(|word| SignedWitness::from_bytes(word).ok()).collect();
             for word in &words {
                 self.look_for_split(word, checkpoint);
             }
+            let words: Vec<Vec<u8>> = words.iter().map(Format::to_bytes).collect();
             if words.is_empty() {
                 continue;
             }
@@ -250,19 +281,16 @@ impl Visit {
 
     /// What a peer has seen may prove that the identity has two histories. The proof is the
     /// identity's own; a peer's word adds nothing to it.
-    fn look_for_split(&self, word: &[u8], checkpoint: &SignedCheckpoint) {
-        let Ok(signed) = SignedWitness::from_bytes(word) else { return };
-        let Some(seen) = signed.witness.seen.filter(|s| s.newest.checkpoint.node == self.node)
-        else {
-            return;
-        };
+    fn look_for_split(&self, word: &SignedWitness, checkpoint: &SignedCheckpoint) {
+        let seen = word.witness.seen.as_ref();
+        let Some(seen) = seen.filter(|s| s.newest.checkpoint.node == self.node) else { return };
         let cluster = self.state.cluster();
         let Some(entry) = cluster.roster().node(self.node) else { return };
         let own = |c: &SignedCheckpoint| c.verify(cluster.fingerprint(), &entry.identity).is_ok();
         if !seen.checkpoints().all(own) {
             return;
         }
-        if let Some(split) = seen.split().or_else(|| against(&seen, checkpoint)) {
+        if let Some(split) = seen.split().or_else(|| against(seen, checkpoint)) {
             self.raise(entry.identity, split);
         }
     }

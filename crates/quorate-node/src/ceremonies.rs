@@ -79,7 +79,7 @@ fn take_round(waiting: &mut VecDeque<Item>) -> Vec<Item> {
     now.into()
 }
 
-fn round(core: &Core, items: Vec<Item>) -> Result<Vec<(usize, v1::StepResult)>, Fault> {
+fn round(core: &Core, items: Vec<Item>) -> Result<Vec<Answered>, Fault> {
     let (items, mut held) = admitted(core, items)?;
     let steps = perform_all(core, items)?;
     // A step is done once and logged again whenever it is asked for; an order it brought along
@@ -94,13 +94,11 @@ fn round(core: &Core, items: Vec<Item>) -> Result<Vec<(usize, v1::StepResult)>, 
 
 type Done = (usize, Subject, Step);
 type Loaded = (Item, VersionState);
+type Answered = (usize, v1::StepResult);
 
 /// The items with the state that they are about. Those that the quarantine holds back are
 /// answered here.
-fn admitted(
-    core: &Core,
-    items: Vec<Item>,
-) -> Result<(Vec<Loaded>, Vec<(usize, v1::StepResult)>), Fault> {
+fn admitted(core: &Core, items: Vec<Item>) -> Result<(Vec<Loaded>, Vec<Answered>), Fault> {
     let (mut free, mut held) = (Vec::with_capacity(items.len()), Vec::new());
     for item in items {
         let state = records::load_state(&*core.store, &item.subject).map_err(|e| e.fault(core))?;

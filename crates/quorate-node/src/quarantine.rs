@@ -14,14 +14,13 @@
 //! way out is a new identity, `quorate cluster replace`, which costs nothing but a reshare.
 //!
 //! ```text
-//! orders    'g' ‖ 0      SignedCheckpoint: this node, when it saw that it is behind
-//!           'g' ‖ 1      SignedWitness: what showed it
+//! orders    'g' ‖ node index u16      Sighting: what that peer has seen, and this node then
 //! ```
 
 use crate::{
     core::Core,
     life,
-    records::{self, Read, tagged},
+    records::{Read, RecordError, tagged},
     witness,
 };
 use quorate_crypto::Threshold;
@@ -79,13 +78,11 @@ impl Quarantine {
     /// Nobody has told anything yet; an earlier process may have been told that it is
     /// behind.
     pub(crate) fn begin(store: &dyn Store) -> Read<Self> {
-        let here: Option<SignedCheckpoint> =
-            records::get(store, Tree::Orders, &place(0), "checkpoint")?;
-        let shown: Option<SignedWitness> = records::get(store, Tree::Orders, &place(1), "witness")?;
-        let out = here.zip(shown).and_then(|(here, shown)| {
-            let seen = worst(shown.witness.seen.as_ref()?, |_| true)?;
-            Some(Behind { here: here.checkpoint, seen, by: shown.witness.witness })
-        });
+        let mut out: Option<Behind> = None;
+        for (key, bytes) in store.scan(Tree::Orders, b"g", None, roster::MAX_NODES)? {
+            let read = found(&key, &bytes).ok_or(RecordError::Damaged("sighting"))?;
+            out = out.filter(|known| known.split() == Split::TwoProcesses).or(Some(read));
+        }
         Ok(Self(Mutex::new(Told { by: BTreeSet::new(), out })))
     }
 
@@ -220,10 +217,11 @@ fn weigh(core: &Core, signed: SignedWitness) -> Result<(), Fault> {
     let here = life::checkpoint(core);
     let behind = |seen: &Checkpoint| core.life.is_behind(&here.checkpoint, seen);
     let worst = witness.seen.as_ref().and_then(|sighting| worst(sighting, behind));
-    let Some(seen) = worst else {
+    let Some(shown) = worst else {
         core.quarantine.lock().by.insert(witness.witness);
         return Ok(());
     };
+    let seen = shown.checkpoint.clone();
     let found = Behind { here: here.checkpoint.clone(), seen, by: witness.witness };
     {
         let mut told = core.quarantine.lock();
@@ -237,26 +235,24 @@ fn weigh(core: &Core, signed: SignedWitness) -> Result<(), Fault> {
     tracing::error!(what = describe(core, &Standing::Behind(Box::new(found.clone()))), "alarm");
     core.metrics.count("witness", "behind");
     // From here on nothing is used. A crash before the commit: it is shown again.
-    let shown = witness.seen.iter().flat_map(Sighting::checkpoints);
-    let shown = shown.filter(|c| c.checkpoint == found.seen).cloned().next();
-    if let Some(newest) = shown {
-        let evidence = Sighting { newest, other: Some(here.clone()) };
-        witness::alarm(core, &evidence, found.split())?;
-    }
-    let batch = Batch::new().put(Tree::Orders, place(0), here.to_bytes()).put(
-        Tree::Orders,
-        place(1),
-        signed.to_bytes(),
-    );
+    let evidence = Sighting { newest: shown.clone(), other: Some(here.clone()) };
+    witness::alarm(core, &evidence, found.split())?;
+    let batch = Batch::new().put(Tree::Orders, place(witness.witness), evidence.to_bytes());
     core.store.commit(batch).map_err(|e| core.store_fault(&e))
 }
 
 /// Of what was seen, that which is furthest and meets a condition.
-fn worst(sighting: &Sighting, is: impl Fn(&Checkpoint) -> bool) -> Option<Checkpoint> {
-    let all = sighting.checkpoints().map(|c| &c.checkpoint).filter(|c| is(c));
-    all.max_by_key(|c| (c.extent.sequence, c.extent.length, c.boots)).cloned()
+fn worst(sighting: &Sighting, is: impl Fn(&Checkpoint) -> bool) -> Option<&SignedCheckpoint> {
+    let all = sighting.checkpoints().filter(|c| is(&c.checkpoint));
+    all.max_by_key(|c| (c.checkpoint.extent.sequence, c.checkpoint.extent.length))
 }
 
-fn place(part: u8) -> Vec<u8> {
-    tagged(b'g', &[part])
+fn place(by: NodeIndex) -> Vec<u8> {
+    tagged(b'g', &by.get().to_be_bytes())
+}
+
+fn found(key: &[u8], bytes: &[u8]) -> Option<Behind> {
+    let by = NodeIndex::new(u16::from_be_bytes(key.get(1..)?.try_into().ok()?)).ok()?;
+    let Sighting { newest, other } = Sighting::from_bytes(bytes).ok()?;
+    Some(Behind { here: other?.checkpoint, seen: newest.checkpoint, by })
 }

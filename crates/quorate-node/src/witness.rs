@@ -16,7 +16,7 @@ use quorate_crypto::{PublicKey, hash::Label};
 use quorate_rpc::Fault;
 use quorate_store::{Batch, Tree};
 use quorate_types::{
-    Event, Format, Hash, NodeIndex, Seen, Sighting, SignedCheckpoint, SignedWitness, Witness,
+    Event, Format, Hash, NodeIndex, Seen, Sighting, SignedCheckpoint, SignedWitness, Split, Witness,
 };
 use std::sync::PoisonError;
 
@@ -63,7 +63,7 @@ fn take(
     };
     if let Seen::Split(split) = seen {
         // The entry first: after a crash here the checkpoint comes again, and stands twice.
-        raise(core, &now)?;
+        alarm(core, &now, split)?;
         tracing::error!(node = %about, "alarm: {}", split.as_str());
     }
     if seen != Seen::Nothing {
@@ -74,17 +74,8 @@ fn take(
     Ok(if now.split().is_some() { Some(now) } else { before })
 }
 
-/// Writes an alarm into the audit log.
-pub(crate) fn raise(core: &Core, evidence: &Sighting) -> Result<(), Fault> {
-    let Some(split) = evidence.split() else { return Ok(()) };
-    alarm(core, evidence, split)
-}
-
-pub(crate) fn alarm(
-    core: &Core,
-    evidence: &Sighting,
-    split: quorate_types::Split,
-) -> Result<(), Fault> {
+/// Counts an alarm, and writes it into the audit log.
+pub(crate) fn alarm(core: &Core, evidence: &Sighting, split: Split) -> Result<(), Fault> {
     let node = evidence.newest.checkpoint.node;
     core.metrics.alarm(split, node == core.index());
     let (cluster, bytes) = (core.fingerprint().as_bytes(), evidence.to_bytes());
