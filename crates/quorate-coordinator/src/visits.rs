@@ -110,7 +110,8 @@ pub(crate) async fn visit_all(state: Arc<State>, stop: CancellationToken) {
                 // What has just changed is durable at the nodes; their peers hear of it.
                 let soon = Instant::now() + SOON;
                 for one in nodes.values_mut() {
-                    (one.moved, one.due) = (true, one.due.min(soon));
+                    let may = one.last.shown.map_or(soon, |(_, _, at)| soon.max(at + MOVED));
+                    (one.moved, one.due) = (true, one.due.min(may));
                 }
             }
             Some(done) = visits.join_next() => match done {
@@ -181,14 +182,19 @@ impl Visit {
         let back = state.away().contains(&self.node) || last.boot.is_some_and(|b| b != boot);
         if back && last.caught_up.is_some_and(|at| at.elapsed() < AGAIN) {
             state.away().insert(self.node);
-            return Some(Last { here: true, in_vain: 1, ..last.clone() });
+            return Some(Last { here: true, quarantined: true, in_vain: 1, ..last.clone() });
         }
         let begun = Instant::now();
         if back {
             // Before its peers' word: what has come into force without it, it must not use.
-            self.catch_up(AT_FIRST).await;
+            catch_up(state, self.node, AT_FIRST).await;
+            state.away().remove(&self.node);
         }
-        let incomplete = back && begun.elapsed() > SUSPICIOUS;
+        if back && begun.elapsed() > SUSPICIOUS {
+            // Again, with all the time that it may take, while the visits go on.
+            let (state, node) = (Arc::clone(state), self.node);
+            tokio::spawn(async move { catch_up(&state, node, PATIENCE).await });
+        }
         let caught_up = if back { Some(Instant::now()) } else { last.caught_up };
         let (shown, boot_now) = (last.shown, Some(boot));
         let mut next = Last { here: true, boot: boot_now, shown, caught_up, ..read(&answer) };
@@ -211,18 +217,7 @@ impl Visit {
             Some((_, shown, _)) => next.owed = last.owed && length != shown,
             None => {}
         }
-        if incomplete {
-            self.catch_up(PATIENCE).await;
-        }
-        if back {
-            state.away().remove(&self.node);
-        }
         Some(next)
-    }
-
-    async fn catch_up(&self, patience: Duration) {
-        self.state.catch_up(self.node, Deadline::after(patience)).await;
-        self.state.bring_epochs(self.node, Deadline::after(patience)).await;
     }
 
     /// Whether peers should see it: another process than they saw last, or one whose log has
@@ -321,6 +316,12 @@ impl Visit {
         let deadline = Deadline::after(patience);
         ask(&self.state.pool, self.node, witnesses, deadline).await
     }
+}
+
+/// Brings a node the orders, rosters and epochs that it missed.
+async fn catch_up(state: &State, node: NodeIndex, patience: Duration) {
+    state.catch_up(node, Deadline::after(patience)).await;
+    state.bring_epochs(node, Deadline::after(patience)).await;
 }
 
 /// What the process that answers contradicts of what was seen. (An older start than one that

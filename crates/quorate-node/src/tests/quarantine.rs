@@ -146,7 +146,7 @@ fn words_that_do_not_count() {
             let other = Fingerprint([1; 32]);
             SignedWitness::sign(good.clone(), &other, &key(2)).to_bytes()
         }),
-        ("about another node", signed(&Witness { about: index(3), ..good.clone() }, 2)),
+        ("about another node", signed(&Witness { about: index(3), seen: None, ..good.clone() }, 2)),
         ("of no node of the roster", signed(&Witness { witness: index(9), ..good.clone() }, 9)),
         (
             "with what the node has not signed",
@@ -219,7 +219,10 @@ fn whatever_is_ahead_of_the_node_keeps_it_in_quarantine() {
         }),
         ("boots", |c| c.boots += 1),
         ("same boots, another process", |c| c.boot = BootId([7; 16])),
-        ("same process, further", |c| c.extent.sequence += 1000),
+        ("same process, further", |c| {
+            c.extent.sequence += 1000;
+            c.extent.length += 1000;
+        }),
     ];
     for (what, change) in cases {
         let mut world = World::with_key();
@@ -294,8 +297,10 @@ fn two_processes_of_one_identity_end_in_quarantine_both_and_peers_raise_the_alar
         all.filter(|e| matches!(e.event, Event::Split { split: Split::TwoProcesses, .. })).count()
     };
     assert_eq!(alarms(1), 0);
-    tell(&world.nodes[0], 1);
+    let word = tell(&world.nodes[0], 1);
     assert_eq!(alarms(1), 1);
+    let seen = SignedWitness::from_bytes(&word).unwrap().witness.seen.unwrap();
+    assert_eq!(seen.split(), Some(Split::TwoProcesses), "the proof is told at once");
     tell(&world.nodes[0], 1);
     assert_eq!(alarms(1), 1, "once");
     // And so the clone is told.
