@@ -8,7 +8,6 @@
 
 use crate::state::State;
 use quorate_crypto::PublicKey;
-use quorate_quorum::Pool;
 use quorate_rpc::{
     Channel, Deadline, Fault, MAX_REQUEST_BYTES, bounded,
     v1::{CheckpointRequest, CheckpointResponse, WitnessRequest, node_client::NodeClient},
@@ -43,9 +42,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const AT_FIRST: Duration = Duration::from_secs(9);
 /// Longer than it takes where nothing hangs.
 const SUSPICIOUS: Duration = Duration::from_secs(2);
-/// Between two times that one node is brought up to date: one that claims ever new processes
-/// must not keep everybody busy.
-const AGAIN: Duration = Duration::from_secs(1);
+/// To bring one node up to date may take a tenth of the time, and up to a tenth of this at
+/// once: one that claims ever new processes must not keep everybody busy.
+const BURST: Duration = Duration::from_secs(5);
 /// Between two checkpoints of a process that are brought to its peers, while clients use it,
 /// and after orders and ceremonies. Each is a small write at every peer.
 const IDLE: Duration = Duration::from_secs(30);
@@ -61,8 +60,8 @@ struct Last {
     /// The process that answered, and peers whose word it has.
     boot: Option<BootId>,
     told: BTreeSet<NodeIndex>,
-    /// When it was last brought up to date.
-    caught_up: Option<Instant>,
+    /// Until when bringing it up to date has used up its tenth of the time.
+    used: Option<Instant>,
     /// What was last brought to the peers: of which process, how long its log was, when.
     shown: Option<(BootId, u64, Instant)>,
     /// An order or a ceremony has changed something that peers were not shown yet.
@@ -166,8 +165,8 @@ impl Visit {
             Some(next) => next,
             None => {
                 self.state.away().insert(self.node);
-                let Last { shown, owed, caught_up, .. } = last;
-                Last { in_vain, shown, owed, caught_up, ..Last::default() }
+                let Last { shown, owed, used, .. } = last;
+                Last { in_vain, shown, owed, used, ..Last::default() }
             }
         };
         (self.node, next)
@@ -176,11 +175,11 @@ impl Visit {
     /// `None` if the node does not answer as itself.
     async fn look(&self, last: &Last) -> Option<Last> {
         let state = &self.state;
-        let answer = self.ask(Vec::new(), CALL).await?;
+        let answer = self.bring(Vec::new()).await?;
         let checkpoint = self.verified(&answer)?;
         let boot = checkpoint.checkpoint.boot;
         let back = state.away().contains(&self.node) || last.boot.is_some_and(|b| b != boot);
-        if back && last.caught_up.is_some_and(|at| at.elapsed() < AGAIN) {
+        if back && last.used.is_some_and(|until| until > Instant::now() + BURST) {
             state.away().insert(self.node);
             return Some(Last { here: true, quarantined: true, in_vain: 1, ..last.clone() });
         }
@@ -195,9 +194,14 @@ impl Visit {
             let (state, node) = (Arc::clone(state), self.node);
             tokio::spawn(async move { catch_up(&state, node, PATIENCE).await });
         }
-        let caught_up = if back { Some(Instant::now()) } else { last.caught_up };
+        let mut used = last.used;
+        if back {
+            // No more than one that takes a second: it may be another node that hangs.
+            let took = begun.elapsed().clamp(SOON / 10, Duration::from_secs(1));
+            used = Some(used.unwrap_or(begun).max(begun) + 10 * took);
+        }
         let (shown, boot_now) = (last.shown, Some(boot));
-        let mut next = Last { here: true, boot: boot_now, shown, caught_up, ..read(&answer) };
+        let mut next = Last { here: true, boot: boot_now, shown, used, ..read(&answer) };
         next.in_vain = if last.boot == Some(boot) { last.in_vain.saturating_add(1) } else { 0 };
         if next.told != last.told {
             next.in_vain = 0;
@@ -265,7 +269,7 @@ impl Visit {
             if words.is_empty() {
                 continue;
             }
-            let Some(answer) = self.ask(words, CALL).await else { return };
+            let Some(answer) = self.bring(words).await else { return };
             let Last { told, quarantined, .. } = read(&answer);
             (next.told, next.quarantined) = (told, quarantined);
         }
@@ -312,9 +316,13 @@ impl Visit {
         own.then_some(checkpoint)
     }
 
-    async fn ask(&self, witnesses: Vec<Vec<u8>>, patience: Duration) -> Option<CheckpointResponse> {
-        let deadline = Deadline::after(patience);
-        ask(&self.state.pool, self.node, witnesses, deadline).await
+    /// Brings the node words, or none, and asks where it is. Past the pool's measure of how
+    /// fast it is: words take a while to verify, and the first call after a start to connect.
+    async fn bring(&self, witnesses: Vec<Vec<u8>>) -> Option<CheckpointResponse> {
+        let channel = self.state.pool.channel(self.node)?;
+        let deadline = Deadline::after(CALL);
+        let answer = timeout_at(deadline.instant(), bring(channel, witnesses, deadline)).await;
+        answer.ok()?.ok()
     }
 }
 
@@ -337,21 +345,14 @@ fn read(answer: &CheckpointResponse) -> Last {
     Last { told: told.collect(), quarantined: answer.quarantined, ..Last::default() }
 }
 
-async fn ask(
-    pool: &Pool,
-    node: NodeIndex,
+async fn bring(
+    channel: Channel,
     witnesses: Vec<Vec<u8>>,
     deadline: Deadline,
-) -> Option<CheckpointResponse> {
-    let only = [node];
-    let outcome = pool.ask_all(&only, deadline, |_, channel| {
-        let request = deadline.request(CheckpointRequest { witnesses: witnesses.clone() });
-        async move {
-            let mut node = bounded!(NodeClient::new(channel), MAX_REQUEST_BYTES);
-            Ok(node.checkpoint(request?).await?.into_inner())
-        }
-    });
-    outcome.await.answers.pop().map(|(_, answer)| answer)
+) -> Result<CheckpointResponse, Fault> {
+    let mut node = bounded!(NodeClient::new(channel), MAX_REQUEST_BYTES);
+    let request = deadline.request(CheckpointRequest { witnesses })?;
+    Ok(node.checkpoint(request).await?.into_inner())
 }
 
 async fn tell(

@@ -1,5 +1,5 @@
 //! Looks after rosters that are newer elsewhere, and after nodes that have left. Nodes of the
-//! newest roster are visited by [`crate::visits`].
+//! newest roster are visited by [`crate::visits`] too.
 
 use crate::state::State;
 use quorate_rpc::Deadline;
@@ -22,6 +22,8 @@ pub(crate) async fn watch(state: Arc<State>, stop: CancellationToken) {
         let new = |n: &&NodeEntry| !cluster.names(n.index, &n.identity);
         state.away().extend(newest.roster().nodes.iter().filter(new).map(|n| n.index));
         cluster = newest;
+        // Whether they can be reached, and how fast they are, for those who ask them.
+        state.node_health(Deadline::after(EVERY)).await;
         // Those that are still away are told in the order of orders and rosters, once back.
         let away = state.away().clone();
         state.exchange_rosters(&away, Deadline::after(EVERY)).await;
