@@ -4,7 +4,7 @@
 use crate::{args::ClusterInit, cmd::cluster_init, failure::Failure};
 use quorate_coordinator::Coordinator;
 use quorate_node::{Config, Evaluator, Honest, Node, NodeHandle};
-use quorate_rpc::Deadline;
+use quorate_types::NodeIndex;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -95,17 +95,19 @@ impl LocalCluster {
         let Some(coordinator) = &self.coordinator else { return Ok(()) };
         let begun = Instant::now();
         loop {
-            let health = coordinator.state().node_health(Deadline::after(PATIENCE)).await;
-            let waiting = health.iter().filter(|h| h.state != "serving");
-            let waiting = waiting.filter(|h| self.nodes.keys().any(|n| u32::from(*n) == h.node));
-            let names: Vec<&str> = waiting.map(|h| h.name.as_str()).collect();
-            if names.is_empty() {
+            let waiting: Vec<NodeIndex> = (self.nodes.values())
+                .filter(|node| !node.is_serving())
+                .map(|node| node.entry().index)
+                .collect();
+            if waiting.is_empty() {
                 return Ok(());
             }
             if begun.elapsed() > PATIENCE {
-                return Err(Failure::new(format!("not serving: {}", names.join(", "))));
+                let names: Vec<String> = waiting.iter().map(ToString::to_string).collect();
+                return Err(Failure::new(format!("not serving: node {}", names.join(", "))));
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            coordinator.visit(waiting);
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 

@@ -4,7 +4,7 @@
 use crate::{postman::StepAnswer, records::Known, state::State};
 use quorate_ceremony::{StepKind, SurveyRequest};
 use quorate_rpc::{
-    Deadline, Fault, MAX_CEREMONY_BYTES, MAX_REQUEST_BYTES, bounded, index,
+    Deadline, Fault, FaultKind, MAX_CEREMONY_BYTES, MAX_REQUEST_BYTES, bounded, index,
     v1::{
         EvaluateRequest, EvaluateResponse, GetKeyRequest, GetKeyResponse, GetRosterRequest,
         GetRosterResponse, KeySummary, ListKeysRequest, ListKeysResponse, NodeAnswer,
@@ -174,6 +174,9 @@ impl State {
                 }
             })
             .await;
+        // It may have started again, and wait for its peers' word.
+        let out = outcome.failures.iter().filter(|(_, f)| f.kind == FaultKind::Unavailable);
+        self.call_on(out.map(|(node, _)| *node));
         let mut answers: Vec<NodeAnswer> =
             outcome.answers.into_iter().map(|(_, answer)| answer).collect();
         let refused = std::mem::take(&mut *refusals.lock().unwrap_or_else(PoisonError::into_inner));
@@ -278,6 +281,7 @@ impl State {
             .await;
         let mut said: BTreeMap<NodeIndex, NodeHealth> = outcome.answers.into_iter().collect();
         let failed: BTreeMap<NodeIndex, Fault> = outcome.failures.into_iter().collect();
+        self.call_on(said.iter().filter(|(_, h)| h.quarantine == "waiting").map(|(n, _)| *n));
         let describe = |node: &quorate_types::NodeEntry| {
             let latency = self.pool.health(node.index).and_then(|h| h.latency());
             let split = self.split(node.index);

@@ -18,7 +18,7 @@ use quorate_rpc::{
     bounded, check_descriptors,
     v1::{audit_server::AuditServer, keys_server::KeysServer, orders_server::OrdersServer},
 };
-use quorate_types::{Cluster, CodecError, RosterChain, RosterError, keyfile};
+use quorate_types::{Cluster, CodecError, NodeIndex, RosterChain, RosterError, keyfile};
 use std::{
     io,
     net::SocketAddr,
@@ -182,6 +182,11 @@ impl Coordinator {
     #[must_use]
     pub fn state(&self) -> &Arc<State> {
         &self.state
+    }
+
+    /// Visits nodes at once that are known to have started.
+    pub fn visit(&self, nodes: impl IntoIterator<Item = NodeIndex>) {
+        self.state.call_on(nodes);
     }
 
     /// Refuses new requests, lets those under way end, and returns.

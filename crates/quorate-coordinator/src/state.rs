@@ -41,6 +41,9 @@ pub struct State {
     pub(crate) splits: Mutex<BTreeMap<NodeIndex, (PublicKey, Split)>>,
     /// Woken when an order or a ceremony has changed what nodes hold.
     pub(crate) moved: Notify,
+    /// Nodes that should be visited at once, and what wakes the visitor.
+    pub(crate) calling: Mutex<BTreeSet<NodeIndex>>,
+    pub(crate) called: Notify,
 }
 
 impl State {
@@ -70,6 +73,8 @@ impl State {
             away: Mutex::default(),
             splits: Mutex::default(),
             moved: Notify::new(),
+            calling: Mutex::default(),
+            called: Notify::new(),
         };
         state.away().extend(state.nodes());
         state.dial(&state.cluster())?;
@@ -97,6 +102,16 @@ impl State {
 
     pub(crate) fn away(&self) -> MutexGuard<'_, BTreeSet<NodeIndex>> {
         self.away.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A node has been found to give no answer, or to wait in quarantine.
+    pub(crate) fn call_on(&self, nodes: impl IntoIterator<Item = NodeIndex>) {
+        let mut calling = self.calling.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = calling.len();
+        calling.extend(nodes);
+        if calling.len() > before {
+            self.called.notify_one();
+        }
     }
 
     /// What is known against a node's identity.

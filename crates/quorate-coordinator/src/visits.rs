@@ -24,9 +24,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Between visits to a node that serves. A revocation reaches one that was away this long
-/// after it is back, at the latest.
-const EVERY: Duration = Duration::from_secs(5);
+/// Between visits to a node that serves, unless somebody finds it waiting before. A revocation
+/// reaches one that was away this long after it is back, at the latest.
+const EVERY: Duration = Duration::from_secs(2);
 /// Between visits to one that is away, or whose quarantine could end: at first, and at most.
 const SOON: Duration = Duration::from_millis(100);
 const NOT_SO_SOON: Duration = Duration::from_millis(500);
@@ -70,6 +70,7 @@ struct Last {
 }
 
 struct Node {
+    visited: Instant,
     due: Instant,
     busy: bool,
     /// As in `Last::owed`, since the visit that is under way began.
@@ -79,7 +80,8 @@ struct Node {
 
 impl Default for Node {
     fn default() -> Self {
-        Self { due: Instant::now(), busy: false, moved: false, last: Last::default() }
+        let now = Instant::now();
+        Self { visited: now, due: now, busy: false, moved: false, last: Last::default() }
     }
 }
 
@@ -113,6 +115,14 @@ pub(crate) async fn visit_all(state: Arc<State>, stop: CancellationToken) {
                     (one.moved, one.due) = (true, one.due.min(may));
                 }
             }
+            () = state.called.notified() => {
+                let calling = std::mem::take(
+                    &mut *state.calling.lock().unwrap_or_else(PoisonError::into_inner),
+                );
+                for (_, one) in nodes.iter_mut().filter(|(node, _)| calling.contains(node)) {
+                    one.due = one.due.min(one.visited + SOON);
+                }
+            }
             Some(done) = visits.join_next() => match done {
                 Ok((node, last)) => note(&mut nodes, node, last),
                 // One that panicked has no name here: all may be visited again.
@@ -127,7 +137,7 @@ pub(crate) async fn visit_all(state: Arc<State>, stop: CancellationToken) {
 fn note(nodes: &mut BTreeMap<NodeIndex, Node>, node: NodeIndex, last: Last) {
     let Some(one) = nodes.get_mut(&node) else { return };
     let came = last.here && !one.last.here;
-    one.busy = false;
+    (one.busy, one.visited) = (false, Instant::now());
     one.last = last;
     if came {
         for (_, other) in nodes.iter_mut().filter(|(n, o)| **n != node && o.last.here) {

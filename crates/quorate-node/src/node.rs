@@ -276,6 +276,12 @@ impl NodeHandle {
         self.metrics_address
     }
 
+    /// Whether every key that it serves may be used: peers have told what they last saw of it.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.core.state() == "serving"
+    }
+
     /// Returns once a write has failed: the process must end, with exit code 70, and must
     /// not write to its store any more.
     pub async fn failed(&self) {
