@@ -295,7 +295,7 @@ impl Cluster {
         }
     }
 
-    /// Whether a node says of itself that it serves.
+    /// Whether a supervisor would leave a node alone: it serves, or waits for its peers' word.
     ///
     /// # Panics
     /// If it cannot be asked.
@@ -304,6 +304,18 @@ impl Cluster {
         let mut check = Command::new(binary("quorate-node"));
         check.args(["healthcheck", "--home"]).arg(self.home(&format!("node-{index}")));
         check.output().expect("quorate-node runs").status.success()
+    }
+
+    /// Whether a node says of itself that it serves, and is not in quarantine any more.
+    ///
+    /// # Panics
+    /// If it cannot be asked.
+    #[must_use]
+    pub fn is_serving(&self, index: u16) -> bool {
+        let mut ask = Command::new(binary("quorate-node"));
+        ask.args(["status", "--home"]).arg(self.home(&format!("node-{index}")));
+        let out = ask.output().expect("quorate-node runs");
+        out.status.success() && String::from_utf8_lossy(&out.stdout).contains("): serving")
     }
 
     /// SIGTERM to the coordinator, and waits for the end.

@@ -163,6 +163,9 @@ impl Advice {
 /// The code that a driver answers when its store or its time fails: the step was not
 /// done, and may be asked for again.
 pub const UNAVAILABLE: u16 = 96;
+/// The code that a driver answers in quarantine: to a conductor the node is away, and may
+/// come back.
+pub const QUARANTINED: u16 = 97;
 const NUMBER_USED: u16 = 6;
 const TOO_EARLY: u16 = 10;
 const CLOSED: u16 = 11;

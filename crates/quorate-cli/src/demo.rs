@@ -90,6 +90,7 @@ impl Stage {
             self.cluster.start_node(index).await?;
         }
         self.cluster.start_coordinator().await?;
+        self.cluster.settle().await?;
         let home = Home::open(self.cluster.home("client")).map_err(Error::from)?;
         for node in &home.cluster().roster().nodes {
             self.story.detail(&format!(
@@ -162,6 +163,7 @@ impl Stage {
         for index in [1, 2] {
             self.cluster.start_node(index).await?;
         }
+        self.cluster.settle().await?;
         self.story.say(&format!(
             "Two come back, and node-{LIAR} is taken over: it answers with wrong partials."
         ));
@@ -221,6 +223,7 @@ impl Stage {
             self.cluster.start_node(index).await?;
         }
         self.cluster.start_coordinator().await?;
+        self.cluster.settle().await?;
         let same = self.decrypt_file().await?;
         self.story.check("All nodes verified their stores, and the file decrypts again.", same)
     }

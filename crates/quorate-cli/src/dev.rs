@@ -32,6 +32,7 @@ pub async fn run(global: &Global, args: &Dev) -> Result<(), Failure> {
         cluster.start_node(index).await?;
     }
     cluster.start_coordinator().await?;
+    cluster.settle().await?;
 
     let client = Client::open(cluster.home("client"))?;
     let known = client.key(KEY).await;

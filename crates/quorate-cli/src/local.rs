@@ -4,11 +4,16 @@
 use crate::{args::ClusterInit, cmd::cluster_init, failure::Failure};
 use quorate_coordinator::Coordinator;
 use quorate_node::{Config, Evaluator, Honest, Node, NodeHandle};
+use quorate_types::NodeIndex;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
+
+/// How long nodes may take to serve once they run.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An embedded cluster in one directory.
 pub struct LocalCluster {
@@ -79,6 +84,31 @@ impl LocalCluster {
         let coordinator = Coordinator::start(&home, None).await.map_err(Failure::new)?;
         self.coordinator = Some(coordinator);
         Ok(())
+    }
+
+    /// Waits until the coordinator has ended the quarantine of every node that runs: each is
+    /// told at its start what the others last saw of it.
+    ///
+    /// # Errors
+    /// Which nodes do not serve.
+    pub async fn settle(&self) -> Result<(), Failure> {
+        let Some(coordinator) = &self.coordinator else { return Ok(()) };
+        let begun = Instant::now();
+        loop {
+            let waiting: Vec<NodeIndex> = (self.nodes.values())
+                .filter(|node| !node.is_serving())
+                .map(|node| node.entry().index)
+                .collect();
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            if begun.elapsed() > PATIENCE {
+                let names: Vec<String> = waiting.iter().map(ToString::to_string).collect();
+                return Err(Failure::new(format!("not serving: node {}", names.join(", "))));
+            }
+            coordinator.visit(waiting);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Stops everything.

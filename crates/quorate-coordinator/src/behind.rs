@@ -9,10 +9,13 @@ use quorate_rpc::{
     v1::{KeySummary, ListKeysRequest, ListKeysResponse, node_client::NodeClient},
 };
 use quorate_types::{Format, KeyName, NodeIndex};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 /// Keys on a page.
 const PAGE: u32 = 1000;
+/// How long nodes may take for one page of what they know: one that hangs must not keep
+/// another in quarantine.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// The most keys that are looked at for one node.
 const MOST_KEYS: usize = 200_000;
 
@@ -52,7 +55,10 @@ impl State {
         while keys.len() < MOST_KEYS {
             let page = ListKeysRequest { page_size: PAGE, after: after.clone() };
             let listed = match node {
-                None => self.list_keys(page, deadline).await.ok(),
+                None => {
+                    let deadline = deadline.min(Deadline::after(PATIENCE));
+                    self.list_keys(page, deadline).await.ok()
+                }
                 Some(node) => self.list_keys_of(node, page, deadline).await,
             };
             let Some(ListKeysResponse { keys: some, next }) = listed else { break };

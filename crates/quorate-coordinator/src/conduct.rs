@@ -101,6 +101,7 @@ impl State {
                 under_way.spawn(self.carry(send, deadline));
             }
             if let Some(outcome) = conductor.outcome() {
+                self.moved.notify_one();
                 return Ok(outcome.clone());
             }
             let progress = conductor.progress();

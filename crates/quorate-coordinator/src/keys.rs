@@ -4,7 +4,7 @@
 use crate::{postman::StepAnswer, records::Known, state::State};
 use quorate_ceremony::{StepKind, SurveyRequest};
 use quorate_rpc::{
-    Deadline, Fault, MAX_CEREMONY_BYTES, MAX_REQUEST_BYTES, bounded, index,
+    Deadline, Fault, FaultKind, MAX_CEREMONY_BYTES, MAX_REQUEST_BYTES, bounded, index,
     v1::{
         EvaluateRequest, EvaluateResponse, GetKeyRequest, GetKeyResponse, GetRosterRequest,
         GetRosterResponse, KeySummary, ListKeysRequest, ListKeysResponse, NodeAnswer,
@@ -13,7 +13,7 @@ use quorate_rpc::{
         keys_server::Keys, node_answer, node_client::NodeClient,
     },
 };
-use quorate_types::{Format, KeyName, NodeIndex, RefusalReason, RequestHead, SignedRefusal};
+use quorate_types::{Format, KeyName, NodeIndex, RefusalReason, RequestHead, SignedRefusal, Split};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
@@ -174,6 +174,9 @@ impl State {
                 }
             })
             .await;
+        // It may have started again, and wait for its peers' word.
+        let out = outcome.failures.iter().filter(|(_, f)| f.kind == FaultKind::Unavailable);
+        self.call_on(out.map(|(node, _)| *node));
         let mut answers: Vec<NodeAnswer> =
             outcome.answers.into_iter().map(|(_, answer)| answer).collect();
         let refused = std::mem::take(&mut *refusals.lock().unwrap_or_else(PoisonError::into_inner));
@@ -278,8 +281,10 @@ impl State {
             .await;
         let mut said: BTreeMap<NodeIndex, NodeHealth> = outcome.answers.into_iter().collect();
         let failed: BTreeMap<NodeIndex, Fault> = outcome.failures.into_iter().collect();
+        self.call_on(said.iter().filter(|(_, h)| h.quarantine == "waiting").map(|(n, _)| *n));
         let describe = |node: &quorate_types::NodeEntry| {
             let latency = self.pool.health(node.index).and_then(|h| h.latency());
+            let split = self.split(node.index);
             let own = said.remove(&node.index);
             // Names and places are the roster's: a node has no say in them.
             NodeHealth {
@@ -292,15 +297,40 @@ impl State {
                 reachable: own.is_some(),
                 latency_micros: latency
                     .map_or(0, |l| u32::try_from(l.as_micros()).unwrap_or(u32::MAX)),
-                detail: own.as_ref().map(|o| o.detail.clone()).unwrap_or_else(|| {
-                    failed.get(&node.index).map(ToString::to_string).unwrap_or_default()
-                }),
+                detail: detail(own.as_ref(), failed.get(&node.index), split, node.index),
+                quarantine: match (split, &own) {
+                    (Some(split), _) => split.word().to_owned(),
+                    (None, Some(own)) => own.quarantine.clone(),
+                    (None, None) => String::new(),
+                },
                 state: own.as_ref().map_or("unreachable".into(), |o| o.state.clone()),
                 keys: own.as_ref().map_or(0, |o| o.keys),
                 version: own.map(|o| o.version).unwrap_or_default(),
             }
         };
         self.cluster().roster().nodes.iter().map(describe).collect()
+    }
+}
+
+/// What a node says of itself, and what is known against it: a node of which there are two
+/// says of itself only what one of them knows.
+fn detail(
+    own: Option<&NodeHealth>,
+    failed: Option<&Fault>,
+    split: Option<Split>,
+    node: NodeIndex,
+) -> String {
+    let said = match (own, failed) {
+        (Some(own), _) => own.detail.clone(),
+        (None, Some(fault)) => fault.to_string(),
+        (None, None) => String::new(),
+    };
+    match split {
+        Some(split) if !said.contains(split.as_str()) => {
+            let known = format!("ALARM: {}: quorate cluster replace {node}", split.as_str());
+            if said.is_empty() { known } else { format!("{known}; it says: {said}") }
+        }
+        _ => said,
     }
 }
 

@@ -20,6 +20,7 @@ mod rosters;
 pub mod schedule;
 pub mod server;
 pub mod state;
+mod visits;
 mod watch;
 
 pub use config::{Config, LogFormat};

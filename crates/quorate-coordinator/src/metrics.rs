@@ -40,6 +40,7 @@ pub struct Metrics {
     requests: Family<ByOutcome, Counter>,
     latency: Histogram,
     reachable: Family<ByNode, Gauge>,
+    alarms: Family<ByNode, Gauge>,
     ceremonies: Family<ByOutcome, Counter>,
 }
 
@@ -49,12 +50,18 @@ impl Default for Metrics {
         let requests = Family::<ByOutcome, Counter>::default();
         let latency = Histogram::new(exponential_buckets(0.000_5, 2.0, 14));
         let reachable = Family::<ByNode, Gauge>::default();
+        let alarms = Family::<ByNode, Gauge>::default();
         let ceremonies = Family::<ByOutcome, Counter>::default();
         registry.register("requests", "Client requests by outcome", requests.clone());
         registry.register("request_seconds", "Client requests' latency", latency.clone());
         registry.register("node_reachable", "1 if the node answered last", reachable.clone());
+        registry.register(
+            "node_alarm",
+            "1 if the node's identity has two histories: rolled back, or cloned",
+            alarms.clone(),
+        );
         registry.register("ceremonies", "Ceremonies by outcome", ceremonies.clone());
-        Self { registry, requests, latency, reachable, ceremonies }
+        Self { registry, requests, latency, reachable, alarms, ceremonies }
     }
 }
 
@@ -81,8 +88,9 @@ impl Metrics {
     }
 
     /// What the newest look at a node found.
-    pub(crate) fn node(&self, index: u16, reachable: bool) {
+    pub(crate) fn node(&self, index: u16, reachable: bool, alarm: bool) {
         let node = ByNode { node: u32::from(index) };
+        self.alarms.get_or_create(&node).set(i64::from(alarm));
         self.reachable.get_or_create(&node).set(i64::from(reachable));
     }
 

@@ -59,7 +59,7 @@ fn respond<B>(request: &Request<B>, state: &State) -> Response<String> {
         "/metrics" => {
             for index in state.nodes() {
                 let reachable = state.pool.health(index).is_some_and(|h| h.reachable());
-                state.metrics.node(index.get(), reachable);
+                state.metrics.node(index.get(), reachable, state.split(index).is_some());
             }
             Response::new(state.metrics.text())
         }

@@ -182,6 +182,7 @@ impl State {
     ) {
         let report = Reporter(report);
         let result = self.deliver_and_conduct(&order, deadline, &report).await;
+        self.moved.notify_one();
         if let Err(fault) = &result {
             tracing::info!(order = %order.hash().short(), %fault, "an order was not carried out");
         }
@@ -270,7 +271,9 @@ impl State {
     /// Brings a node every order that another one knows: it may have been away, and a
     /// revocation that it missed must not wait for the next order.
     pub(crate) async fn catch_up(&self, node: NodeIndex, deadline: Deadline) {
-        let Ok(mut orders) = self.gather_orders(deadline).await else { return };
+        // A node that hangs takes a part of the time, not all of it.
+        let gathering = Deadline::after(deadline.remaining() / 3);
+        let Ok(mut orders) = self.gather_orders(gathering).await else { return };
         let only = [node];
         let said = self.learn_rosters(deadline).await;
         let Some((_, mut version)) = said.into_iter().find(|(n, _)| *n == node) else { return };

@@ -8,6 +8,7 @@ use crate::{
     orders::OrdersService,
     schedule,
     state::State,
+    visits::visit_all,
     watch::watch,
 };
 use quorate_crypto::{IdentityKey, envelope::Cost};
@@ -17,7 +18,7 @@ use quorate_rpc::{
     bounded, check_descriptors,
     v1::{audit_server::AuditServer, keys_server::KeysServer, orders_server::OrdersServer},
 };
-use quorate_types::{Cluster, CodecError, RosterChain, RosterError, keyfile};
+use quorate_types::{Cluster, CodecError, NodeIndex, RosterChain, RosterError, keyfile};
 use std::{
     io,
     net::SocketAddr,
@@ -160,6 +161,7 @@ impl Coordinator {
             )
             .serve(listen(config.listen).await?, stop.clone().cancelled_owned())?;
         tokio::spawn(watch(Arc::clone(&state), stop.clone()));
+        tokio::spawn(visit_all(Arc::clone(&state), stop.clone()));
         tokio::spawn(schedule::run(Arc::clone(&state), stop.clone()));
         tracing::info!(
             coordinator = %state.name,
@@ -180,6 +182,11 @@ impl Coordinator {
     #[must_use]
     pub fn state(&self) -> &Arc<State> {
         &self.state
+    }
+
+    /// Visits nodes at once that are known to have started.
+    pub fn visit(&self, nodes: impl IntoIterator<Item = NodeIndex>) {
+        self.state.call_on(nodes);
     }
 
     /// Refuses new requests, lets those under way end, and returns.

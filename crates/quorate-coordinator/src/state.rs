@@ -2,14 +2,16 @@
 //! can be fetched again; none of it is a share or a client's key.
 
 use crate::{metrics::Metrics, postman::Postman, records::Records, schedule::Schedules};
-use quorate_crypto::IdentityKey;
+use quorate_crypto::{IdentityKey, PublicKey};
 use quorate_quorum::{Peer, Pool, PoolError};
 use quorate_rpc::DialOptions;
-use quorate_types::{Cluster, Millis, NodeEntry, NodeIndex, PartyName};
+use quorate_types::{Cluster, Millis, NodeEntry, NodeIndex, PartyName, Split};
 use std::{
-    sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard},
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
+use tokio::sync::Notify;
 
 /// Shared by all services.
 #[derive(Debug)]
@@ -34,6 +36,16 @@ pub struct State {
     pub step_patience: Duration,
     /// Counters.
     pub metrics: Metrics,
+    /// Nodes that were away since they were last brought what they missed. Of a coordinator
+    /// that has just started, all of them.
+    pub(crate) away: Mutex<BTreeSet<NodeIndex>>,
+    /// Identities that have signed two histories.
+    pub(crate) splits: Mutex<BTreeMap<NodeIndex, (PublicKey, Split)>>,
+    /// Woken when an order or a ceremony has changed what nodes hold.
+    pub(crate) moved: Notify,
+    /// Nodes that should be visited at once, and what wakes the visitor.
+    pub(crate) calling: Mutex<BTreeSet<NodeIndex>>,
+    pub(crate) called: Notify,
 }
 
 impl State {
@@ -61,7 +73,13 @@ impl State {
             listed: Mutex::default(),
             step_patience,
             metrics: Metrics::default(),
+            away: Mutex::default(),
+            splits: Mutex::default(),
+            moved: Notify::new(),
+            calling: Mutex::default(),
+            called: Notify::new(),
         };
+        state.away().extend(state.nodes());
         state.dial(&state.cluster())?;
         Ok(state)
     }
@@ -83,6 +101,29 @@ impl State {
         self.former.set_peers(cluster.departed().into_iter().rev().map(peer))?;
         self.postman.forget();
         Ok(())
+    }
+
+    pub(crate) fn away(&self) -> MutexGuard<'_, BTreeSet<NodeIndex>> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A node has been found to give no answer, or to wait in quarantine.
+    pub(crate) fn call_on(&self, nodes: impl IntoIterator<Item = NodeIndex>) {
+        let mut calling = self.calling.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = calling.len();
+        calling.extend(nodes);
+        if calling.len() > before {
+            self.called.notify_one();
+        }
+    }
+
+    /// What is known against a node's identity.
+    #[must_use]
+    pub fn split(&self, node: NodeIndex) -> Option<Split> {
+        let splits = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever has its place now is another.
+        let (identity, split) = splits.get(&node)?;
+        self.cluster().names(node, identity).then_some(*split)
     }
 
     /// All nodes of the roster.

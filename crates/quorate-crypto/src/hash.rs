@@ -104,7 +104,8 @@ labels! {
     PARTIAL_CONTEXT = "partial/context.";
 
     /// Signature: a party's public part for a roster, by that party.
-    SIG_CARD = "sig/card.";    /// Store: a physical record, as a leaf of the manifest's tree.
+    SIG_CARD = "sig/card.";
+    /// Store: a physical record, as a leaf of the manifest's tree.
     STORE_LEAF = "store/leaf.";
     /// Store: a physical record's key, which chooses its bucket.
     STORE_PLACE = "store/place.";
@@ -149,6 +150,10 @@ labels! {
     SIG_ERASED = "sig/erased.";
     /// Signature: a store's manifest, by its node.
     SIG_MANIFEST = "sig/manifest.";
+    /// Signature: how far a node's store is, by the node.
+    SIG_CHECKPOINT = "sig/checkpoint.";
+    /// Signature: what a node has seen of another, by the one that has.
+    SIG_WITNESS = "sig/witness.";
     /// Signature: what a node says of itself (status), by the node.
     SIG_STATUS = "sig/status.";
 }

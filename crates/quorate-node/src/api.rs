@@ -7,20 +7,21 @@ use crate::{
     ceremonies,
     clients::Standing,
     core::Core,
-    orders,
+    orders, quarantine,
     requests::{self, Incoming, Reply},
-    rosters, views,
+    rosters, views, witness,
 };
 use quorate_ceremony::StepKind;
 use quorate_crypto::PublicKey;
 use quorate_rpc::{
     Deadline, Fault, FaultKind, Peer,
     v1::{
-        GetKeyRequest, GetKeyResponse, HeadsRequest, HeadsResponse, ListKeysRequest,
-        ListKeysResponse, ListOrdersRequest, ListOrdersResponse, NodeAnswer, NodeEvaluateRequest,
-        NodeHealth, NodeStatusRequest, OrderProgress, PutRosterRequest, PutRosterResponse,
-        RosterRequest, RosterResponse, StepRequest, StepResponse, SubmitOrderRequest, TailRequest,
-        TailResponse, audit_server::Audit, ceremony_server::Ceremony, node_answer,
+        CheckpointRequest, CheckpointResponse, GetKeyRequest, GetKeyResponse, HeadsRequest,
+        HeadsResponse, ListKeysRequest, ListKeysResponse, ListOrdersRequest, ListOrdersResponse,
+        NodeAnswer, NodeEvaluateRequest, NodeHealth, NodeStatusRequest, OrderProgress,
+        PutRosterRequest, PutRosterResponse, RosterRequest, RosterResponse, StepRequest,
+        StepResponse, SubmitOrderRequest, TailRequest, TailResponse, WitnessRequest,
+        WitnessResponse, audit_server::Audit, ceremony_server::Ceremony, node_answer,
         node_server::Node, orders_server::Orders,
     },
 };
@@ -89,9 +90,9 @@ impl Api {
         let done = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let begun = Instant::now();
-            let result = match core.state() {
-                "failed" => Err(Fault::unavailable("the node's disk has failed; it is stopping")),
-                _ => work(&core),
+            let result = match core.has_failed() {
+                true => Err(Fault::unavailable("the node's disk has failed; it is stopping")),
+                false => work(&core),
             };
             core.metrics.time(operation, begun.elapsed());
             if let Err(fault) = &result {
@@ -194,6 +195,29 @@ impl Node for Api {
         let health = tokio::task::spawn_blocking(move || views::health(&core)).await;
         let ended = |_| Status::from(Fault::new(FaultKind::Internal, "the call was ended"));
         Ok(Response::new(health.map_err(ended)?))
+    }
+
+    async fn checkpoint(
+        &self,
+        request: Request<CheckpointRequest>,
+    ) -> Result<Response<CheckpointResponse>, Status> {
+        self.conductor("checkpoint", &request)?;
+        let brought = request.into_inner().witnesses;
+        let stated = self.run("checkpoint", move |core| {
+            quarantine::hear(core, &brought)?;
+            Ok(views::checkpoint(core))
+        });
+        Ok(Response::new(stated.await?))
+    }
+
+    async fn witness(
+        &self,
+        request: Request<WitnessRequest>,
+    ) -> Result<Response<WitnessResponse>, Status> {
+        self.conductor("witness", &request)?;
+        let checkpoint = request.into_inner().checkpoint;
+        let witness = self.run("witness", move |core| witness::tell(core, &checkpoint)).await?;
+        Ok(Response::new(WitnessResponse { witness }))
     }
 }
 

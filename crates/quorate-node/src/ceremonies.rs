@@ -5,11 +5,14 @@
 //! the step's own: persist, audit, send. A crash between any two loses nothing, since the
 //! conductor asks again and the same request gives the same bytes.
 
-use crate::{core::Core, forks, locks::Subject as Lock, records, unlogged};
-use quorate_ceremony::{Fault as StepFault, Me, Request, Step, StepKind, Subject, fault, perform};
+use crate::{core::Core, forks, locks::Subject as Lock, quarantine, records, unlogged};
+use quorate_ceremony::{
+    Fault as StepFault, Me, Request, Step, StepKind, Subject, VersionState, fault, perform,
+};
+use quorate_crypto::Threshold;
 use quorate_rpc::{Fault, v1};
 use quorate_store::{Batch, StoreError};
-use quorate_types::Event;
+use quorate_types::{Event, Format, Order, Terms};
 use rand::rngs::SysRng;
 use rand_core::UnwrapErr;
 use std::{
@@ -76,7 +79,8 @@ fn take_round(waiting: &mut VecDeque<Item>) -> Vec<Item> {
     now.into()
 }
 
-fn round(core: &Core, items: Vec<Item>) -> Result<Vec<(usize, v1::StepResult)>, Fault> {
+fn round(core: &Core, items: Vec<Item>) -> Result<Vec<Answered>, Fault> {
+    let (items, mut held) = admitted(core, items)?;
     let steps = perform_all(core, items)?;
     // A step is done once and logged again whenever it is asked for; an order it brought along
     // is applied once, and has a mark until it is logged.
@@ -84,19 +88,57 @@ fn round(core: &Core, items: Vec<Item>) -> Result<Vec<(usize, v1::StepResult)>, 
     persist(core, &steps).inspect_err(|_| core.unlogged.doubt())?;
     let events: Vec<Event> = steps.iter().flat_map(|(_, _, s)| s.audit.clone()).collect();
     unlogged::log(core, events)?;
-    Ok(steps.into_iter().map(|(at, _, step)| (at, result(step))).collect())
+    held.extend(steps.into_iter().map(|(at, _, step)| (at, result(step))));
+    Ok(held)
 }
 
 type Done = (usize, Subject, Step);
+type Loaded = (Item, VersionState);
+type Answered = (usize, v1::StepResult);
 
-fn perform_all(core: &Core, items: Vec<Item>) -> Result<Vec<Done>, Fault> {
+/// The items with the state that they are about. Those that the quarantine holds back are
+/// answered here.
+fn admitted(core: &Core, items: Vec<Item>) -> Result<(Vec<Loaded>, Vec<Answered>), Fault> {
+    let (mut free, mut held) = (Vec::with_capacity(items.len()), Vec::new());
+    for item in items {
+        let state = records::load_state(&*core.store, &item.subject).map_err(|e| e.fault(core))?;
+        let admission = match item.request {
+            // What there is, and the proof of what has come into force, at any time.
+            Request::Survey(_) | Request::Retire(_) => Ok(()),
+            _ => quarantine::check(core, threshold(&item.request, &state)),
+        };
+        match admission {
+            Ok(()) => free.push((item, state)),
+            Err(fault) => {
+                let text = fault.message;
+                held.push((item.at, fault_result(fault::QUARANTINED, text, Vec::new())));
+            }
+        }
+    }
+    Ok((free, held))
+}
+
+/// Of the epoch in force; before there is one, of the order. A step that finds neither is
+/// refused by itself.
+fn threshold(request: &Request, state: &VersionState) -> Option<Threshold> {
+    if let Some(record) = state.in_force() {
+        return Some(record.certificate.public.committee.threshold());
+    }
+    let order = match request {
+        Request::Prepare(prepare) => Some(&prepare.order),
+        _ => state.order.as_ref(),
+    };
+    let order = Order::from_bytes(&order?.0.body).ok()?;
+    Terms::of(&order.action).map(|terms| terms.committee.threshold())
+}
+
+fn perform_all(core: &Core, items: Vec<Loaded>) -> Result<Vec<Done>, Fault> {
     let cluster = core.cluster();
     let me = Me { cluster: &cluster, index: core.index(), identity: &core.identity };
     let mut rng = UnwrapErr(SysRng);
     let mut steps = Vec::with_capacity(items.len());
-    for Item { at, subject, request } in items {
+    for (Item { at, subject, request }, state) in items {
         let _permit = core.permits.take();
-        let state = records::load_state(&*core.store, &subject).map_err(|e| e.fault(core))?;
         let step = perform(&me, &subject, &state, &request, core.now().wall, &mut rng);
         steps.push((at, subject, forks::guard(core, &request, step)?));
     }

@@ -6,14 +6,17 @@ use crate::{
     enrol::Place,
     evaluator::Evaluator,
     keys::KeyCache,
+    life::Life,
     locks::Locks,
     metrics::Metrics,
     permits::Permits,
+    quarantine::{self, Quarantine, Standing},
+    records,
     replay::{ReplayCache, ReplayLimits},
     sessions::Sessions,
     unlogged::Unlogged,
 };
-use quorate_crypto::{IdentityKey, PublicKey};
+use quorate_crypto::{IdentityKey, PublicKey, Threshold};
 use quorate_rpc::{Fault, FaultKind};
 use quorate_store::{Store, StoreError};
 use quorate_types::{AuditEntry, Cluster, Event, Fingerprint, Format, NodeEntry, NodeIndex};
@@ -46,6 +49,8 @@ pub(crate) struct Core {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) evaluator: Arc<dyn Evaluator>,
     pub(crate) window: Duration,
+    pub(crate) life: Life,
+    pub(crate) quarantine: Quarantine,
     pub(crate) clients: Clients,
     pub(crate) keys: KeyCache,
     pub(crate) sessions: Sessions,
@@ -59,6 +64,10 @@ pub(crate) struct Core {
     draining: AtomicBool,
     /// Keys without a share here, as last counted; none once a ceremony has changed it.
     shareless: Mutex<Option<u64>>,
+    /// The greatest threshold of a key that is served here; as above.
+    threshold: Mutex<Option<Option<Threshold>>>,
+    /// What is seen of peers changes one at a time.
+    pub(crate) sightings: Mutex<()>,
     /// One longer roster chain at a time.
     pub(crate) roster_lock: Mutex<()>,
     /// Cancelled once a write has failed: the process must end.
@@ -66,6 +75,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// Counts this start in the store, before anything else is written there.
     pub(crate) fn new(
         place: Place,
         identity: IdentityKey,
@@ -74,14 +84,18 @@ impl Core {
         evaluator: Arc<dyn Evaluator>,
         limits: CoreLimits,
         failed: CancellationToken,
-    ) -> Self {
+    ) -> records::Read<Self> {
+        let life = Life::begin(&*store, clock.now().wall)?;
+        let quarantine = Quarantine::begin(&*store)?;
         let fingerprint = *place.cluster.fingerprint();
         let replay = ReplayCache::new(ReplayLimits {
             total: limits.replay_entries,
             per_client: limits.replay_entries_per_client,
             window: limits.window,
         });
-        Self {
+        Ok(Self {
+            life,
+            quarantine,
             sessions: Sessions::new(fingerprint, place.me.index, identity.clone()),
             identity,
             me: place.me,
@@ -101,9 +115,11 @@ impl Core {
             replay: Mutex::new(replay),
             draining: AtomicBool::new(false),
             shareless: Mutex::new(None),
+            threshold: Mutex::new(None),
+            sightings: Mutex::new(()),
             roster_lock: Mutex::new(()),
             failed,
-        }
+        })
     }
 
     pub(crate) fn index(&self) -> NodeIndex {
@@ -191,23 +207,48 @@ impl Core {
         *known.get_or_insert_with(|| count(self).unwrap_or(0))
     }
 
+    /// The greatest threshold of a key that is served here; read again after ceremonies
+    /// only. If the store cannot be read, none, which shows elsewhere.
+    pub(crate) fn greatest_threshold(&self) -> Option<Threshold> {
+        let mut known = self.threshold.lock().unwrap_or_else(PoisonError::into_inner);
+        *known.get_or_insert_with(|| records::greatest_threshold(&*self.store).unwrap_or(None))
+    }
+
     /// A ceremony has changed what shares are here.
     pub(crate) fn forget_shareless(&self) {
+        *self.threshold.lock().unwrap_or_else(PoisonError::into_inner) = None;
         *self.shareless.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Whether a supervisor should leave the process alone: also while it waits for its peers'
+    /// word, which a new start would not bring.
+    pub(crate) fn is_well(&self) -> bool {
+        match self.state() {
+            "serving" => true,
+            "quarantined" => self.quarantine.behind().is_none(),
+            _ => false,
+        }
     }
 
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Whether a write has failed: nothing is done any more.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.is_cancelled() || self.store.poisoned()
+    }
+
     /// The node's word for how it is.
     pub(crate) fn state(&self) -> &'static str {
-        if self.failed.is_cancelled() || self.store.poisoned() {
+        if self.has_failed() {
             "failed"
         } else if self.draining.load(Ordering::Relaxed) {
             "draining"
         } else if self.removed() {
             "removed"
+        } else if quarantine::standing(self) != Standing::Free {
+            "quarantined"
         } else {
             "serving"
         }

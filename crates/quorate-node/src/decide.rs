@@ -8,7 +8,7 @@ use crate::{
     clock::Now,
     core::Core,
     keys::KeyState,
-    records,
+    quarantine, records,
     replay::Seen,
     requests::{Authentic, Granted},
 };
@@ -53,6 +53,8 @@ pub(crate) fn decide(
     let key = core
         .keys
         .get(&head.key, head.version, || records::load_key(core, &head.key, head.version))?;
+    // A node in quarantine decides nothing: what it knows may be superseded.
+    quarantine::check(core, key.as_ref().and_then(|k| k.threshold()))?;
     Ok(check(core, request, items, key))
 }
 

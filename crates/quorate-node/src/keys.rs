@@ -1,6 +1,6 @@
 //! Keys ready for use: order, public values and share, verified and decoded once.
 
-use quorate_crypto::{EncodedPoint, PublicKey, SecretScalar, group::DecodeError};
+use quorate_crypto::{EncodedPoint, PublicKey, SecretScalar, Threshold, group::DecodeError};
 use quorate_types::{CreateKey, EpochPublic, Grant, KeyName, KeyVersion, VerifiedOrder};
 use std::{
     collections::HashMap,
@@ -48,6 +48,12 @@ impl KeyState {
 
     pub(crate) fn grant(&self, client: &PublicKey) -> Option<&Grant> {
         self.create().grant(client)
+    }
+
+    /// The greatest threshold of an epoch that is served, or that of the order.
+    pub(crate) fn threshold(&self) -> Option<Threshold> {
+        let served = self.shares.iter().map(|share| share.public.committee.threshold()).max();
+        served.or_else(|| Some(self.create().committee.threshold()))
     }
 
     /// The share of the epoch in force.

@@ -4,6 +4,8 @@
 //! The walk of a request: `api` (who calls) → `requests` (signature, before anything is
 //! parsed) → `decide` (time, replay, grant, items, the ciphertexts' proofs) → the audit log,
 //! durable → [`Evaluator`] (the share) → `sessions` (sealed to the client).
+//! From its start until peers have said what they last saw of it, a node does neither
+//! (`quarantine`, `witness`, `life`).
 //! The walk of a ceremony step: `api` → `ceremonies`, the driver: state from `records`, the
 //! step of `quorate-ceremony`, one commit, audit, answers.
 //!
@@ -26,12 +28,14 @@ mod http;
 pub mod init;
 pub mod kek;
 mod keys;
+mod life;
 mod locks;
 mod metrics;
 pub mod node;
 mod orders;
 mod permits;
 pub mod probe;
+mod quarantine;
 mod records;
 mod replay;
 mod requests;
@@ -42,6 +46,7 @@ mod startup;
 mod tests;
 mod unlogged;
 mod views;
+mod witness;
 
 pub use config::{Config, ConfigError, KekSource, LogFormat};
 pub use enrol::{EnrolError, enrol};

@@ -216,7 +216,9 @@ fn ask(home: &Path, print: bool) -> Result<ExitCode, Failure> {
             println!("{}", health.detail);
         }
     }
-    Ok(if health.state == "serving" { ExitCode::SUCCESS } else { 1.into() })
+    // A node that waits for its peers' word is well: a new start would only begin the wait anew.
+    let well = health.state == "serving" || health.quarantine == "waiting";
+    Ok(if well { ExitCode::SUCCESS } else { 1.into() })
 }
 
 /// The ladder: configuration, hardening, tracing, runtime, node; wait; drain.

@@ -1,10 +1,12 @@
 //! What a node counts. All labels are constant words: nobody outside can make a new series.
 
+use crate::quarantine::Standing;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
+use quorate_types::Split;
 use std::time::Duration;
 
 /// How one call ended.
@@ -19,8 +21,21 @@ struct Of {
     operation: &'static str,
 }
 
+/// Why a node is in quarantine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+/// Two histories under one identity: this node's own, or a peer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Alarm {
+    of: &'static str,
+    kind: &'static str,
+}
+
 /// Values read at the moment of asking.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Levels {
     pub(crate) keys: u64,
     pub(crate) replay_entries: u64,
@@ -32,6 +47,7 @@ pub(crate) struct Levels {
     pub(crate) failed_handshakes: u64,
     pub(crate) shed: u64,
     pub(crate) serving: bool,
+    pub(crate) quarantine: Standing,
 }
 
 /// All counters of one node.
@@ -40,6 +56,8 @@ pub(crate) struct Metrics {
     ended: Family<Ended, Counter>,
     seconds: Family<Of, Histogram>,
     pub(crate) in_flight: Gauge,
+    quarantine: Family<Reason, Gauge>,
+    alarms: Family<Alarm, Counter>,
     levels: [Gauge; 10],
 }
 
@@ -73,15 +91,32 @@ impl Metrics {
             seconds.clone(),
         );
         registry.register("in_flight", "Uses of keys under way", in_flight.clone());
+        let quarantine = Family::<Reason, Gauge>::default();
+        registry.register(
+            "quarantine",
+            "1 while the node is in quarantine for this reason",
+            quarantine.clone(),
+        );
+        let alarms = Family::<Alarm, Counter>::default();
+        registry.register(
+            "alarms",
+            "Identities found with two histories: disk images put back, processes cloned",
+            alarms.clone(),
+        );
         let levels = std::array::from_fn(|_| Gauge::default());
         for ((name, help), gauge) in LEVELS.iter().zip(&levels) {
             registry.register(*name, *help, gauge.clone());
         }
-        Self { registry, ended, seconds, in_flight, levels }
+        Self { registry, ended, seconds, in_flight, quarantine, alarms, levels }
     }
 
     pub(crate) fn count(&self, operation: &'static str, outcome: &'static str) {
         self.ended.get_or_create(&Ended { operation, outcome }).inc();
+    }
+
+    pub(crate) fn alarm(&self, split: Split, own: bool) {
+        let of = if own { "own" } else { "peer" };
+        self.alarms.get_or_create(&Alarm { of, kind: split.word() }).inc();
     }
 
     pub(crate) fn time(&self, operation: &'static str, took: Duration) {
@@ -105,6 +140,16 @@ impl Metrics {
         for (gauge, value) in self.levels.iter().zip(values) {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         }
+        let reason = match &now.quarantine {
+            Standing::Free => None,
+            Standing::Waiting { .. } => Some("waiting"),
+            Standing::Behind(behind) => Some(behind.split().word()),
+        };
+        let splits = [Split::OldImage, Split::TwoProcesses].map(Split::word);
+        for one in splits.into_iter().chain(["waiting"]) {
+            let level = i64::from(reason == Some(one));
+            self.quarantine.get_or_create(&Reason { reason: one }).set(level);
+        }
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = encode(&mut text, &self.registry);
@@ -121,12 +166,28 @@ mod tests {
         let metrics = Metrics::new();
         metrics.count("decrypt", "granted");
         metrics.time("decrypt", Duration::from_micros(500));
-        let text = metrics.text(&Levels { keys: 7, serving: true, ..Levels::default() });
+        metrics.alarm(Split::TwoProcesses, false);
+        let text = metrics.text(&Levels {
+            keys: 7,
+            replay_entries: 0,
+            audit_entries: 0,
+            disk_free: 0,
+            disk_floor: 0,
+            connections: 0,
+            refused_connections: 0,
+            failed_handshakes: 0,
+            shed: 0,
+            serving: true,
+            quarantine: Standing::Waiting { told: 0, needed: 1 },
+        });
         for line in [
             "quorate_node_calls_total{operation=\"decrypt\",outcome=\"granted\"} 1",
             "quorate_node_call_duration_seconds_count{operation=\"decrypt\"} 1",
             "quorate_node_keys 7",
             "quorate_node_serving 1",
+            "quorate_node_quarantine{reason=\"waiting\"} 1",
+            "quorate_node_quarantine{reason=\"rolled_back\"} 0",
+            "quorate_node_alarms_total{of=\"peer\",kind=\"cloned\"} 1",
         ] {
             assert!(text.contains(line), "{line} not in:\n{text}");
         }

@@ -11,7 +11,9 @@ use crate::{
     http::{self, Shown},
     kek::{self, KekError},
     metrics::Levels,
-    records, rosters, startup,
+    quarantine,
+    records::{self, RecordError},
+    rosters, startup,
 };
 use quorate_rpc::{
     Class, DescriptorError, Fault, FaultKind, Limits, MAX_CEREMONY_BYTES, MAX_REQUEST_BYTES,
@@ -22,7 +24,7 @@ use quorate_rpc::{
         orders_server::OrdersServer,
     },
 };
-use quorate_store::{SledStore, Store};
+use quorate_store::{SledStore, Store, StoreError};
 use quorate_types::{Event, Fingerprint, NodeEntry};
 use std::{
     io,
@@ -173,6 +175,12 @@ fn prepare(
     let dynamic: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
     let clock = Arc::new(SystemClock::start());
     let core = Core::new(place, identity, dynamic, clock, evaluator, limits, failed);
+    let core = core.map_err(|error| match error {
+        RecordError::Store(error @ StoreError::Corrupt { .. }) => StartError::Enrol(error.into()),
+        // A full disk, most likely: the start is counted before anything is done.
+        RecordError::Store(error) => StartError::Load(Fault::unavailable(error.to_string())),
+        damaged => StartError::Load(Fault::new(FaultKind::DataLoss, damaged.to_string())),
+    })?;
     match rosters::load(&core) {
         Ok(()) => {}
         Err(rosters::LoadError::Store(fault)) => return Err(StartError::Load(fault)),
@@ -222,7 +230,8 @@ async fn serve(
             Observed { core: Arc::downgrade(&core), server: Arc::clone(&server), classes };
         tokio::spawn(http::serve(listener, Arc::new(observed), stop.clone()));
     }
-    tracing::info!(node = %core.index(), %address, "serving");
+    // In quarantine until a coordinator has brought the peers' word.
+    tracing::info!(node = %core.index(), %address, boots = core.life.this.boots, "serving");
     Ok(NodeHandle {
         entry: core.me.clone(),
         fingerprint: *core.fingerprint(),
@@ -265,6 +274,12 @@ impl NodeHandle {
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_address
+    }
+
+    /// Whether every key that it serves may be used: peers have told what they last saw of it.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.core.state() == "serving"
     }
 
     /// Returns once a write has failed: the process must end, with exit code 70, and must
@@ -335,12 +350,13 @@ impl Shown for Observed {
             refused_connections: stats.refused_full + stats.refused_identity,
             failed_handshakes: stats.failed_handshakes,
             shed: self.classes.iter().map(Class::shed).sum(),
-            serving: self.healthy(),
+            serving: core.state() == "serving",
+            quarantine: quarantine::standing(&core),
         };
         core.metrics.text(&levels)
     }
 
     fn healthy(&self) -> bool {
-        self.core.upgrade().is_some_and(|core| core.state() == "serving")
+        self.core.upgrade().is_some_and(|core| core.is_well())
     }
 }

@@ -12,6 +12,7 @@
 //!           'c' ‖ client key               1 known, 2 revoked
 //!           'r' ‖ version u32              SignedRoster
 //!           'u' ‖ order hash               length of the log when it was applied: until logged
+//!           'b', 'k', 'g'                  starts, sightings, quarantine: see those
 //! records   's' ‖ name ‖ 0 ‖ version u32   Standing
 //!           'v' ‖ name ‖ 0 ‖ version u32   serving epoch's number: only while it serves
 //!           'r' ‖ name ‖ 0 ‖ version u32   KeyRecord (birth certificate)
@@ -29,7 +30,7 @@ use crate::{
     keys::{KeyState, MAX_SERVED, Share},
 };
 use quorate_ceremony::{Attempt, Change, Changes, SecretKind, Standing, Subject, VersionState};
-use quorate_crypto::{PublicKey, SecretScalar};
+use quorate_crypto::{PublicKey, SecretScalar, Threshold};
 use quorate_rpc::{Fault, FaultKind};
 use quorate_store::{Batch, EpochId, Store, StoreError, Tree};
 use quorate_types::{
@@ -339,6 +340,23 @@ pub(crate) fn count_shareless(core: &Core) -> Read<u64> {
                 r.certificate.public.committee.member(core.index()).map(|m| m.identity)
             });
             count += u64::from(member == Some(core.me.identity));
+        }
+        after.clone_from(last);
+    }
+}
+
+/// The greatest threshold of a key that this node serves; none if it serves none.
+pub(crate) fn greatest_threshold(store: &dyn Store) -> Read<Option<Threshold>> {
+    let (mut after, mut greatest) = (vec![b'v'], None);
+    loop {
+        let page = store.scan(Tree::Records, b"v", Some(&after), PAGE)?;
+        let Some((last, _)) = page.last() else { return Ok(greatest) };
+        for (key, _) in &page {
+            let of =
+                |tag: u8| get::<KeyRecord>(store, Tree::Records, &tagged(tag, &key[1..]), "record");
+            // Of a key that is not born yet there is no record.
+            let record = of(b'n')?.or(of(b'r')?);
+            greatest = greatest.max(record.map(|r| r.certificate.public.committee.threshold()));
         }
         after.clone_from(last);
     }

@@ -6,6 +6,7 @@ mod fixture;
 mod forgeries;
 mod forks;
 mod orders;
+mod quarantine;
 mod refusals;
 mod replays;
 mod reshares;

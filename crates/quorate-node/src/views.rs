@@ -3,11 +3,16 @@
 
 use crate::{
     core::Core,
+    life,
+    quarantine::{self, Standing},
     records::{self, RecordError},
 };
 use quorate_rpc::{
     Fault, FaultKind,
-    v1::{GetKeyResponse, KeySummary, ListKeysRequest, ListKeysResponse, NodeHealth, TailResponse},
+    v1::{
+        CheckpointResponse, GetKeyResponse, KeySummary, ListKeysRequest, ListKeysResponse,
+        NodeHealth, TailResponse,
+    },
 };
 use quorate_types::{ChainId, Format, KeyName, KeyVersion, Order, Terms};
 
@@ -94,7 +99,10 @@ pub(crate) fn health(core: &Core) -> NodeHealth {
          quorate share repair {}",
         me.index
     );
+    let standing = quarantine::standing(core);
+    let held = quarantine::describe(core, &standing);
     let detail = match state {
+        "quarantined" => held.as_str(),
         "serving" if !core.store.space().allows_writes() => {
             "the disk is full: no use without its audit entry; make room"
         }
@@ -119,6 +127,21 @@ pub(crate) fn health(core: &Core) -> NodeHealth {
         latency_micros: 0,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         detail: detail.to_owned(),
+        quarantine: match (&standing, state) {
+            (Standing::Behind(behind), _) => behind.split().word(),
+            (Standing::Waiting { .. }, "quarantined") => "waiting",
+            _ => "",
+        }
+        .to_owned(),
+    }
+}
+
+/// Where the node's store is, and who has told it what was seen of it.
+pub(crate) fn checkpoint(core: &Core) -> CheckpointResponse {
+    CheckpointResponse {
+        checkpoint: life::checkpoint(core).to_bytes(),
+        quarantined: quarantine::standing(core) != Standing::Free,
+        told: core.quarantine.told().iter().map(|n| u32::from(n.get())).collect(),
     }
 }
 

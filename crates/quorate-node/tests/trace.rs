@@ -54,6 +54,7 @@ async fn no_secret_is_logged_at_any_level() {
     for i in [2, 3] {
         nodes.push(laid.start(i).await.unwrap());
     }
+    acquaint_all(&nodes).await;
     let me = Client::new(&laid, give_birth(&laid, &nodes).await);
     assert!(me.decrypt(&[&nodes[0], &nodes[1]], &me.encrypt()).await);
     for node in nodes {

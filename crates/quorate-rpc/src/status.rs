@@ -39,6 +39,9 @@ pub enum FaultKind {
     DataLoss,
     /// Somebody else answers at the peer's address. Only seen by the one who dials.
     WrongPeer,
+    /// The node has not been told yet what its peers last saw of it, or is behind that.
+    /// Only known to the node: to the one who asks it is not serving.
+    Quarantined,
 }
 
 impl FaultKind {
@@ -60,6 +63,7 @@ impl FaultKind {
             Self::Internal => "internal",
             Self::DataLoss => "damaged",
             Self::WrongPeer => "wrong peer",
+            Self::Quarantined => "quarantined",
         }
     }
 
@@ -90,7 +94,7 @@ impl FaultKind {
             Self::OutOfRange => Code::OutOfRange,
             Self::Unimplemented => Code::Unimplemented,
             Self::ResourceExhausted => Code::ResourceExhausted,
-            Self::Unavailable | Self::WrongPeer => Code::Unavailable,
+            Self::Unavailable | Self::WrongPeer | Self::Quarantined => Code::Unavailable,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::Internal => Code::Internal,
             Self::DataLoss => Code::DataLoss,

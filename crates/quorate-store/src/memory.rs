@@ -22,7 +22,7 @@ pub struct MemStore {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     records: BTreeMap<(Tree, Vec<u8>), Held>,
     leaves: Vec<Vec<u8>>,
@@ -60,6 +60,12 @@ impl MemStore {
             }
         }
         count
+    }
+
+    /// A copy of everything, as a disk image is: to be put back later.
+    #[must_use]
+    pub fn image(&self) -> Self {
+        Self { state: Mutex::new(self.state().clone()) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

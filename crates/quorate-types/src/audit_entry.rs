@@ -2,8 +2,9 @@
 
 use crate::{
     answer::RefusalReason,
+    checkpoint::Split,
     codec::{CodecError, Format, Part, Reader, Writer},
-    ids::{EpochName, Hash, KeyName, KeyVersion, Millis},
+    ids::{EpochName, Hash, KeyName, KeyVersion, Millis, NodeIndex},
     request::MAX_HEAD,
 };
 use quorate_crypto::Signature;
@@ -49,6 +50,15 @@ pub enum Event {
         number: u64,
         /// Hash of what the node signed in this step.
         statement: Hash,
+    },
+    /// An alarm: one identity, also the node's own, has signed what is not one history.
+    Split {
+        /// Whose.
+        node: NodeIndex,
+        /// What it looks like.
+        split: Split,
+        /// Hash of the sighting that proves it.
+        evidence: Hash,
     },
 }
 
@@ -131,6 +141,12 @@ impl Part for AuditEntry {
                 w.u64(*number);
                 statement.write(w);
             }
+            Event::Split { node, split, evidence } => {
+                w.u8(5);
+                node.write(w);
+                w.u8(*split as u8);
+                evidence.write(w);
+            }
         }
     }
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -150,6 +166,12 @@ impl Part for AuditEntry {
                 version: Part::read(r)?,
                 number: r.u64("epoch number")?,
                 statement: Part::read(r)?,
+            },
+            5 => Event::Split {
+                node: Part::read(r)?,
+                split: Split::from_code(r.u8("split")?)
+                    .ok_or_else(|| CodecError::invalid("split", "is not known here"))?,
+                evidence: Part::read(r)?,
             },
             other => {
                 return Err(CodecError::invalid("audit event", format!("{other} is not known")));

@@ -8,6 +8,7 @@ pub mod answer;
 pub mod armor;
 pub mod audit_entry;
 pub mod certificate;
+pub mod checkpoint;
 pub mod ciphertext;
 pub mod coalition;
 pub mod codec;
@@ -29,6 +30,9 @@ pub use answer::{Answer, AnswerKeyCard, Refusal, RefusalReason, SealedAnswer, Si
 pub use audit_entry::{AuditEntry, CeremonyStep, Decision, Event};
 pub use certificate::{
     Certificate, CertificateError, EpochPublic, KeyRecord, VerifiedEpoch, VerifiedKey,
+};
+pub use checkpoint::{
+    BootId, Checkpoint, Extent, Seen, Sighting, SignedCheckpoint, SignedWitness, Split, Witness,
 };
 pub use ciphertext::{CiphertextHead, CiphertextHeader};
 pub use coalition::{Holder, Holding, Ownership};

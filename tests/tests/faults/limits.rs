@@ -23,12 +23,12 @@ fn under(orders: &str) -> Command {
 const NO_BACKTRACE: (&str, &str) = ("RUST_BACKTRACE", "0");
 
 /// A node under a limit has ended or serves, and soon.
-fn ended_or_healthy(cluster: &mut Cluster, index: u16) -> Option<ExitStatus> {
+fn ended_or_serving(cluster: &mut Cluster, index: u16) -> Option<ExitStatus> {
     let begun = Instant::now();
     loop {
         match cluster.ended(index) {
             Some(status) => return Some(status),
-            None if cluster.is_healthy(index) => return None,
+            None if cluster.is_serving(index) => return None,
             None => assert!(begun.elapsed() < PATIENCE, "neither: {}", tail(cluster, index)),
         }
     }
@@ -79,7 +79,7 @@ fn without_threads_a_node_ends_with_a_reason_or_serves() {
         fault.ask(&format!("threads {given}"));
         let [preload, control] = fault.env();
         cluster.start_node_with(1, &[preload, control, ("TOKIO_WORKER_THREADS", "2")]);
-        match ended_or_healthy(&mut cluster, 1) {
+        match ended_or_serving(&mut cluster, 1) {
             Some(status) => assert!(ended_well(&cluster, 1, status), "{given}: {status}"),
             None => {
                 served += 1;
@@ -112,7 +112,7 @@ fn without_memory_a_node_ends_with_a_reason_or_serves() {
     for mebibytes in [1, 4, 8, 24, 28, 40, 46, 48, 50, 52, 54, 64] {
         let orders = format!("ulimit -d {}", mebibytes << 10);
         cluster.start_node_as(1, under(&orders));
-        match ended_or_healthy(&mut cluster, 1) {
+        match ended_or_serving(&mut cluster, 1) {
             Some(status) => {
                 ended += 1;
                 assert!(ended_well(&cluster, 1, status), "{mebibytes} MiB: {status}");
@@ -132,7 +132,7 @@ fn without_memory_a_node_ends_with_a_reason_or_serves() {
         limit(cluster.pid(1), Resource::Data, most);
         births.push(birth(&cluster, &format!("starved-{more}")));
         decrypt_at_once(&cluster, &sealed);
-        match ended_or_healthy(&mut cluster, 1) {
+        match ended_or_serving(&mut cluster, 1) {
             Some(status) => {
                 println!("with {more} MiB more: {status}");
                 assert!(ended_well(&cluster, 1, status), "{more} MiB more: {status}");

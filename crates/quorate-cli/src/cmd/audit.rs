@@ -37,6 +37,13 @@ fn describe(entry: &AuditEntry) -> (String, Value) {
                 "version": version.get(), "epoch": number, "statement": statement.to_string(),
             }),
         ),
+        Event::Split { node, split, evidence } => (
+            format!("ALARM: node {node}: {}", split.as_str()),
+            json!({
+                "event": "split", "node": node.get(), "split": split.word(),
+                "evidence": evidence.to_string(),
+            }),
+        ),
         Event::Request { head, decision, .. } => request(head, decision),
     }
 }

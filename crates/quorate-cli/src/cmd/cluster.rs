@@ -118,7 +118,7 @@ pub async fn status(global: &Global) -> Result<Report, Failure> {
             "node": n.node, "name": n.name, "endpoint": n.endpoint, "provider": n.provider,
             "location": n.location, "home": n.home, "reachable": n.reachable,
             "state": n.state, "keys": n.keys, "latency_micros": n.latency_micros,
-            "version": n.version, "detail": n.detail,
+            "version": n.version, "detail": n.detail, "quarantine": n.quarantine,
         })).collect::<Vec<_>>(),
     });
     Ok(Report::new(lines.join("\n"), json))

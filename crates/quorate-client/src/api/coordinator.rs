@@ -250,6 +250,8 @@ pub struct NodeStatus {
     pub version: String,
     /// What to do when it is not serving.
     pub detail: String,
+    /// Why it is in quarantine: "waiting", "rolled_back", "cloned"; empty if it is not.
+    pub quarantine: String,
 }
 
 impl From<v1::NodeHealth> for NodeStatus {
@@ -267,6 +269,7 @@ impl From<v1::NodeHealth> for NodeStatus {
             latency_micros: n.latency_micros,
             version: n.version,
             detail: n.detail,
+            quarantine: n.quarantine,
         }
     }
 }

@@ -222,6 +222,20 @@ impl Node for WireNode {
     ) -> Result<Response<v1::NodeHealth>, Status> {
         Err(Status::unimplemented("not here"))
     }
+
+    async fn checkpoint(
+        &self,
+        _: Request<v1::CheckpointRequest>,
+    ) -> Result<Response<v1::CheckpointResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn witness(
+        &self,
+        _: Request<v1::WitnessRequest>,
+    ) -> Result<Response<v1::WitnessResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
 }
 
 /// The fake cluster on loopback ports. `coordinator` is the key that answers for it.

@@ -6,9 +6,9 @@ use crate::{
     core::{Core, CoreLimits},
     enrol::Place,
     evaluator::{Evaluator, Honest},
-    orders,
+    life, orders, quarantine,
     requests::{self, Incoming, Reply},
-    startup,
+    startup, witness,
 };
 use quorate_ceremony::{Conductor, Descent, Failure, Outcome, Pace, Ticket};
 use quorate_crypto::{
@@ -76,6 +76,13 @@ pub(crate) struct Spy {
     pub(crate) commits: AtomicUsize,
     pub(crate) refuse_audit: AtomicBool,
     pub(crate) refuse_commit: AtomicBool,
+}
+
+impl Spy {
+    /// A copy, as a disk image is.
+    pub(crate) fn image(&self) -> Arc<Self> {
+        Arc::new(Self { inner: self.inner.image(), ..Self::default() })
+    }
 }
 
 impl Store for Spy {
@@ -226,7 +233,23 @@ impl World {
         let cluster = cluster();
         let nodes = (1..=3).map(|i| start(&cluster, &clock, i, Arc::default(), LIMITS)).collect();
         let reply = ReplyKey::generate(&mut UnwrapErr(SysRng));
-        Self { cluster, clock, nodes, reply, record: None }
+        let world = Self { cluster, clock, nodes, reply, record: None };
+        (0..3).for_each(|i| world.acquaint(i));
+        world.nodes.iter().for_each(|n| n.store.commits.store(0, Ordering::SeqCst));
+        world
+    }
+
+    /// What a coordinator does: brings node `i` the others' words, which ends its quarantine.
+    pub(crate) fn acquaint(&self, i: usize) {
+        let words = self.words(i);
+        quarantine::hear(&self.nodes[i].core, &words).unwrap();
+    }
+
+    /// The words of the other nodes to node `i`.
+    pub(crate) fn words(&self, i: usize) -> Vec<Vec<u8>> {
+        let checkpoint = life::checkpoint(&self.nodes[i].core).to_bytes();
+        let others = self.nodes.iter().enumerate().filter(|(other, _)| *other != i);
+        others.map(|(_, other)| witness::tell(&other.core, &checkpoint).unwrap()).collect()
     }
 
     /// A key that client 50 may use, born by a ceremony. Clients 50 and 51 are added.
@@ -243,11 +266,21 @@ impl World {
         world
     }
 
-    /// Starts node `i` again on what is in its store.
+    /// Starts node `i` again on what is in its store, and acquaints it.
     pub(crate) fn restart(&mut self, i: usize, limits: CoreLimits) {
+        self.start_again(i, limits);
+        self.acquaint(i);
+    }
+
+    /// Starts node `i` again, into its quarantine.
+    pub(crate) fn start_again(&mut self, i: usize, limits: CoreLimits) {
         let store = Arc::clone(&self.nodes[i].store);
-        let index = u16::try_from(i + 1).unwrap();
-        self.nodes[i] = start(&self.cluster, &self.clock, index, store, limits);
+        self.nodes[i] = self.start_on(i, store, limits);
+    }
+
+    /// A process of node `i` on a store.
+    pub(crate) fn start_on(&self, i: usize, store: Arc<Spy>, limits: CoreLimits) -> TestNode {
+        start(&self.cluster, &self.clock, u16::try_from(i + 1).unwrap(), store, limits)
     }
 
     /// A node with identity `n` that knows a longer chain and nothing else.
@@ -287,8 +320,19 @@ impl World {
         SignedOrder(signed)
     }
 
-    /// An order for a key of all three, granted to client 50.
+    /// An order for a key of all three, two of whom use it, granted to client 50.
     pub(crate) fn create(&self, name: &str, version: u32, predecessor: Hash) -> SignedOrder {
+        self.create_for(2, name, version, predecessor)
+    }
+
+    /// The same, for another threshold.
+    pub(crate) fn create_for(
+        &self,
+        threshold: u16,
+        name: &str,
+        version: u32,
+        predecessor: Hash,
+    ) -> SignedOrder {
         let members =
             roster().nodes.into_iter().map(|n| Member { index: n.index, identity: n.identity });
         let create = CreateKey {
@@ -296,7 +340,7 @@ impl World {
             version: KeyVersion::new(version).unwrap(),
             suite: Suite::Tdh2Ristretto255,
             purpose: Purpose::Decrypt,
-            committee: Committee::new(members.collect(), 2).unwrap(),
+            committee: Committee::new(members.collect(), threshold).unwrap(),
             q: 3,
             first_number: 1,
             grants: vec![Grant {
@@ -508,7 +552,8 @@ fn start_as(
         Arc::clone(&watch) as Arc<dyn Evaluator>,
         limits,
         CancellationToken::new(),
-    );
+    )
+    .unwrap();
     startup::load(&core).unwrap();
     TestNode { core: Arc::new(core), store, watch }
 }

@@ -116,8 +116,32 @@ impl Laid {
         for i in 1..=3 {
             nodes.push(self.start(i).await.unwrap());
         }
+        acquaint_all(&nodes).await;
         nodes
     }
+}
+
+/// Ends the quarantine of all.
+pub(crate) async fn acquaint_all(nodes: &[NodeHandle]) {
+    for (at, node) in nodes.iter().enumerate() {
+        let others = nodes.iter().enumerate().filter(|(other, _)| *other != at);
+        acquaint(node, others.map(|(_, n)| n)).await;
+    }
+}
+
+/// What a coordinator does: brings a node the others' words, which ends its quarantine.
+pub(crate) async fn acquaint<'a>(node: &NodeHandle, others: impl Iterator<Item = &'a NodeHandle>) {
+    let ask = |witnesses| v1::CheckpointRequest { witnesses };
+    let stated = client(node, 120).checkpoint(ask(Vec::new())).await.unwrap().into_inner();
+    let mut witnesses = Vec::new();
+    for other in others {
+        let request = v1::WitnessRequest { checkpoint: stated.checkpoint.clone() };
+        let word = client(other, 120).witness(request).await.unwrap().into_inner();
+        witnesses.push(word.witness);
+    }
+    let count = witnesses.len();
+    let told = client(node, 120).checkpoint(ask(witnesses)).await.unwrap().into_inner();
+    assert_eq!((told.told.len(), told.quarantined), (count, false));
 }
 
 fn lay(dir: &Path, i: u16) -> NodeCard {

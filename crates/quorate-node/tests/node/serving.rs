@@ -185,6 +185,7 @@ async fn a_node_that_drains_finishes_what_is_under_way_and_begins_nothing() {
     let (let_go, may) = mpsc::channel();
     let slow = Arc::new(Slow { asked: Mutex::new(asked), may: Mutex::new(may) });
     let node = laid.start_with(1, slow).await.unwrap();
+    acquaint(&node, nodes.as_slice().iter()).await;
     let mut late = client(&node, 120);
     let mut asking = client(&node, 120);
     let request = me.request(vec![me.encrypt().item]);
@@ -212,7 +213,9 @@ async fn a_probe_asks_its_own_node_by_its_own_key() {
     let node = laid.start(1).await.unwrap();
     let mut config = Config::load(&laid.home(1)).unwrap();
     config.listen = node.address();
-    assert_eq!(probe::status(&config).await.unwrap().state, "serving");
+    let status = probe::status(&config).await.unwrap();
+    // Its peers are not there.
+    assert_eq!((status.state.as_str(), status.quarantine.as_str()), ("quarantined", "waiting"));
     // Another node at the same address is not taken for it.
     let mut other = Config::load(&laid.home(2)).unwrap();
     other.listen = node.address();

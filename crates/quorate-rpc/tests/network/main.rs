@@ -83,6 +83,20 @@ impl v1::node_server::Node for Echo {
     ) -> Result<Response<v1::NodeHealth>, Status> {
         Ok(Response::new(v1::NodeHealth::default()))
     }
+
+    async fn checkpoint(
+        &self,
+        _: Request<v1::CheckpointRequest>,
+    ) -> Result<Response<v1::CheckpointResponse>, Status> {
+        Ok(Response::new(v1::CheckpointResponse::default()))
+    }
+
+    async fn witness(
+        &self,
+        _: Request<v1::WitnessRequest>,
+    ) -> Result<Response<v1::WitnessResponse>, Status> {
+        Ok(Response::new(v1::WitnessResponse::default()))
+    }
 }
 
 /// A port with an [`Echo`] behind it.

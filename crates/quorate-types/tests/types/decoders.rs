@@ -78,6 +78,9 @@ fn decoders() -> Vec<Decoder> {
         decoder(&header),
         (head_decoder, CiphertextHead { header, kem: [8; 240] }.to_bytes()),
         decoder(&AuditEntry { at: NOW, event: granted }),
+        decoder(&sighting().newest),
+        decoder(&sighting()),
+        decoder(&witness()),
     ]
 }
 

@@ -217,3 +217,31 @@ pub(crate) fn request_head() -> RequestHead {
         items_root: Hash([0x33; 32]),
     }
 }
+
+/// Two processes of node 2, one after the other, as node 3 has seen them.
+pub(crate) fn sighting() -> Sighting {
+    let cluster = *cluster().fingerprint();
+    let extent = |sequence, length| Extent { sequence, length };
+    let checkpoint = |boots: u8, began, extent: Extent| Checkpoint {
+        node: index(2),
+        boots: boots.into(),
+        boot: BootId([boots; 16]),
+        started: NOW,
+        began,
+        extent,
+        head: Hash([0xa0; 32]),
+        at: NOW.plus(1000),
+    };
+    let sign = |checkpoint| SignedCheckpoint::sign(checkpoint, &cluster, &key(2));
+    Sighting {
+        newest: sign(checkpoint(4, extent(120, 70), extent(512, 900))),
+        other: Some(sign(checkpoint(3, extent(4, 1), extent(119, 70)))),
+    }
+}
+
+/// What node 3 tells node 2.
+pub(crate) fn witness() -> SignedWitness {
+    let seen = Some(sighting());
+    let witness = Witness { witness: index(3), about: index(2), boot: BootId([4; 16]), seen };
+    SignedWitness::sign(witness, cluster().fingerprint(), &key(3))
+}

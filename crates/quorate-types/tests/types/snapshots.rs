@@ -145,6 +145,14 @@ fn ciphertext_heads() {
 }
 
 #[test]
+fn checkpoints() {
+    let sighting = sighting();
+    pinned_format("checkpoint", &sighting.newest);
+    pinned_format("sighting", &sighting);
+    pinned_format("witness", &witness());
+}
+
+#[test]
 fn audit_entries() {
     let (name, version) = (create_key().name, KeyVersion::FIRST);
     let request = |decision| Event::Request {
@@ -171,6 +179,10 @@ fn audit_entries() {
                 number: 1,
                 statement: Hash([0xe0; 32]),
             },
+        ),
+        (
+            "audit-split",
+            Event::Split { node: index(2), split: Split::TwoProcesses, evidence: Hash([0xe1; 32]) },
         ),
     ] {
         pinned_format(file, &AuditEntry { at: NOW, event });
