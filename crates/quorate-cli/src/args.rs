@@ -327,7 +327,7 @@ pub enum Client {
 }
 
 /// Where an order goes that needs more operators.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct OrderOut {
     /// Write the order to this file, signed by this operator, instead of submitting it
     #[arg(long, value_name = "FILE")]
@@ -500,7 +500,7 @@ pub struct Many {
 }
 
 /// How shares move.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct ShareHow {
     /// How many nodes of the new committee may be absent
     #[arg(long, default_value_t = 0, value_name = "K")]
@@ -624,4 +624,7 @@ pub enum Workload {
     BatchDecrypt,
     /// A stream of --size bytes, encrypted and decrypted chunk by chunk.
     Stream,
+    /// New shares for the key, one order after the other (an operator's home). The key keeps
+    /// its newest epoch, and its chain grows by as many orders.
+    Refresh,
 }

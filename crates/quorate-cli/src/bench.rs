@@ -7,6 +7,7 @@
 
 use crate::{
     args::{Bench, Global, Workload},
+    cmd::share::refresh_once,
     failure::Failure,
     floor::{self, Floor, micros},
     output::{Progress, Report},
@@ -14,6 +15,7 @@ use crate::{
 };
 use hdrhistogram::Histogram;
 use quorate_client::{Client, EncryptionContext, Error, Key};
+use quorate_types::KeyName;
 use rand::RngExt;
 use serde_json::{Value, json};
 use std::{
@@ -36,13 +38,17 @@ const LONGEST: u64 = 120_000_000;
 /// # Errors
 /// When the key does not verify, or nothing at all succeeds.
 pub async fn run(global: &Global, args: &Bench) -> Result<Report, Failure> {
-    let client = session::client(global)?;
-    let key = client.key(&args.key).await?;
+    let opened = async || {
+        let client = session::client(global)?;
+        let key = client.key(&args.key).await?;
+        Ok::<_, Failure>((client, key))
+    };
     match args.workload {
-        Workload::Encrypt => encrypt(&key, args),
-        Workload::Stream => stream(client, key, args).await,
-        Workload::Decrypt => decrypt(client, key, args, 1).await,
-        Workload::BatchDecrypt => decrypt(client, key, args, args.batch.clamp(1, 1024)).await,
+        Workload::Encrypt => encrypt(&opened().await?.1, args),
+        Workload::Stream => stream(opened().await?.1, args).await,
+        Workload::Decrypt => decrypt(opened().await?, args, 1).await,
+        Workload::BatchDecrypt => decrypt(opened().await?, args, args.batch.clamp(1, 1024)).await,
+        Workload::Refresh => refresh(global, args).await,
     }
 }
 
@@ -123,7 +129,11 @@ fn class(error: &Error) -> String {
     .to_owned()
 }
 
-async fn decrypt(client: Client, key: Key, args: &Bench, items: usize) -> Result<Report, Failure> {
+async fn decrypt(
+    (client, key): (Client, Key),
+    args: &Bench,
+    items: usize,
+) -> Result<Report, Failure> {
     let context = EncryptionContext::default();
     let plaintext = vec![0x5a; args.size];
     let pool: Vec<Vec<u8>> = (0..POOL.max(items))
@@ -254,6 +264,30 @@ fn show(progress: &mut Progress, measured: &Measured, begun: Instant, span: Dura
     }
 }
 
+/// Refreshes one after the other: a key's shares move under one order at a time.
+async fn refresh(global: &Global, args: &Bench) -> Result<Report, Failure> {
+    let operator = session::operator(global)?;
+    let name = KeyName::new(args.key.as_str()).map_err(Failure::usage)?;
+    let (mut measured, mut progress) = (Measured::new()?, Progress::new());
+    refresh_once(&operator, &name).await?; // connections, and the orders that nodes lack
+    let (begun, span) = (Instant::now(), Duration::from_secs_f64(args.seconds));
+    while begun.elapsed() < span {
+        let started = Instant::now();
+        refresh_once(&operator, &name).await?;
+        measured.count(started.elapsed(), Ok(()));
+        show(&mut progress, &measured, begun, span);
+    }
+    measured.elapsed = begun.elapsed();
+    let flush = floor::flush(&std::env::temp_dir())
+        .map_err(|e| Failure::io("the temporary directory", &e))?;
+    let mut lines = measured.lines();
+    lines.push(format!("flush     {:.2} ms", flush.as_secs_f64() * 1000.0));
+    let json = json!({
+        "workload": "refresh", "measured": measured.json(), "flush_us": micros(flush),
+    });
+    Ok(Report::new(lines.join("\n"), json))
+}
+
 /// Local encryption: asks nobody.
 fn encrypt(key: &Key, args: &Bench) -> Result<Report, Failure> {
     let context = EncryptionContext::default();
@@ -271,7 +305,7 @@ fn encrypt(key: &Key, args: &Bench) -> Result<Report, Failure> {
 }
 
 /// A stream of zeros through encryption, beside the raw cipher.
-async fn stream(_: Client, key: Key, args: &Bench) -> Result<Report, Failure> {
+async fn stream(key: Key, args: &Bench) -> Result<Report, Failure> {
     let size = u64::try_from(args.size).map_err(Failure::usage)?.max(64 << 20);
     tokio::task::spawn_blocking(move || {
         let context = EncryptionContext::default();

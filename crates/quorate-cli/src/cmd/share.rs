@@ -36,6 +36,27 @@ pub async fn refresh(global: &Global, args: &ShareRefresh) -> Result<Report, Fai
     one(&operator, key, &args.how, &Change::Refresh).await
 }
 
+/// One refresh, from reading the head of the key's chain to the epoch in force: what is
+/// measured.
+///
+/// # Errors
+/// As [`refresh`].
+pub(crate) async fn refresh_once(operator: &Operator, name: &KeyName) -> Result<(), Failure> {
+    let heads = operator.heads(Some(name)).await?;
+    let chain = Chain::of(&heads)
+        .ok_or_else(|| Failure::usage(format!("no order has made a key {name}")))?;
+    let key = operator.key_in_force(name).await?;
+    let how = ShareHow { yes: true, ..ShareHow::default() };
+    let cluster = operator.cluster();
+    let action = action(cluster.roster(), &key, &chain, &Change::Refresh, &how)?;
+    let action = action.ok_or_else(|| Failure::new("a refresh touches every key"))?;
+    let (_, order) = signed(operator, action, chain.head, 1)?;
+    match operator.submit(&order, |_| {}).await? {
+        CarriedOut::Moved(_) => Ok(()),
+        _ => Err(Failure::new("the order was applied, and no share has moved")),
+    }
+}
+
 /// A standing order.
 ///
 /// # Errors
