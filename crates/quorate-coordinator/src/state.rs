@@ -1,7 +1,9 @@
 //! What a coordinator knows: the roster, connections, and a cache of records. All of it
 //! can be fetched again; none of it is a share or a client's key.
 
-use crate::{metrics::Metrics, postman::Postman, records::Records, schedule::Schedules};
+use crate::{
+    metrics::Metrics, places::Places, postman::Postman, records::Records, schedule::Schedules,
+};
 use quorate_crypto::IdentityKey;
 use quorate_quorum::{Peer, Pool, PoolError};
 use quorate_rpc::DialOptions;
@@ -26,6 +28,8 @@ pub struct State {
     pub records: Records,
     /// Standing orders.
     pub schedules: Schedules,
+    /// The places in order chains that orders have taken here.
+    pub(crate) places: Places,
     /// Carries ceremony steps.
     pub postman: Postman,
     /// How long a step waits for a silent node.
@@ -56,6 +60,7 @@ impl State {
             records: Records::default(),
             postman: Postman::new(move |node| dial.channel(node).or_else(|| gone.channel(node))),
             schedules: Schedules::default(),
+            places: Places::default(),
             step_patience,
             metrics: Metrics::default(),
         };
