@@ -177,9 +177,10 @@ impl Conductor {
             Stage::ExpectSurvey { .. } | Stage::ExpectBundle { .. } if open > 0 => {}
             Stage::ExpectPrepared { .. } if open > 0 => {}
             Stage::ExpectPrepared { refusal, .. } => {
+                let refusal = refusal.take();
                 let step = StepKind::Prepare;
-                let few = FailReason::TooFew { step, possible: done, needed };
-                let reason = refusal.take().unwrap_or(few);
+                let few = || FailReason::TooFew { step, possible: done, needed };
+                let reason = refusal.or_else(|| self.few_shares()).unwrap_or_else(few);
                 return self.fail(reason);
             }
             Stage::ExpectStored { .. } if open > 0 => {}
@@ -194,8 +195,20 @@ impl Conductor {
                 return self.go_on(); // in force all the same; who is missing is told
             }
             let nodes = self.round.open().collect();
-            self.fail(FailReason::Silent { step: self.round.step, nodes });
+            let silent = FailReason::Silent { step: self.round.step, nodes };
+            let reason = self.few_shares().unwrap_or(silent);
+            self.fail(reason);
         }
+    }
+
+    /// Whether a reshare cannot begin since too few members offer a share to deal on.
+    fn few_shares(&self) -> Option<FailReason> {
+        let Stage::ExpectPrepared { plan, answers, .. } = &self.stage else { return None };
+        let (epoch, needed) = (plan.parent()?.name().number, plan.least_dealers());
+        let holders: Vec<_> = willing(answers, &BTreeSet::new()).collect();
+        // Whoever was left out as a liar or as slow has its share all the same.
+        let silent = self.round.missing().collect();
+        (holders.len() < needed).then_some(FailReason::FewShares { epoch, holders, needed, silent })
     }
 
     /// The step is done by enough members: put together what comes next.
