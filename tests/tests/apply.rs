@@ -132,7 +132,7 @@ fn apply_with_a_removed_node_and_a_member_down_says_who_missed_it_and_is_repaire
     assert_eq!(ok(&cluster.decrypt(&sealed)).as_bytes(), PLAINTEXT);
     // All members are asked for unless the order allows less, and the silent one is named.
     let said = failed(&cluster.operator(&["cluster", "apply"]));
-    assert!(said.contains("nodes [NodeIndex(5)]") || said.contains("5"), "{said}");
+    assert!(said.contains("nodes [5]"), "{said}");
     assert!(said.contains("the same command again"), "{said}");
     let absent = ["cluster", "apply", "--allow-absent", "1", "--yes"];
     let applied = ok(&cluster.operator(&absent));

@@ -180,7 +180,7 @@ pub enum FailReason {
         message: String,
     },
     /// Members did not answer. The same order can be tried again.
-    #[error("no answer to the {step} step from nodes {}; try again when they are back", list(.nodes))]
+    #[error("no answer to the {step} step from nodes {nodes:?}; try again when they are back")]
     Silent {
         /// Which step.
         step: StepKind,

@@ -194,11 +194,21 @@ impl Conductor {
             {
                 return self.go_on(); // in force all the same; who is missing is told
             }
-            let nodes = self.round.open().collect();
+            let nodes = self.missed();
             let silent = FailReason::Silent { step: self.round.step, nodes };
             let reason = self.few_shares().unwrap_or(silent);
             self.fail(reason);
         }
+    }
+
+    /// Who has not answered and is needed. Enough members of the parent have offered to deal, or
+    /// that would be the reason; one of them that leaves the committee is not waited for.
+    fn missed(&self) -> Vec<NodeIndex> {
+        let receives = |n: &NodeIndex| match &self.stage {
+            Stage::ExpectPrepared { plan, .. } => plan.committee().member(*n).is_some(),
+            _ => true,
+        };
+        self.round.open().filter(receives).collect()
     }
 
     /// Whether a reshare cannot begin since too few members offer a share to deal on.

@@ -215,3 +215,17 @@ fn with_too_few_shares_left_nothing_is_made_up_and_it_is_said_so() {
         assert!((1..=5).all(|n| world.state(n, key.number() + 1024).secrets.share.is_none()));
     }
 }
+
+#[test]
+fn who_leaves_is_not_waited_for_and_not_named_when_who_stays_is_silent() {
+    let mut world = World::new();
+    let key = Key::born(&mut world);
+    let order = key.order(&world, &To { nodes: &[2, 3, 4, 5], t: 3, q: 4 });
+    let mut conductor = key.conductor(&world, &order);
+    let outcome = world.run(&mut conductor, |_, ticket, _| {
+        let away = [index(1), index(5)].contains(&ticket.node);
+        away.then_some(Err(Failure::Unreachable))
+    });
+    let silent = FailReason::Silent { step: StepKind::Prepare, nodes: vec![index(5)] };
+    assert_eq!(failed(outcome).0, silent);
+}
