@@ -79,6 +79,72 @@ fn nodes_that_stop_answering_are_passed_over_until_fewer_than_t_are_left() {
     assert_eq!(ok(&cluster.decrypt(&sealed)).as_bytes(), PLAINTEXT);
 }
 
+/// Clients that die in the middle of a request: what they began is finished and logged, and no
+/// node keeps anything for them.
+#[test]
+fn clients_that_are_killed_leave_nothing_under_way() {
+    let mut cluster = Cluster::of(3).threshold(2).start();
+    cluster.key("demo");
+    let sealed = cluster.encrypt("demo", PLAINTEXT);
+    let file = cluster.home("sealed");
+    fs::write(&file, &sealed).expect("it is written");
+    let file = file.to_str().expect("a path");
+    // A node that tells how many uses are under way.
+    cluster.stop(1);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
+    let address = port.expect("a free port").to_string();
+    let config = cluster.home("node-1").join("node.toml");
+    let toml = fs::read_to_string(&config).expect("a configuration");
+    fs::write(config, format!("metrics_listen = \"{address}\"\n{toml}")).expect("it is written");
+    cluster.start_node(1);
+    cluster.wait_until_serving();
+    cluster.kill(3); // so that it is needed
+
+    let begun = Instant::now();
+    assert_eq!(ok(&cluster.decrypt(&sealed)).as_bytes(), PLAINTEXT);
+    let whole = begun.elapsed();
+    let before = uses(&cluster);
+    const CLIENTS: u32 = 100;
+    for client in 0..CLIENTS {
+        let mut child = cluster.start_quorate("client", &["decrypt", "--in", file]);
+        // From before it has asked to after it has its answer.
+        std::thread::sleep(whole * (20 + client) / 100);
+        child.kill().expect("a child can be killed");
+        child.wait().expect("it has ended");
+    }
+    let begun = Instant::now();
+    while in_flight(&address) != 0 {
+        assert!(begun.elapsed() < DEADLINE + Duration::from_secs(1), "uses stay under way");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let killed: Vec<u32> =
+        uses(&cluster).iter().zip(before).map(|(now, then)| now - then).collect();
+    println!("of {CLIENTS} killed clients the nodes had answered {killed:?}");
+    assert!(killed.iter().all(|uses| *uses <= CLIENTS) && killed.iter().any(|uses| *uses > 0));
+    assert_eq!(ok(&cluster.decrypt(&sealed)).as_bytes(), PLAINTEXT);
+}
+
+/// The uses of keys in each node's audit log.
+fn uses(cluster: &Cluster) -> [u32; 2] {
+    ["1", "2"].map(|node| {
+        let tail = ok(&cluster.operator(&["audit", "tail", node, "--count", "1000"]));
+        u32::try_from(tail.matches("granted").count()).expect("a thousand at most")
+    })
+}
+
+/// Uses of keys that are under way at a node, by its metrics.
+fn in_flight(address: &str) -> u64 {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(address).expect("metrics are served");
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("it can be asked");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("it answers");
+    let line = text.lines().find(|l| !l.starts_with('#') && l.contains("in_flight"));
+    let value = line.and_then(|l| l.split_whitespace().last());
+    value.and_then(|v| v.parse().ok()).unwrap_or_else(|| panic!("no gauge in {text}"))
+}
+
 #[test]
 fn with_more_than_n_minus_t_disks_lost_the_key_is_said_to_be_lost_and_nothing_is_made_up() {
     let mut cluster = Cluster::of(5).threshold(3).start();
