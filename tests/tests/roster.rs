@@ -169,6 +169,8 @@ fn a_node_that_is_removed_stops_and_erases_and_another_address_is_followed() {
     assert_eq!(ok(&cluster.decrypt(&ciphertext)).as_bytes(), PLAINTEXT);
     let plan = ok(&cluster.operator(&["cluster", "plan"]));
     assert!(plan.contains("node 4 (left)") && plan.contains("3 of 5"), "{plan}");
+    let status = ok(&cluster.operator(&["share", "status", "demo"]));
+    assert!(status.contains("has left the roster: `quorate cluster apply`"), "{status}");
     let applied = ok(&cluster.operator(&["cluster", "apply"]));
     assert!(applied.starts_with("1 keys moved"), "{applied}");
     assert!(!applied.contains("not yet erased"), "it has erased what it held: {applied}");

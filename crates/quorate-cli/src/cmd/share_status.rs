@@ -60,6 +60,12 @@ impl Status {
         self.cluster.names(node, &member.identity).then_some(member)
     }
 
+    /// Members whose index the roster has no more.
+    fn left(&self) -> impl Iterator<Item = NodeIndex> + '_ {
+        let roster = self.roster();
+        self.key.public().committee.indices().filter(|i| roster.node(*i).is_none())
+    }
+
     /// Members of the committee that say that they serve the epoch in force.
     fn serving(&self) -> usize {
         let serves = |(node, said): &&(NodeIndex, Said)| match said {
@@ -192,6 +198,9 @@ impl Status {
             };
             lines.push(format!("  {:<40} {state}", render::node(self.roster(), *node)));
         }
+        for node in self.left() {
+            lines.push(format!("  {:<40} {LEFT}", render::node(self.roster(), node)));
+        }
         lines
     }
 
@@ -213,6 +222,7 @@ impl Status {
             .nodes
             .iter()
             .filter_map(|(node, said)| Some(format!("node {node} {}", self.note(*node, said)?)))
+            .chain(self.left().map(|node| format!("node {node} {LEFT}")))
             .collect();
         let note = match &noted[..] {
             _ if self.is_lost() => "KEY LOST: see `quorate share status KEY`".into(),
@@ -240,6 +250,7 @@ impl Status {
             "serving": self.serving(),
             "spare": self.spare(),
             "lost": self.is_lost(),
+            "left": self.left().map(NodeIndex::get).collect::<Vec<_>>(),
             "nodes": self.nodes.iter().map(|(node, said)| match said {
                 Said::Answer(a) => json!({
                     "node": node.get(),
@@ -254,3 +265,5 @@ impl Status {
         })
     }
 }
+
+const LEFT: &str = "has left the roster: `quorate cluster apply`";

@@ -13,8 +13,8 @@ use quorate_rpc::{
 };
 use quorate_types::{AuditEntry, Endpoint, Format, KeyName, KeyVersion, NodeIndex, Roster};
 
-/// Keys on a page: the most that is given, about half of what fits into a message.
-const PAGE: u32 = 1000;
+/// Keys on a page: few round trips for many keys, and no node reads for long.
+const PAGE: u32 = 500;
 
 /// One coordinator at one address.
 #[derive(Debug)]
