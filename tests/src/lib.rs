@@ -8,6 +8,10 @@
 //! assert_eq!(cluster.decrypt(&sealed).stdout, b"secret");
 //! ```
 
+mod tail;
+
+pub use tail::LogTail;
+
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     collections::BTreeMap,
@@ -127,6 +131,14 @@ impl Cluster {
     /// If it cannot be made.
     #[must_use]
     pub fn new_node(&self, index: u16, name: &str) -> PathBuf {
+        self.new_node_with(index, name, &[])
+    }
+
+    /// The same, with more arguments for `quorate-node init`.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub fn new_node_with(&self, index: u16, name: &str, more: &[&str]) -> PathBuf {
         let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
         let address = port.expect("a free port").to_string();
         let name = if name.is_empty() { format!("node-{index}") } else { name.to_owned() };
@@ -135,6 +147,7 @@ impl Cluster {
             .args(["init", "--name", &name, "--endpoint", &address, "--listen", &address])
             .args(["--index", &index.to_string(), "--provider", "Neuland"])
             .args(["--home-jurisdiction", "NZ", "--location", "NZ"])
+            .args(more)
             .arg("--public-out")
             .arg(&card)
             .arg("--home")
@@ -260,6 +273,22 @@ impl Cluster {
         terminate(child)
     }
 
+    /// SIGSTOP: it keeps its connections, and answers nothing.
+    ///
+    /// # Panics
+    /// If the node does not run.
+    pub fn freeze(&self, index: u16) {
+        kill_process(self.pid(index), Signal::STOP).expect("it can be told");
+    }
+
+    /// SIGCONT.
+    ///
+    /// # Panics
+    /// If the node does not run.
+    pub fn thaw(&self, index: u16) {
+        kill_process(self.pid(index), Signal::CONT).expect("it can be told");
+    }
+
     /// The process of a node.
     ///
     /// # Panics
@@ -373,6 +402,32 @@ impl Cluster {
     #[must_use]
     pub fn quorate(&self, home: &str, args: &[&str], input: &[u8]) -> Output {
         run(&self.home(home), args, input)
+    }
+
+    /// Starts `quorate --home HOME …`, to go on beside the test; what it says is piped.
+    ///
+    /// # Panics
+    /// If the program cannot be started.
+    #[must_use]
+    pub fn start_quorate(&self, home: &str, args: &[&str]) -> Child {
+        Command::new(binary("quorate"))
+            .arg("--home")
+            .arg(self.home(home))
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("quorate starts")
+    }
+
+    /// What a process logs from now on.
+    ///
+    /// # Panics
+    /// If its log cannot be read.
+    #[must_use]
+    pub fn tail(&self, home: &str) -> LogTail {
+        LogTail::of(&self.log(home))
     }
 
     /// Makes a key that all clients may use.

@@ -169,6 +169,8 @@ fn a_node_that_is_removed_stops_and_erases_and_another_address_is_followed() {
     assert_eq!(ok(&cluster.decrypt(&ciphertext)).as_bytes(), PLAINTEXT);
     let plan = ok(&cluster.operator(&["cluster", "plan"]));
     assert!(plan.contains("node 4 (left)") && plan.contains("3 of 5"), "{plan}");
+    let status = ok(&cluster.operator(&["share", "status", "demo"]));
+    assert!(status.contains("has left the roster: `quorate cluster apply`"), "{status}");
     let applied = ok(&cluster.operator(&["cluster", "apply"]));
     assert!(applied.starts_with("1 keys moved"), "{applied}");
     assert!(!applied.contains("not yet erased"), "it has erased what it held: {applied}");
@@ -200,9 +202,11 @@ fn a_node_that_is_removed_stops_and_erases_and_another_address_is_followed() {
     // With three left and three needed, one more cannot leave without its keys.
     ok(&cluster.operator(&["cluster", "remove", "1"]));
     ok(&cluster.operator(&["cluster", "remove", "2"]));
-    ok(&cluster.operator(&["cluster", "remove", "3"]));
+    let refused = failed(&cluster.operator(&["cluster", "remove", "3"]));
+    assert!(refused.contains("would lose 1 keys for good (demo)"), "{refused}");
+    ok(&cluster.operator(&["cluster", "remove", "3", "--accept-lost-keys"]));
     let plan = ok(&cluster.operator(&["cluster", "plan"]));
-    assert!(plan.contains("CANNOT FOLLOW: only 2 of its 5 members"), "{plan}");
+    assert!(plan.contains("CANNOT FOLLOW: KEY LOST: only 2 of its 5 members"), "{plan}");
     let refused = failed(&cluster.operator(&["cluster", "apply"]));
     assert!(refused.contains("only 2 of its 5 members"), "{refused}");
 }

@@ -10,7 +10,10 @@ pub enum ChainFault {
     #[error(transparent)]
     Order(#[from] OrderError),
     /// A later order of the chain is known here.
-    #[error("a newer order of this chain is known here ({head}); only the newest counts")]
+    #[error(
+        "a newer order of this chain is known here ({head}), and only the newest counts: see \
+         `quorate order list`, and order again what it does not do"
+    )]
     Superseded {
         /// The newest known here.
         head: Hash,

@@ -170,6 +170,10 @@ const NUMBER_USED: u16 = 6;
 const TOO_EARLY: u16 = 10;
 const CLOSED: u16 = 11;
 const PARENT: u16 = 16;
+/// Why an order is refused that names another public key than its key has.
+pub const OTHER_PUBLIC_KEY: &str = "the order is about another public key than the key has: it \
+    moves nothing, and was not applied. Make it again (`quorate share refresh`), from what the \
+    cluster knows";
 /// The code of [`Fault::NotDue`]: nothing is wrong, it is not the time.
 pub const NOT_DUE: u16 = 18;
 

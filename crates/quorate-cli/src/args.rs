@@ -143,6 +143,8 @@ pub enum Cluster {
         #[arg(value_name = "NODE")]
         index: u16,
         #[command(flatten)]
+        losing: Losing,
+        #[command(flatten)]
         out: RosterOut,
     },
     /// Roster: a new identity in the place of a node that is lost, or was copied
@@ -152,6 +154,8 @@ pub enum Cluster {
         index: u16,
         #[command(flatten)]
         node: NodeFile,
+        #[command(flatten)]
+        losing: Losing,
         #[command(flatten)]
         out: RosterOut,
     },
@@ -192,6 +196,14 @@ pub struct NodeFile {
     /// The node's public part, from `quorate-node init --public-out`
     #[arg(long, value_name = "FILE")]
     pub node_file: PathBuf,
+}
+
+/// Whether a node may leave that a key cannot do without.
+#[derive(Debug, Args)]
+pub struct Losing {
+    /// Go on although keys are LOST FOR GOOD by it: fewer nodes than they need still hold a share
+    #[arg(long)]
+    pub accept_lost_keys: bool,
 }
 
 /// Where a roster goes that needs more operators.
@@ -398,10 +410,20 @@ pub enum Share {
     /// Order: move every key off a node, before it is switched off
     Drain(Box<ShareDrain>),
     /// Which epoch each node serves, what is pending, and how many more nodes may be lost
-    Status {
-        /// The key's name (default: all keys, one line each)
-        key: Option<String>,
-    },
+    Status(ShareStatus),
+}
+
+#[derive(Debug, Args)]
+pub struct ShareStatus {
+    /// The key's name (default: all keys, one line each; of many, those that need attention)
+    pub key: Option<String>,
+    /// All keys, however many there are
+    #[arg(long, conflicts_with = "key")]
+    pub all: bool,
+    /// Keys that need attention and are asked about one by one, at most
+    #[arg(long, default_value_t = 100, value_name = "N", conflicts_with = "key",
+        value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub limit: u32,
 }
 
 #[derive(Debug, Args)]

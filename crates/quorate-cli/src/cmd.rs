@@ -12,4 +12,5 @@ pub mod plan;
 pub mod resolve;
 pub mod roster;
 pub mod share;
+pub mod share_overview;
 pub mod share_status;

@@ -37,11 +37,11 @@ pub async fn run(cli: &Cli) -> Result<(), Failure> {
         }
         Command::Cluster(Cluster::Status) => cmd::cluster::status(global).await?,
         Command::Cluster(Cluster::Add { node, out }) => cmd::roster::add(global, node, out).await?,
-        Command::Cluster(Cluster::Remove { index, out }) => {
-            cmd::roster::remove(global, *index, out).await?
+        Command::Cluster(Cluster::Remove { index, losing, out }) => {
+            cmd::roster::remove(global, *index, losing, out).await?
         }
-        Command::Cluster(Cluster::Replace { index, node, out }) => {
-            cmd::roster::replace(global, *index, node, out).await?
+        Command::Cluster(Cluster::Replace { index, node, losing, out }) => {
+            cmd::roster::replace(global, *index, node, losing, out).await?
         }
         Command::Cluster(Cluster::Endpoint { index, endpoint, out }) => {
             cmd::roster::endpoint(global, *index, endpoint, out).await?
@@ -69,9 +69,10 @@ pub async fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Share(Share::Schedule(args)) => cmd::share::schedule(global, args).await?,
         Command::Share(Share::Repair(args)) => cmd::share::repair(global, args).await?,
         Command::Share(Share::Drain(args)) => cmd::share::drain(global, args).await?,
-        Command::Share(Share::Status { key }) => {
-            cmd::share_status::run(global, key.as_deref()).await?
-        }
+        Command::Share(Share::Status(args)) => match &args.key {
+            Some(key) => cmd::share_status::run(global, key).await?,
+            None => cmd::share_overview::run(global, args).await?,
+        },
         Command::Order(Order::Show { file }) => cmd::order::show(global, file)?,
         Command::Order(Order::Sign { file, yes }) => cmd::order::sign(global, file, *yes).await?,
         Command::Order(Order::Submit { file }) => cmd::order::submit_file(global, file).await?,

@@ -1,8 +1,8 @@
 //! Rosters, orders and keys as people read them.
 
 use quorate_types::{
-    Action, ChainId, Cluster, Committee, CreateKey, Holding, Millis, NodeIndex, Order, Ownership,
-    Reshare, ResolveFork, Roster, Terms, coalition::MAX_COALITIONS,
+    Action, ChainId, Cluster, Committee, CreateKey, Holding, Member, Millis, NodeIndex, Order,
+    Ownership, Reshare, ResolveFork, Roster, Terms, coalition::MAX_COALITIONS,
 };
 use serde_json::{Value, json};
 
@@ -81,7 +81,7 @@ pub fn ownership(roster: &Roster, committee: &Committee) -> (Vec<String>, Value)
         ),
         "Held by:".into(),
     ];
-    lines.extend(committee.indices().map(|i| format!("  {}", node(roster, i))));
+    lines.extend(committee.members().iter().map(|m| format!("  {}", holder(roster, m))));
     let text =
         |set: &[&Holding]| set.iter().map(|h| h.holder.to_string()).collect::<Vec<_>>().join(" + ");
     let coalitions = owners.coalitions();
@@ -94,6 +94,14 @@ pub fn ownership(roster: &Roster, committee: &Committee) -> (Vec<String>, Value)
         lines.push(format!("  and {least}{more} more (all with --output json)"));
     }
     lines.extend(warnings(&owners));
+    let gone = committee.members().iter().filter(|m| !is_there(roster, m)).count();
+    if gone > 0 {
+        lines.push(format!(
+            "{gone} of its members are in the roster no more, so the places above are not all where \
+             its shares are: `quorate cluster apply` moves them, `quorate share status` says whether \
+             enough are left."
+        ));
+    }
     let json = json!({
         "threshold": t.get(),
         "committee": committee.indices().map(NodeIndex::get).collect::<Vec<_>>(),
@@ -105,6 +113,20 @@ pub fn ownership(roster: &Roster, committee: &Committee) -> (Vec<String>, Value)
         "fragile": holders(owners.fragile()),
     });
     (lines, json)
+}
+
+/// Whether the node of this index is the one that holds the share.
+fn is_there(roster: &Roster, member: &Member) -> bool {
+    roster.node(member.index).is_some_and(|n| n.identity == member.identity)
+}
+
+fn holder(roster: &Roster, member: &Member) -> String {
+    let index = member.index;
+    match roster.node(index) {
+        Some(_) if is_there(roster, member) => node(roster, index),
+        Some(now) => format!("node {index} as it was: another node has its place ({})", now.name),
+        None => format!("node {index}, which has left the roster"),
+    }
 }
 
 fn warnings(owners: &Ownership) -> Vec<String> {

@@ -24,7 +24,7 @@ impl Audit for AuditService {
         if !operator {
             return Err(Fault::denied("audit logs are shown to operators").into());
         }
-        let deadline = Deadline::of(request.metadata(), PATIENCE);
+        let deadline = Deadline::of(request.metadata(), PATIENCE).for_collecting();
         let TailRequest { node, count } = request.into_inner();
         let index = quorate_rpc::index("node", node).map_err(Fault::from)?;
         let index = NodeIndex::new(index).map_err(|e| Fault::invalid(e.to_string()))?;

@@ -106,6 +106,8 @@ impl State {
             }
             let progress = conductor.progress();
             if told.as_ref() != Some(&progress) {
+                let Progress { step, number, done, of, .. } = &progress;
+                tracing::debug!(order = %order.hash().short(), %step, number, done, of, "conducts");
                 report.step(describe(&progress));
                 told = Some(progress);
             }

@@ -15,7 +15,7 @@ use quorate_rpc::{
 };
 use quorate_types::{Format, KeyName, NodeIndex, RefusalReason, RequestHead, SignedRefusal, Split};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -49,7 +49,7 @@ impl Keys for KeysService {
         &self,
         request: Request<GetKeyRequest>,
     ) -> Result<Response<GetKeyResponse>, Status> {
-        let deadline = Deadline::of(request.metadata(), LONGEST);
+        let deadline = Deadline::of(request.metadata(), LONGEST).for_collecting();
         let GetKeyRequest { name, version, fresh } = request.into_inner();
         let name = KeyName::new(name).map_err(|e| Fault::invalid(e.to_string()))?;
         let key = match fresh {
@@ -78,7 +78,7 @@ impl Keys for KeysService {
         request: Request<EvaluateRequest>,
     ) -> Result<Response<EvaluateResponse>, Status> {
         let begun = Instant::now();
-        let deadline = Deadline::of(request.metadata(), LONGEST);
+        let deadline = Deadline::of(request.metadata(), LONGEST).for_collecting();
         let result = self.0.evaluate(request.into_inner(), deadline).await;
         self.0.metrics.evaluated(begun.elapsed(), &result);
         Ok(Response::new(result?))
@@ -243,7 +243,7 @@ impl State {
         // A page of a node that has more ends at its last name; beyond it, other nodes'
         // names are left for the next page, else that node's would be skipped.
         let mut horizon: Option<String> = None;
-        for (_, answer) in outcome.answers {
+        for (node, answer) in outcome.answers {
             if !answer.next.is_empty() {
                 horizon = Some(match horizon {
                     Some(h) => h.min(answer.next),
@@ -251,9 +251,10 @@ impl State {
                 });
             }
             for key in answer.keys.into_iter().take(PAGE.0 as usize) {
-                let known = keys.get(&key.name).map(|k| (k.version, k.epoch));
-                if known.is_none_or(|known| known < (key.version, key.epoch)) {
-                    keys.insert(key.name.clone(), key);
+                let key = of_node(node, key);
+                match keys.entry(key.name.clone()) {
+                    Entry::Vacant(place) => drop(place.insert(key)),
+                    Entry::Occupied(mut place) => join(place.get_mut(), key),
                 }
             }
         }
@@ -334,6 +335,34 @@ fn detail(
     }
 }
 
+/// A node speaks of itself only.
+fn of_node(node: NodeIndex, mut key: KeySummary) -> KeySummary {
+    let me = u32::from(node.get());
+    for said in [&mut key.serving, &mut key.unsettled] {
+        let mine = said.contains(&me);
+        *said = Vec::from_iter(mine.then_some(me));
+    }
+    key
+}
+
+/// What two nodes say of one key: the newer epoch counts, and who serves an older one has not
+/// heard of it.
+fn join(known: &mut KeySummary, mut said: KeySummary) {
+    let epoch = |k: &KeySummary| (k.version, k.epoch);
+    if epoch(known) < epoch(&said) {
+        std::mem::swap(known, &mut said);
+    }
+    match epoch(known) == epoch(&said) {
+        true => known.serving.append(&mut said.serving),
+        false => known.unsettled.append(&mut said.serving),
+    }
+    known.unsettled.append(&mut said.unsettled);
+    for nodes in [&mut known.serving, &mut known.unsettled] {
+        nodes.sort_unstable();
+        nodes.dedup();
+    }
+}
+
 /// Whether a node has signed that it holds no share of the key.
 fn has_no_share(answer: &NodeAnswer) -> bool {
     let Some(node_answer::Outcome::Refusal(bytes)) = &answer.outcome else { return false };
@@ -356,5 +385,41 @@ fn settle(
             Err(Fault::denied("the node refuses"))
         }
         None => Err(Fault::unavailable("the node's answer is empty")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(node: u16, epoch: u64, serving: &[u32], unsettled: &[u32]) -> KeySummary {
+        let key = KeySummary {
+            name: "k".into(),
+            version: 1,
+            epoch,
+            serving: serving.to_vec(),
+            unsettled: unsettled.to_vec(),
+            ..KeySummary::default()
+        };
+        of_node(NodeIndex::new(node).expect("not 0"), key)
+    }
+
+    #[test]
+    fn who_serves_the_newest_epoch_is_told_and_who_is_behind() {
+        // Whatever the order in which they answer; and nobody speaks for others.
+        let all = [
+            said(1, 7, &[1], &[]),
+            said(2, 7, &[2], &[2]),
+            said(3, 5, &[3], &[]),
+            said(4, 7, &[5], &[1]),
+        ];
+        for first in 0..all.len() {
+            let mut joined = all[first].clone();
+            for other in (0..all.len()).filter(|i| *i != first) {
+                join(&mut joined, all[other].clone());
+            }
+            assert_eq!((joined.epoch, &joined.serving[..]), (7, &[1, 2][..]));
+            assert_eq!(joined.unsettled, [2, 3]);
+        }
     }
 }

@@ -14,6 +14,7 @@ pub mod keys;
 pub mod metrics;
 pub mod observe;
 pub mod orders;
+mod places;
 pub mod postman;
 pub mod records;
 mod rosters;

@@ -169,7 +169,8 @@ fn start_log(format: LogFormat) {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
-        LogFormat::Text => log.init(),
+        // Lines go to journals and files, which show escape codes as they are.
+        LogFormat::Text => log.with_ansi(false).init(),
         LogFormat::Json => log.json().init(),
     }
 }

@@ -29,6 +29,9 @@ use tonic::{Request, Response, Status};
 
 /// How long nodes may take to apply an order.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long nodes may take to name their newest orders: nobody waits longer for one that is
+/// stuck, and what the others say is enough.
+const HEADS_PATIENCE: Duration = Duration::from_secs(3);
 /// The longest that a submitted order is worked on.
 const LONGEST: Duration = Duration::from_secs(110);
 /// The most orders that a list gathers from one node.
@@ -71,7 +74,7 @@ impl Orders for OrdersService {
         &self,
         request: Request<ListOrdersRequest>,
     ) -> Result<Response<ListOrdersResponse>, Status> {
-        let deadline = Deadline::of(request.metadata(), PATIENCE);
+        let deadline = Deadline::of(request.metadata(), PATIENCE).for_collecting();
         let page = request.into_inner();
         let size = match page.page_size {
             0 => PAGE.1,
@@ -88,12 +91,13 @@ impl Orders for OrdersService {
         &self,
         request: Request<HeadsRequest>,
     ) -> Result<Response<HeadsResponse>, Status> {
-        let deadline = Deadline::of(request.metadata(), PATIENCE);
+        let deadline = Deadline::of(request.metadata(), PATIENCE).for_collecting();
+        let soon = deadline.min(Deadline::after(HEADS_PATIENCE));
         let message = request.into_inner();
         let outcome = self
             .0
             .pool
-            .ask_all(&self.0.nodes(), deadline, |_, channel| {
+            .ask_all(&self.0.nodes(), soon, |_, channel| {
                 let request = deadline.request(message.clone());
                 async move {
                     let mut node = bounded!(OrdersClient::new(channel), MAX_REQUEST_BYTES);
@@ -104,14 +108,21 @@ impl Orders for OrdersService {
         if outcome.answers.is_empty() {
             return Err(Fault::unavailable("no node could be asked for its order chains").into());
         }
-        let heads = |of: fn(&HeadsResponse) -> &Vec<u8>| {
-            commonest(outcome.answers.iter().map(|(_, answer)| of(answer).clone()))
+        let said = |of: fn(HeadsResponse) -> Vec<u8>| {
+            outcome.answers.iter().map(|(_, a)| of(a.clone())).filter_map(read_hash).collect()
         };
-        let (policy_head, key_head) = (heads(|a| &a.policy_head), heads(|a| &a.key_head));
+        let (policy, key): (Vec<Hash>, Vec<Hash>) = (said(|a| a.policy_head), said(|a| a.key_head));
+        let differ = |heads: &[Hash]| heads.iter().any(|h| *h != heads[0]);
+        let before = match differ(&policy) || differ(&key) {
+            true => self.0.predecessors(deadline).await,
+            false => BTreeMap::new(),
+        };
+        let (policy_head, key_head) = (furthest(&policy, &before), furthest(&key, &before));
         let named = |(_, answer): &(NodeIndex, HeadsResponse)| {
-            (answer.key_head == key_head).then(|| answer.key_order.clone())
+            (answer.key_head == key_head.0).then(|| answer.key_order.clone())
         };
         let key_order = outcome.answers.iter().find_map(named).unwrap_or_default();
+        let (policy_head, key_head) = (policy_head.0.to_vec(), key_head.0.to_vec());
         Ok(Response::new(HeadsResponse { policy_head, key_head, key_order }))
     }
 
@@ -128,7 +139,7 @@ impl Orders for OrdersService {
         &self,
         request: Request<PutRosterRequest>,
     ) -> Result<Response<PutRosterResponse>, Status> {
-        let deadline = Deadline::of(request.metadata(), PATIENCE);
+        let deadline = Deadline::of(request.metadata(), PATIENCE).for_collecting();
         let invalid = |e: &dyn std::fmt::Display| Fault::invalid(format!("the rosters: {e}"));
         let parse = |bytes: &Vec<u8>| SignedRoster::from_bytes(bytes);
         let parsed = request.get_ref().rosters.iter().map(parse);
@@ -195,6 +206,8 @@ impl State {
         deadline: Deadline,
         report: &Reporter,
     ) -> Result<OrderProgress, Fault> {
+        self.is_of_its_key(order, deadline).await?;
+        self.places.take(order)?;
         let nodes = self.nodes();
         let (mut applied, mut failed) = self.deliver(order, &nodes, deadline).await;
         let behind: Vec<NodeIndex> = (failed.iter())
@@ -211,6 +224,7 @@ impl State {
             failed.extend(still);
             applied.extend(now_applied);
         }
+        tracing::debug!(order = %order.hash().short(), at = applied.len(), "an order was delivered");
         report.step(OrderProgress {
             step: "deliver".into(),
             done: count(&applied),
@@ -219,7 +233,11 @@ impl State {
             ..OrderProgress::default()
         });
         if applied.is_empty() {
+            self.places.give_back(order);
             return Err(worst(failed));
+        }
+        if let Some(fork) = order.resolves() {
+            self.places.resolved(&fork.chain);
         }
         if order.terms().is_some() {
             // Whoever is still behind is told of the earlier orders in passing.
@@ -246,6 +264,19 @@ impl State {
             message,
             ..OrderProgress::default()
         })
+    }
+
+    /// An order that moves the shares of another public key than the key has moves nothing: it
+    /// is told before it takes a place in the chain. What is not known here, nodes decide.
+    async fn is_of_its_key(&self, order: &VerifiedOrder, deadline: Deadline) -> Result<(), Fault> {
+        let Some(to) = order.reshare() else { return Ok(()) };
+        let deadline = deadline.min(Deadline::after(PATIENCE));
+        match self.record(&to.name, to.version.get(), deadline).await {
+            Ok(known) if *known.public().public_key() != to.public_key => {
+                Err(Fault::invalid(quorate_ceremony::fault::OTHER_PUBLIC_KEY))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Brings the order to every node; who applied it (or had it), and why others did not.
@@ -348,6 +379,17 @@ impl State {
         Ok(orders)
     }
 
+    /// Each order that any node knows, with the one that it follows.
+    async fn predecessors(&self, deadline: Deadline) -> BTreeMap<Hash, Hash> {
+        let all = self.gather_orders(deadline).await.unwrap_or_default();
+        let link = |bytes: &Vec<u8>| {
+            let signed = SignedOrder::from_bytes(bytes).ok()?;
+            let order = Order::from_bytes(&signed.0.body).ok()?;
+            Some((order_hash(self.cluster().fingerprint(), &signed.0.body), order.predecessor))
+        };
+        all.iter().filter_map(link).collect()
+    }
+
     /// All orders that any node knows, by time of issue: nodes that were away lack some.
     /// Those that ended a fork come first, so that what fell is not taken for one again.
     pub(crate) async fn gather_orders(&self, deadline: Deadline) -> Result<Vec<Vec<u8>>, Fault> {
@@ -415,12 +457,49 @@ fn count<T>(items: &[T]) -> u32 {
     u32::try_from(items.len()).unwrap_or(u32::MAX)
 }
 
-/// What most say; of equals the smallest, so that coordinators agree.
-fn commonest(said: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
-    let mut counts: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
-    for value in said.filter(|v| v.len() == 32) {
-        *counts.entry(value).or_default() += 1;
+fn read_hash(bytes: Vec<u8>) -> Option<Hash> {
+    bytes.try_into().ok().map(Hash)
+}
+
+/// Of the heads that nodes have, the one that stands furthest in the chain: an order that has
+/// reached few nodes holds there, and a new one beside it would fork the chain. Of heads that do
+/// not follow one another, what most say; of equals the smallest, so that coordinators agree.
+fn furthest(heads: &[Hash], predecessor: &BTreeMap<Hash, Hash>) -> Hash {
+    let mut counts: BTreeMap<Hash, usize> = BTreeMap::new();
+    for head in heads {
+        *counts.entry(*head).or_default() += 1;
     }
-    let most = counts.values().max().copied().unwrap_or(0);
-    counts.into_iter().find(|(_, n)| *n == most).map_or_else(|| vec![0; 32], |(value, _)| value)
+    let follows = |head: &Hash| {
+        let mut before = head;
+        let mut passed = 0;
+        // A hash cannot name itself, so a chain has an end.
+        while let Some(earlier) = predecessor.get(before) {
+            passed += usize::from(counts.contains_key(earlier));
+            before = earlier;
+        }
+        passed
+    };
+    let rank = |(head, count): &(&Hash, &usize)| (follows(head), **count);
+    let best = counts.iter().rev().max_by_key(rank);
+    best.map_or_else(Hash::default, |(head, _)| *head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_that_few_nodes_have_is_followed_and_not_forked() {
+        let [none, one, two, other] = [0, 1, 2, 3].map(|n| Hash([n; 32]));
+        let chain = BTreeMap::from([(one, none), (two, one), (other, one)]);
+        assert_eq!(furthest(&[one, one, two], &chain), two);
+        assert_eq!(furthest(&[none, none, one], &chain), one);
+        // A fork: what most have, then the smaller.
+        assert_eq!(furthest(&[two, other, other, one], &chain), other);
+        assert_eq!(furthest(&[two, other, one, one], &chain), two);
+        // What nobody can show is not believed against what is known.
+        assert_eq!(furthest(&[Hash([9; 32]), one, two], &chain), two);
+        assert_eq!(furthest(&[], &chain), none);
+        assert_eq!(furthest(&[one, one], &BTreeMap::new()), one);
+    }
 }

@@ -1,7 +1,9 @@
 //! What a coordinator knows: the roster, connections, and a cache of records. All of it
 //! can be fetched again; none of it is a share or a client's key.
 
-use crate::{metrics::Metrics, postman::Postman, records::Records, schedule::Schedules};
+use crate::{
+    metrics::Metrics, places::Places, postman::Postman, records::Records, schedule::Schedules,
+};
 use quorate_crypto::{IdentityKey, PublicKey};
 use quorate_quorum::{Peer, Pool, PoolError};
 use quorate_rpc::DialOptions;
@@ -30,6 +32,8 @@ pub struct State {
     pub schedules: Schedules,
     /// What the last list of orders was made of, and when.
     pub(crate) listed: Mutex<Option<(Instant, Arc<Vec<Vec<u8>>>)>>,
+    /// The places in order chains that orders have taken here.
+    pub(crate) places: Places,
     /// Carries ceremony steps.
     pub postman: Postman,
     /// How long a step waits for a silent node.
@@ -71,6 +75,7 @@ impl State {
             postman: Postman::new(move |node| dial.channel(node).or_else(|| gone.channel(node))),
             schedules: Schedules::default(),
             listed: Mutex::default(),
+            places: Places::default(),
             step_patience,
             metrics: Metrics::default(),
             away: Mutex::default(),

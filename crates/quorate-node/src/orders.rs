@@ -8,7 +8,7 @@ use crate::{
     records::{self, RecordError},
     unlogged,
 };
-use quorate_ceremony::{ChainFault, Follow, chain::follow};
+use quorate_ceremony::{ChainFault, Follow, chain::follow, fault::OTHER_PUBLIC_KEY};
 use quorate_rpc::{Fault, FaultKind};
 use quorate_store::Batch;
 use quorate_types::{
@@ -49,6 +49,7 @@ pub(crate) fn submit(core: &Core, bytes: &[u8]) -> Result<(Applied, Hash), Fault
             return Err(fault);
         }
     }
+    of_its_key(core, &order)?;
     let events = apply(core, &order).map_err(failed)?;
     // A crash here: the order holds, and its mark has it logged at the next start.
     unlogged::log(core, events)?;
@@ -93,6 +94,19 @@ fn before_our_time(core: &Core, order: &VerifiedOrder) -> Result<bool, Fault> {
     let begun = first.first().and_then(|(_, leaf)| AuditEntry::from_bytes(leaf).ok());
     let begun = begun.filter(|entry| entry.event == Event::Started).map(|entry| entry.at);
     Ok(begun.is_some_and(|begun| order.order().expires_at < begun))
+}
+
+/// An order about another public key than the key was born with moves nothing, and would be in the
+/// way of the next one. A node that has not heard of the birth cannot tell; no share moves there.
+fn of_its_key(core: &Core, order: &VerifiedOrder) -> Result<(), Fault> {
+    let Some(to) = order.reshare() else { return Ok(()) };
+    let born = records::record(&*core.store, &to.name, to.version).map_err(|e| e.fault(core))?;
+    match born {
+        Some(record) if *record.certificate.public.public_key() != to.public_key => {
+            Err(Fault::invalid(OTHER_PUBLIC_KEY))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn subject(order: &VerifiedOrder) -> Subject {

@@ -71,6 +71,9 @@ pub(crate) fn list_keys(core: &Core, page: &ListKeysRequest) -> Result<ListKeysR
         let record = moved.as_ref().or(born.as_ref()).map(|r| &r.certificate.public);
         let committee = record.map_or(terms.committee, |public| &public.committee);
         let epoch = record.map(|public| public.epoch).or_else(|| standing.serves().next());
+        let serves = epoch.is_some_and(|epoch| standing.holds_active(epoch));
+        let others = standing.live.iter().any(|l| l.epoch.is_some() && l.epoch != epoch);
+        let me = |is: bool| Vec::from_iter(is.then(|| u32::from(core.me.index.get())));
         keys.push(KeySummary {
             name: name.to_string(),
             version: version.get(),
@@ -80,6 +83,8 @@ pub(crate) fn list_keys(core: &Core, page: &ListKeysRequest) -> Result<ListKeysR
             committee: committee.indices().map(|i| u32::from(i.get())).collect(),
             state: if born.is_some() { "active" } else { "pending" }.to_owned(),
             epoch: epoch.map_or(0, |e| e.number),
+            serving: me(serves),
+            unsettled: me(others),
         });
     }
     let next = match names.last() {

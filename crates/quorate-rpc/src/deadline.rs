@@ -9,6 +9,9 @@ use tonic::{Request, metadata::MetadataMap};
 /// What each hop keeps for itself: its own work and the way back.
 pub const HOP_MARGIN: Duration = Duration::from_millis(5);
 
+/// The most that a collector keeps for what it has collected.
+const COLLECT_MARGIN: Duration = Duration::from_secs(1);
+
 /// With less left than this, nothing is begun.
 pub const LEAST_USEFUL: Duration = Duration::from_millis(20);
 
@@ -46,6 +49,15 @@ impl Deadline {
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
+    }
+
+    /// When one who collects answers stops to wait: a tenth of the rest before the deadline, a
+    /// second at most. What has come, and who is silent, must still reach a caller who waits until
+    /// the deadline itself; else silent nodes look like a silent collector.
+    #[must_use]
+    pub fn for_collecting(&self) -> Self {
+        let margin = (self.remaining() / 10).min(COLLECT_MARGIN);
+        Self(self.0.checked_sub(margin).unwrap_or(self.0))
     }
 
     /// What the next hop may have: the rest less [`HOP_MARGIN`].
@@ -131,6 +143,17 @@ mod tests {
         tokio::time::advance(Duration::from_millis(1)).await;
         assert_eq!(deadline.forward().unwrap_err().kind, FaultKind::DeadlineExceeded);
         assert!(deadline.request(()).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_collects_stops_before_its_caller_does() {
+        for (left, collects) in [(100, 90), (2_000, 1_800), (10_000, 9_000), (60_000, 59_000)] {
+            let deadline = Deadline::after(Duration::from_millis(left));
+            let until = deadline.for_collecting().remaining();
+            assert_eq!(until, Duration::from_millis(collects));
+        }
+        let over = Deadline::after(Duration::ZERO);
+        assert_eq!(over.for_collecting(), over);
     }
 
     #[tokio::test(start_paused = true)]

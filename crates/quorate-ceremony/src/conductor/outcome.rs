@@ -187,6 +187,18 @@ pub enum FailReason {
         /// Who.
         nodes: Vec<NodeIndex>,
     },
+    /// Of a reshare: too few members hold a share of the epoch to deal on.
+    #[error("{}", few_shares(*.epoch, .holders, *.needed, .silent))]
+    FewShares {
+        /// The epoch in force.
+        epoch: u64,
+        /// Members that offered to deal.
+        holders: Vec<NodeIndex>,
+        /// How many must.
+        needed: usize,
+        /// Members that gave no answer, or none that counts. Without any, the key is lost.
+        silent: Vec<NodeIndex>,
+    },
     /// Too many members refuse or hold no share.
     #[error("only {possible} of the {needed} members that the {step} step needs can do it")]
     TooFew {
@@ -201,7 +213,10 @@ pub enum FailReason {
     #[error("every epoch number of this order is used; make another order")]
     NumbersUsed,
     /// Others move the shares of this key at the same time, again and again.
-    #[error("other epochs keep coming into force; see who else moves the shares of this key")]
+    #[error(
+        "other epochs keep coming into force; see who else moves the shares of this key: `quorate \
+         order list`"
+    )]
     Overtaken,
     /// Members have signed different epochs active, and none has enough without these, who
     /// will sign none of them.
@@ -220,6 +235,33 @@ pub enum FailReason {
         "the members have signed different keys active ({0} and others); order the next version"
     )]
     Split(EpochName),
+}
+
+fn list(nodes: &[NodeIndex]) -> String {
+    match nodes {
+        [] => "none".to_owned(),
+        nodes => nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn few_shares(epoch: u64, holders: &[NodeIndex], needed: usize, silent: &[NodeIndex]) -> String {
+    let few = format!(
+        "{needed} shares of epoch {epoch} are needed to move them, and {} are offered (nodes: {})",
+        holders.len(),
+        list(holders)
+    );
+    match silent {
+        [] => format!(
+            "{few}: KEY LOST, since every other node has answered that it holds none. No share \
+             can be made from fewer; only a lost node's disk helps, with its identity and the key \
+             that seals both"
+        ),
+        silent => format!(
+            "{few}; none came from nodes {}. Try again when they are back; if their disks are gone, \
+             the key is lost",
+            list(silent)
+        ),
+    }
 }
 
 impl Pace {

@@ -177,9 +177,10 @@ impl Conductor {
             Stage::ExpectSurvey { .. } | Stage::ExpectBundle { .. } if open > 0 => {}
             Stage::ExpectPrepared { .. } if open > 0 => {}
             Stage::ExpectPrepared { refusal, .. } => {
+                let refusal = refusal.take();
                 let step = StepKind::Prepare;
-                let few = FailReason::TooFew { step, possible: done, needed };
-                let reason = refusal.take().unwrap_or(few);
+                let few = || FailReason::TooFew { step, possible: done, needed };
+                let reason = refusal.or_else(|| self.few_shares()).unwrap_or_else(few);
                 return self.fail(reason);
             }
             Stage::ExpectStored { .. } if open > 0 => {}
@@ -193,16 +194,38 @@ impl Conductor {
             {
                 return self.go_on(); // in force all the same; who is missing is told
             }
-            let nodes: Vec<_> = self.round.open().collect();
-            self.fail(match &self.stage {
+            let nodes = self.missed();
+            let reason = match &self.stage {
                 Stage::ExpectActives { certificate, others, .. }
                     if !others.is_empty() && certificate.public.parent.is_none() =>
                 {
                     FailReason::Undecided { epoch: certificate.public.epoch, nodes }
                 }
                 _ => FailReason::Silent { step: self.round.step, nodes },
-            });
+            };
+            let reason = self.few_shares().unwrap_or(reason);
+            self.fail(reason);
         }
+    }
+
+    /// Who has not answered and is needed. Enough members of the parent have offered to deal, or
+    /// that would be the reason; one of them that leaves the committee is not waited for.
+    fn missed(&self) -> Vec<NodeIndex> {
+        let receives = |n: &NodeIndex| match &self.stage {
+            Stage::ExpectPrepared { plan, .. } => plan.committee().member(*n).is_some(),
+            _ => true,
+        };
+        self.round.open().filter(receives).collect()
+    }
+
+    /// Whether a reshare cannot begin since too few members offer a share to deal on.
+    fn few_shares(&self) -> Option<FailReason> {
+        let Stage::ExpectPrepared { plan, answers, .. } = &self.stage else { return None };
+        let (epoch, needed) = (plan.parent()?.name().number, plan.least_dealers());
+        let holders: Vec<_> = willing(answers, &BTreeSet::new()).collect();
+        // Whoever was left out as a liar or as slow has its share all the same.
+        let silent = self.round.missing().collect();
+        (holders.len() < needed).then_some(FailReason::FewShares { epoch, holders, needed, silent })
     }
 
     /// The step is done by enough members: put together what comes next.

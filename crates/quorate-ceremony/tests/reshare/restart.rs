@@ -1,6 +1,6 @@
 //! Whoever dies, the key lives, and whoever comes back goes on.
 
-use crate::{key::*, rig::*};
+use crate::{disk::Disk, key::*, rig::*};
 use quorate_ceremony::*;
 use quorate_types::Format;
 
@@ -221,4 +221,51 @@ fn nodes_that_keep_different_proofs_of_one_epoch_deal_together() {
     let moved = key.reshare(&mut world, &SAME);
     assert!(moved.culprits.is_empty() && moved.absent.is_empty(), "{:?}", moved.culprits);
     key.is_whole(&world, &[1, 2, 5]);
+}
+
+/// Row 7: more than `n - t` disks are lost, and others have their nodes' places.
+#[test]
+fn with_too_few_shares_left_nothing_is_made_up_and_it_is_said_so() {
+    // Three are enough.
+    let mut world = World::new();
+    let mut key = Key::born(&mut world);
+    for lost in [1, 2] {
+        *world.disk(lost) = Disk::default();
+    }
+    key.reshare(&mut world, &SAME);
+    key.is_whole(&world, &[1, 2, 3]);
+    // Two are not, wherever the third is.
+    for away in [false, true] {
+        let mut world = World::new();
+        let key = Key::born(&mut world);
+        for lost in [1, 2, 3] {
+            *world.disk(lost) = Disk::default();
+        }
+        let order = key.order(&world, &SAME);
+        let mut conductor = key.conductor(&world, &order);
+        let outcome = world.run(&mut conductor, |_, ticket, _| {
+            (away && ticket.node == index(3)).then_some(Err(Failure::Unreachable))
+        });
+        let (reason, culprits, _) = failed(outcome);
+        let silent = if away { vec![index(3)] } else { Vec::new() };
+        let (epoch, holders) = (key.number(), vec![index(4), index(5)]);
+        let few = FailReason::FewShares { epoch, holders, needed: 3, silent };
+        assert_eq!((&reason, &culprits[..]), (&few, &[][..]));
+        assert_eq!(reason.to_string().contains("KEY LOST"), !away, "{reason}");
+        assert!((1..=5).all(|n| world.state(n, key.number() + 1024).secrets.share.is_none()));
+    }
+}
+
+#[test]
+fn who_leaves_is_not_waited_for_and_not_named_when_who_stays_is_silent() {
+    let mut world = World::new();
+    let key = Key::born(&mut world);
+    let order = key.order(&world, &To { nodes: &[2, 3, 4, 5], t: 3, q: 4 });
+    let mut conductor = key.conductor(&world, &order);
+    let outcome = world.run(&mut conductor, |_, ticket, _| {
+        let away = [index(1), index(5)].contains(&ticket.node);
+        away.then_some(Err(Failure::Unreachable))
+    });
+    let silent = FailReason::Silent { step: StepKind::Prepare, nodes: vec![index(5)] };
+    assert_eq!(failed(outcome).0, silent);
 }

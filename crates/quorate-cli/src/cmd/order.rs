@@ -88,7 +88,11 @@ async fn submit(operator: &Operator, order: &SignedOrder) -> Result<CarriedOut, 
             note.clone_from(&p.message);
             let waiting = match p.waiting_for.is_empty() || p.done == 0 {
                 true => String::new(),
-                false => format!(", waiting for node {:?}", p.waiting_for),
+                false => {
+                    let nodes: Vec<String> =
+                        p.waiting_for.iter().map(ToString::to_string).collect();
+                    format!(", waiting for node {}", nodes.join(", "))
+                }
             };
             line.show(&format!("{} {} of {}{waiting}", p.step, p.done, p.of));
         })

@@ -1,6 +1,6 @@
 //! `quorate cluster plan|apply`: the keys whose committees the newest roster touches.
 
-use super::share::{Change, many};
+use super::share::{Change, many, members_left};
 use crate::{
     args::{ClusterApply, Global},
     failure::Failure,
@@ -22,7 +22,8 @@ pub async fn plan(global: &Global) -> Result<Report, Failure> {
     operator.client().refresh_roster().await?;
     let names: VecDeque<String> = operator.keys().await?.into_iter().map(|k| k.name).collect();
     let all = names.len();
-    let mut keys = committees(Arc::new(operator), names).await?;
+    let keys = committees(&Arc::new(operator), names).await?.into_iter().map(|(_, key)| key);
+    let mut keys = keys.collect::<Result<Vec<_>, _>>()?;
     keys.sort_by(|a, b| a.name.cmp(&b.name));
     let mut lines = Vec::new();
     let mut values = Vec::new();
@@ -99,29 +100,71 @@ fn name(roster: &Roster, index: u16) -> String {
     node.map_or_else(|| index.to_string(), |n| n.name.to_string())
 }
 
+/// Keys of which fewer members would be left in a roster, as they are, than use them.
+///
+/// # Errors
+/// When the keys cannot be listed. One that cannot be read is told, and not looked at.
+pub(super) async fn stranded(
+    operator: &Arc<Operator>,
+    then: &Roster,
+) -> Result<Vec<String>, Failure> {
+    let cluster = operator.cluster();
+    let identity = |roster: &Roster, index: u32| {
+        let node = roster.nodes.iter().find(|n| u32::from(n.index.get()) == index);
+        node.map(|n| n.identity)
+    };
+    let stays = |index: u32| {
+        let now = identity(cluster.roster(), index);
+        now.is_some() && now == identity(then, index)
+    };
+    // The list is a hint. It only spares the reading of keys that the change does not touch.
+    let touched = operator.keys().await?.into_iter();
+    let touched = touched.filter(|k| k.committee.iter().any(|index| !stays(*index)));
+    let names = touched.map(|k| k.name).collect();
+    let mut lost = Vec::new();
+    for (name, key) in committees(operator, names).await? {
+        match key {
+            Ok(key)
+                if members_left(then, &key.committee) < key.committee.threshold().as_usize() =>
+            {
+                lost.push(name);
+            }
+            Ok(_) => {}
+            Err(failure) => eprintln!("{name} could not be looked at: {failure}"),
+        }
+    }
+    lost.sort();
+    Ok(lost)
+}
+
 /// The committees of the epochs in force, from the nodes.
 async fn committees(
-    operator: Arc<Operator>,
+    operator: &Arc<Operator>,
     mut names: VecDeque<String>,
-) -> Result<Vec<KeyNow>, Failure> {
+) -> Result<Vec<(String, Result<KeyNow, Failure>)>, Failure> {
     let (all, mut keys, mut line) = (names.len(), Vec::new(), Progress::new());
     let mut under_way = JoinSet::new();
     loop {
         while under_way.len() < AT_ONCE
             && let Some(name) = names.pop_front()
         {
-            let operator = Arc::clone(&operator);
+            let operator = Arc::clone(operator);
             under_way.spawn(async move {
-                let key = KeyName::new(&name).map_err(Failure::usage)?;
-                let key = operator.key_in_force(&key).await?;
-                let committee = key.public().committee.clone();
-                Ok::<_, Failure>(KeyNow { name, committee, roster: operator.cluster() })
+                let key = read(&operator, &name).await;
+                (name, key)
             });
         }
         let Some(done) = under_way.join_next().await else { return Ok(keys) };
-        keys.push(done.map_err(Failure::new)??);
+        keys.push(done.map_err(Failure::new)?);
         line.show(&format!("{} of {all} keys read", keys.len()));
     }
+}
+
+async fn read(operator: &Operator, name: &str) -> Result<KeyNow, Failure> {
+    let key = KeyName::new(name).map_err(Failure::usage)?;
+    let key = operator.key_in_force(&key).await?;
+    let committee = key.public().committee.clone();
+    Ok(KeyNow { name: name.to_owned(), committee, roster: operator.cluster() })
 }
 
 /// Keys that are read at once.

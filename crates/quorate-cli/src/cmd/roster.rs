@@ -1,8 +1,8 @@
 //! `quorate cluster add|remove|replace|endpoint`: the next roster, shown, signed and brought.
 
-use super::order::confirmed;
+use super::{order::confirmed, plan::stranded};
 use crate::{
-    args::{Global, NodeFile, RosterOut},
+    args::{Global, Losing, NodeFile, RosterOut},
     failure::Failure,
     output::Report,
     render, session,
@@ -16,14 +16,14 @@ use quorate_types::{
     armor::{self, Title},
 };
 use serde_json::json;
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 /// One more node, which holds no share until keys are moved to it.
 ///
 /// # Errors
 /// When the roster would break a rule, or nobody takes it.
 pub async fn add(global: &Global, file: &NodeFile, out: &RosterOut) -> Result<Report, Failure> {
-    change(global, out, |cluster, roster| {
+    change(global, out, LOSES_NONE, |cluster, roster| {
         let mut entry = newcomer(cluster, &file.node_file)?;
         entry.index = free_index(cluster, entry.index)?;
         roster.nodes.push(entry);
@@ -36,8 +36,13 @@ pub async fn add(global: &Global, file: &NodeFile, out: &RosterOut) -> Result<Re
 ///
 /// # Errors
 /// As [`add`].
-pub async fn remove(global: &Global, node: u16, out: &RosterOut) -> Result<Report, Failure> {
-    change(global, out, |_, roster| {
+pub async fn remove(
+    global: &Global,
+    node: u16,
+    losing: &Losing,
+    out: &RosterOut,
+) -> Result<Report, Failure> {
+    change(global, out, losing.accept_lost_keys, |_, roster| {
         let index = member(roster, node)?.index;
         roster.nodes.retain(|n| n.index != index);
         Ok(())
@@ -53,9 +58,10 @@ pub async fn replace(
     global: &Global,
     node: u16,
     file: &NodeFile,
+    losing: &Losing,
     out: &RosterOut,
 ) -> Result<Report, Failure> {
-    change(global, out, |cluster, roster| {
+    change(global, out, losing.accept_lost_keys, |cluster, roster| {
         let entry = newcomer(cluster, &file.node_file)?;
         let old = member(roster, node)?;
         *old = NodeEntry { index: old.index, ..entry };
@@ -74,7 +80,7 @@ pub async fn endpoint(
     endpoint: &str,
     out: &RosterOut,
 ) -> Result<Report, Failure> {
-    change(global, out, |_, roster| {
+    change(global, out, LOSES_NONE, |_, roster| {
         member(roster, node)?.endpoint = Endpoint::new(endpoint).map_err(Failure::usage)?;
         Ok(())
     })
@@ -125,12 +131,17 @@ pub(super) async fn up_to_date(global: &Global) -> Result<Operator, Failure> {
     }
 }
 
+/// The change takes no node away, so no key can be lost by it.
+const LOSES_NONE: bool = true;
+
+/// Makes the next roster; unless it is known not to, or it is accepted, it must lose no key.
 async fn change(
     global: &Global,
     out: &RosterOut,
+    may_lose_keys: bool,
     edit: impl FnOnce(&Cluster, &mut Roster) -> Result<(), Failure>,
 ) -> Result<Report, Failure> {
-    let operator = up_to_date(global).await?;
+    let operator = Arc::new(up_to_date(global).await?);
     require_operator(&operator)?;
     let cluster = operator.cluster();
     let before = cluster.roster();
@@ -147,6 +158,9 @@ async fn change(
     roster.previous = cluster.roster_hash();
     roster.written_at = now();
     roster.check().map_err(Failure::usage)?;
+    if !may_lose_keys {
+        refuse_lost_keys(&operator, &roster).await?;
+    }
     let mut signed = Signed::unsigned(roster.to_bytes());
     signed.sign(operator.identity(), Label::SIG_ROSTER, cluster.fingerprint());
     let mut chain = cluster.chain().to_vec();
@@ -163,6 +177,28 @@ async fn change(
     }
     eprintln!("{shown}");
     bring(&operator, &chain).await
+}
+
+/// Whoever has left the roster deals no more: keys that too few members would be left of are lost.
+async fn refuse_lost_keys(operator: &Arc<Operator>, then: &Roster) -> Result<(), Failure> {
+    let lost = stranded(operator, then).await?;
+    if lost.is_empty() {
+        return Ok(());
+    }
+    const SHOWN: usize = 5;
+    let mut names: Vec<&str> = lost.iter().take(SHOWN).map(String::as_str).collect();
+    if lost.len() > SHOWN {
+        names.push("…");
+    }
+    let text = format!(
+        "this would lose {} keys for good ({}): fewer of the nodes that hold a share would be left \
+         than use it, and who has left gives none. Move them first (`quorate cluster plan`, \
+         `quorate cluster apply`, `quorate share drain`). If these nodes are lost anyway, say \
+         --accept-lost-keys",
+        lost.len(),
+        names.join(", ")
+    );
+    Err(Failure::usage(text))
 }
 
 async fn bring(operator: &Operator, chain: &[SignedRoster]) -> Result<Report, Failure> {

@@ -167,23 +167,28 @@ impl Change {
 
 /// A committee with the roster's present identities.
 fn follow(roster: &Roster, before: &Committee) -> Result<Option<(Vec<u16>, u16)>, Failure> {
-    let there = |m: &&Member| roster.node(m.index).is_some_and(|n| n.identity == m.identity);
-    if before.members().iter().all(|m| there(&m)) {
+    let there = members_left(roster, before);
+    if there == before.size() {
         return Ok(None);
     }
     let indices = before.indices().filter(|i| roster.node(*i).is_some());
     let nodes: Vec<u16> = indices.map(NodeIndex::get).collect();
     let t = before.threshold().get();
-    if nodes.len() < usize::from(t) {
+    if there < usize::from(t) {
         let text = format!(
-            "only {} of its {} members are left in the roster, and {t} use it: move it to other \
-             nodes with `quorate share reshare`",
-            nodes.len(),
+            "KEY LOST: only {there} of its {} members are left in the roster as they were, and {t} \
+             shares are needed to move it. No share can be made from fewer",
             before.size()
         );
         return Err(Failure::new(text));
     }
     Ok(Some((nodes, t)))
+}
+
+/// Members that the roster names with the identity that holds the share.
+pub(super) fn members_left(roster: &Roster, committee: &Committee) -> usize {
+    let there = |m: &&Member| roster.node(m.index).is_some_and(|n| n.identity == m.identity);
+    committee.members().iter().filter(there).count()
 }
 
 /// What the order at the head of a key's chain says.

@@ -1,65 +1,24 @@
 //! `quorate share status`: what each node has of a key, and what that means.
 
-use crate::{
-    args::Global,
-    failure::Failure,
-    output::{Report, table},
-    render, session,
-};
+use crate::{args::Global, failure::Failure, output::Report, render, session};
 use quorate_ceremony::SurveyAnswer;
 use quorate_client::{Key, Operator};
-use quorate_types::{Cluster, EpochName, Format, KeyName, NodeIndex, Roster};
+use quorate_types::{Cluster, EpochName, Format, KeyName, Member, NodeIndex, Roster};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// One key in full, or all keys in a line each.
+/// One key in full.
 ///
 /// # Errors
 /// When nobody answers, or the key does not verify.
-pub async fn run(global: &Global, key: Option<&str>) -> Result<Report, Failure> {
+pub async fn run(global: &Global, key: &str) -> Result<Report, Failure> {
     let operator = session::operator(global)?;
-    match key {
-        Some(name) => {
-            let status = Status::of(&operator, name).await?;
-            Ok(Report::new(status.lines().join("\n"), status.json()))
-        }
-        None => all(operator).await,
-    }
-}
-
-async fn all(operator: Operator) -> Result<Report, Failure> {
-    let operator = Arc::new(operator);
-    let keys = operator.keys().await?;
-    let mut rows = vec![["KEY", "EPOCH", "SERVE", "SPARE", "NOTE"].map(String::from).to_vec()];
-    let mut json = Vec::new();
-    for chunk in keys.chunks(16) {
-        let asked: Vec<_> = chunk
-            .iter()
-            .map(|k| {
-                let (operator, name) = (Arc::clone(&operator), k.name.clone());
-                tokio::spawn(async move { Status::of(&operator, &name).await })
-            })
-            .collect();
-        for (key, asked) in chunk.iter().zip(asked) {
-            match asked.await.map_err(Failure::new)? {
-                Ok(status) => {
-                    rows.push(status.row());
-                    json.push(status.json());
-                }
-                Err(failure) => {
-                    let name = key.name.clone();
-                    json.push(json!({ "key": name, "error": failure.to_string() }));
-                    rows.push(vec![name, "-".into(), "-".into(), "-".into(), failure.to_string()]);
-                }
-            }
-        }
-    }
-    let text = if keys.is_empty() { "no keys".into() } else { table(&rows) };
-    Ok(Report::new(text, json!(json)))
+    let status = Status::of(&operator, key).await?;
+    Ok(Report::new(status.lines().join("\n"), status.json()))
 }
 
 /// A key, and what the nodes say. Only what proves itself is believed: epochs in force.
-struct Status {
+pub(super) struct Status {
     key: Key,
     cluster: Arc<Cluster>,
     nodes: Vec<(NodeIndex, Said)>,
@@ -71,7 +30,7 @@ enum Said {
 }
 
 impl Status {
-    async fn of(operator: &Operator, name: &str) -> Result<Self, Failure> {
+    pub(super) async fn of(operator: &Operator, name: &str) -> Result<Self, Failure> {
         let name = KeyName::new(name).map_err(Failure::usage)?;
         let key = operator.key_in_force(&name).await?;
         let cluster = operator.cluster();
@@ -95,11 +54,23 @@ impl Status {
         self.key.public().epoch
     }
 
+    /// The member with this index, unless another identity has taken its place since.
+    fn member(&self, node: NodeIndex) -> Option<&Member> {
+        let member = self.key.public().committee.member(node)?;
+        self.cluster.names(node, &member.identity).then_some(member)
+    }
+
+    /// Members whose index the roster has no more.
+    fn left(&self) -> impl Iterator<Item = NodeIndex> + '_ {
+        let roster = self.roster();
+        self.key.public().committee.indices().filter(|i| roster.node(*i).is_none())
+    }
+
     /// Members of the committee that say that they serve the epoch in force.
     fn serving(&self) -> usize {
         let serves = |(node, said): &&(NodeIndex, Said)| match said {
             Said::Answer(a) => {
-                self.key.public().committee.member(*node).is_some()
+                self.member(*node).is_some()
                     && a.in_force().map(|r| r.certificate.public.epoch) == Some(self.epoch())
                     && a.serves()
             }
@@ -108,15 +79,50 @@ impl Status {
         self.nodes.iter().filter(serves).count()
     }
 
+    /// Members that do not serve the epoch, and may have a share of it all the same: they do not
+    /// answer, or hold one that waits for its certificate.
+    fn may_come_back(&self) -> usize {
+        let may = |(node, said): &&(NodeIndex, Said)| match said {
+            Said::Answer(a) => {
+                let serves = a.in_force().map(|r| r.certificate.public.epoch) == Some(self.epoch())
+                    && a.serves();
+                let holds = a.live.iter().any(|l| l.epoch == Some(self.epoch()));
+                self.member(*node).is_some() && holds && !serves
+            }
+            Said::Nothing(_) => self.member(*node).is_some(),
+        };
+        self.nodes.iter().filter(may).count()
+    }
+
+    fn threshold(&self) -> usize {
+        self.key.public().committee.threshold().as_usize()
+    }
+
     /// How many more nodes may be lost before the key is out of reach.
-    fn spare(&self) -> i64 {
-        let t = self.key.public().committee.threshold().get();
-        i64::try_from(self.serving()).unwrap_or(0) - i64::from(t)
+    pub(super) fn spare(&self) -> i64 {
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        count(self.serving()) - count(self.threshold())
+    }
+
+    /// Whether too few shares are left, as far as the nodes' answers and the roster tell.
+    pub(super) fn is_lost(&self) -> bool {
+        self.serving() + self.may_come_back() < self.threshold()
+    }
+
+    /// Whether there is anything to be done.
+    pub(super) fn needs_attention(&self) -> bool {
+        let of = self.key.public().committee.size();
+        self.serving() < of || self.nodes.iter().any(|(n, said)| self.note(*n, said).is_some())
     }
 
     /// What one node has, in a few words, and what is to be done.
     fn note(&self, node: NodeIndex, said: &Said) -> Option<String> {
-        let member = self.key.public().committee.member(node).is_some();
+        let committee = &self.key.public().committee;
+        let member = self.member(node).is_some();
+        if committee.member(node).is_some() && !member {
+            let text = "is another node than the one that held the share: `quorate cluster apply`";
+            return Some(text.into());
+        }
         let answer = match said {
             Said::Answer(answer) => answer,
             Said::Nothing(reason) if member => return Some(reason.clone()),
@@ -165,6 +171,7 @@ impl Status {
                 public.committee.size()
             ),
             match self.spare() {
+                _ if self.is_lost() => self.lost(),
                 spare if spare < 0 => format!(
                     "{} serve it: OUT OF REACH until {} more are back",
                     self.serving(),
@@ -181,7 +188,7 @@ impl Status {
             ));
         }
         for (node, said) in &self.nodes {
-            let member = public.committee.member(*node).is_some();
+            let member = self.member(*node).is_some();
             let note = self.note(*node, said);
             let state = match (&note, member, said) {
                 (Some(note), _, _) => note.clone(),
@@ -191,17 +198,34 @@ impl Status {
             };
             lines.push(format!("  {:<40} {state}", render::node(self.roster(), *node)));
         }
+        for node in self.left() {
+            lines.push(format!("  {:<40} {LEFT}", render::node(self.roster(), node)));
+        }
         lines
     }
 
-    fn row(&self) -> Vec<String> {
+    /// Why nothing that the cluster can do brings the key back.
+    fn lost(&self) -> String {
+        let (t, left) = (self.threshold(), self.serving() + self.may_come_back());
+        format!(
+            "{} serve it: KEY LOST: {t} shares of this epoch are needed, and {left} are left: every \
+             other member has been replaced, has left, or says that it holds none. No share can be \
+             made from fewer; only a lost node's disk helps, with its identity and the key that \
+             seals both",
+            self.serving()
+        )
+    }
+
+    pub(super) fn row(&self) -> Vec<String> {
         let public = self.key.public();
         let noted: Vec<String> = self
             .nodes
             .iter()
             .filter_map(|(node, said)| Some(format!("node {node} {}", self.note(*node, said)?)))
+            .chain(self.left().map(|node| format!("node {node} {LEFT}")))
             .collect();
         let note = match &noted[..] {
+            _ if self.is_lost() => "KEY LOST: see `quorate share status KEY`".into(),
             [] => String::new(),
             [one] => one.clone(),
             [first, rest @ ..] => format!("{first}; and {} more nodes", rest.len()),
@@ -215,7 +239,7 @@ impl Status {
         ]
     }
 
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         let public = self.key.public();
         json!({
             "key": public.key.as_str(),
@@ -225,6 +249,8 @@ impl Status {
             "committee": public.committee.indices().map(NodeIndex::get).collect::<Vec<_>>(),
             "serving": self.serving(),
             "spare": self.spare(),
+            "lost": self.is_lost(),
+            "left": self.left().map(NodeIndex::get).collect::<Vec<_>>(),
             "nodes": self.nodes.iter().map(|(node, said)| match said {
                 Said::Answer(a) => json!({
                     "node": node.get(),
@@ -239,3 +265,5 @@ impl Status {
         })
     }
 }
+
+const LEFT: &str = "has left the roster: `quorate cluster apply`";

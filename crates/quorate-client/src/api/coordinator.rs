@@ -13,6 +13,9 @@ use quorate_rpc::{
 };
 use quorate_types::{AuditEntry, Endpoint, Format, KeyName, KeyVersion, NodeIndex, Roster};
 
+/// Keys on a page: few round trips for many keys, and no node reads for long.
+const PAGE: u32 = 500;
+
 /// One coordinator at one address.
 #[derive(Debug)]
 pub struct CoordinatorTransport {
@@ -97,7 +100,7 @@ impl CoordinatorTransport {
     /// [`Error::Party`].
     pub async fn list_keys(&self, after: &str, deadline: Deadline) -> Result<KeysPage, Error> {
         let call = |channel| async move {
-            let request = v1::ListKeysRequest { page_size: 0, after: after.to_owned() };
+            let request = v1::ListKeysRequest { page_size: PAGE, after: after.to_owned() };
             Ok(keys(channel).list_keys(deadline.request(request)?).await?.into_inner())
         };
         let answered = self.failover.call(deadline, call).await;
@@ -311,6 +314,10 @@ pub struct KeySummary {
     pub state: String,
     /// The number of its newest epoch.
     pub epoch: u64,
+    /// Nodes that say that they serve that epoch.
+    pub serving: Vec<u32>,
+    /// Nodes that say that they hold shares of other epochs.
+    pub unsettled: Vec<u32>,
 }
 
 impl From<v1::KeySummary> for KeySummary {
@@ -324,6 +331,8 @@ impl From<v1::KeySummary> for KeySummary {
             committee: k.committee,
             state: k.state,
             epoch: k.epoch,
+            serving: k.serving,
+            unsettled: k.unsettled,
         }
     }
 }

@@ -5,8 +5,9 @@ use crate::{
     tests::fixture::{KEY, World},
 };
 use quorate_ceremony::{Descent, StepKind};
+use quorate_rpc::FaultKind;
 use quorate_store::Tree;
-use quorate_types::{Format, KeyRecord, KeyVersion, SealedAnswer, SignedOrder};
+use quorate_types::{Action, Format, KeyRecord, KeyVersion, Order, SealedAnswer, SignedOrder};
 
 fn descent(birth: &KeyRecord, newest: Option<&KeyRecord>) -> Descent {
     Descent { birth: birth.clone(), newest: newest.cloned() }
@@ -75,4 +76,22 @@ fn a_grant_goes_on_in_every_epoch() {
     let core = &world.nodes[0].core;
     let key = crate::records::load_key(core, &name, KeyVersion::FIRST).unwrap().unwrap();
     assert_eq!(key.shares().len(), 1);
+}
+
+/// It would move nothing, and stand in the way of the next one.
+#[test]
+fn an_order_about_another_public_key_takes_no_place_in_the_chain() {
+    let (world, birth, order) = born();
+    let refresh = world.refresh_order(&birth, &order);
+    let mut other = Order::from_bytes(&refresh.0.body).unwrap();
+    let Action::Reshare(to) = &mut other.action else { panic!("it moves shares") };
+    to.public_key = birth.certificate.public.commitments[1];
+    let other = world.signed(other, &[101, 103]);
+    let core = &world.nodes[0].core;
+    let before = crate::orders::heads(core, KEY).unwrap();
+    let fault = crate::orders::submit(core, &other.to_bytes()).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::InvalidArgument);
+    assert!(fault.to_string().contains("another public key"), "{fault}");
+    assert_eq!(crate::orders::heads(core, KEY).unwrap(), before);
+    crate::orders::submit(core, &refresh.to_bytes()).unwrap();
 }
