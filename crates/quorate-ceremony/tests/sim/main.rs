@@ -33,7 +33,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 150;
 
 #[test]
 fn no_disorder_breaks_an_invariant() {
