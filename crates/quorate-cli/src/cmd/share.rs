@@ -18,7 +18,7 @@ use crate::{
 use quorate_client::{CarriedOut, Heads, Home, Key, Moved, Operator};
 use quorate_types::{
     Action, Cluster, Committee, Hash, KeyName, KeyVersion, Member, Millis, NodeIndex, Order,
-    Repeat, Reshare, Roster,
+    Repeat, Reshare, Roster, VerifiedOrder,
 };
 use serde_json::json;
 use std::{collections::VecDeque, sync::Arc, time::Instant};
@@ -43,7 +43,7 @@ pub async fn refresh(global: &Global, args: &ShareRefresh) -> Result<Report, Fai
 /// As [`refresh`].
 pub(crate) async fn refresh_once(operator: &Operator, name: &KeyName) -> Result<(), Failure> {
     let heads = operator.heads(Some(name)).await?;
-    let chain = Chain::of(&heads)
+    let chain = Chain::of(&heads)?
         .ok_or_else(|| Failure::usage(format!("no order has made a key {name}")))?;
     let key = operator.key_in_force(name).await?;
     let how = ShareHow { yes: true, ..ShareHow::default() };
@@ -199,10 +199,17 @@ struct Chain {
 }
 
 impl Chain {
-    fn of(heads: &Heads) -> Option<Self> {
-        let newest = heads.key_order.as_ref()?.terms()?.newest;
+    /// None if no order has made the key.
+    fn of(heads: &Heads) -> Result<Option<Self>, Failure> {
         let first_number = compose::first_number(heads.key_order.as_ref());
-        Some(Self { first_number, newest, head: heads.key })
+        match heads.key_order.as_ref().and_then(VerifiedOrder::terms) {
+            Some(terms) => Ok(Some(Self { first_number, newest: terms.newest, head: heads.key })),
+            None if heads.key == Hash::default() => Ok(None),
+            None => Err(Failure::new(format!(
+                "nobody has sent the key's newest order {}: upgrade nodes and coordinators",
+                heads.key.short()
+            ))),
+        }
     }
 }
 
@@ -253,7 +260,7 @@ async fn one(
 ) -> Result<Report, Failure> {
     let name = KeyName::new(name).map_err(Failure::usage)?;
     let key = operator.key_in_force(&name).await?;
-    let chain = Chain::of(&operator.heads(Some(&name)).await?)
+    let chain = Chain::of(&operator.heads(Some(&name)).await?)?
         .ok_or_else(|| Failure::usage(format!("no order has made a key {name}")))?;
     let cluster = operator.cluster();
     let Some(action) = action(cluster.roster(), &key, &chain, change, how)? else {
@@ -444,7 +451,7 @@ impl Work {
                 return Ok(One::Untouched);
             }
         }
-        let Some(chain) = Chain::of(&heads) else {
+        let Some(chain) = Chain::of(&heads)? else {
             return Ok(One::Untouched);
         };
         let key = self.operator.key_in_force(&name).await?;
