@@ -218,17 +218,26 @@ pub enum FailReason {
          order list`"
     )]
     Overtaken,
-    /// Members have signed different epochs active, and none has enough without these, who
-    /// will sign none of them.
+    /// Members have signed an epoch active, so that no other is born while it may be; and it
+    /// has not enough signatures without these, who hold no share of it, or refuse.
     #[error(
-        "the members have signed different keys active ({epoch} and others), and nodes {nodes:?}, \
-         who could decide it, sign none; try again when they do, or order the next version"
+        "members have signed epoch {epoch} active, and nodes {nodes:?}, whose signatures it \
+         needs, do not; try again when they do, or order the next version"
     )]
     Undecided {
         /// The epoch that could have been finished.
         epoch: EpochName,
         /// Who could still sign.
         nodes: Vec<NodeIndex>,
+    },
+    /// Done once more for members that missed the bundle, the attempt gives another one.
+    #[error(
+        "a member has said something else than the first time, so that the bundle of a certified \
+         epoch cannot be made again (it would be {epoch}); try again, or order the next version"
+    )]
+    Changed {
+        /// What it gives now.
+        epoch: EpochName,
     },
     /// Members have signed different epochs active, so that none can have enough.
     #[error(

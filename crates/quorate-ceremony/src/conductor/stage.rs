@@ -291,6 +291,11 @@ impl Conductor {
     fn bundle(&mut self, plan: Plan, list: PrepareList, dealings: By<SignedDealing>) {
         let signed: Vec<_> = dealings.into_values().collect();
         match Bundle::verify(&plan, &list, &signed) {
+            Ok(bundle) if self.is_another(bundle.public()) => {
+                // Whoever took its share out of this one could never have the certified one's.
+                let epoch = bundle.public().epoch;
+                self.fail(FailReason::Changed { epoch });
+            }
             Ok(bundle) => {
                 let request = ReceiveRequest {
                     subject: subject(&plan),
@@ -316,6 +321,13 @@ impl Conductor {
                 needed: plan.committee().size(),
             }),
         }
+    }
+
+    /// Whether this is a genesis attempt done once more for the sake of a certified epoch, and
+    /// somebody has said something else than the first time.
+    fn is_another(&self, public: &EpochPublic) -> bool {
+        let again = self.revisited.iter().find(|e| e.number == public.epoch.number);
+        public.parent.is_none() && again.is_some_and(|e| *e != public.epoch)
     }
 
     /// An epoch is certified: everybody is asked to serve it.
@@ -397,7 +409,7 @@ impl Conductor {
         let epoch = certificate.public.epoch;
         match Plan::new(order.clone(), epoch.number) {
             Ok(plan) if *shareless && self.revisited.insert(epoch) => self.prepare(plan),
-            _ if !others.is_empty() => {
+            _ if !signed.is_empty() => {
                 let all = certificate.public.committee.indices();
                 let nodes = all.filter(|n| !signed.contains_key(n)).collect();
                 self.fail(FailReason::Undecided { epoch, nodes });

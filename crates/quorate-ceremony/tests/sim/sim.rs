@@ -497,7 +497,9 @@ impl Sim {
                 Outcome::Failed { burnt, reason, .. } => {
                     why = reason.to_string();
                     // An operator does not wait for ever for a member that decides nothing.
-                    if burnt || matches!(reason, FailReason::Undecided { .. }) {
+                    let hangs =
+                        matches!(reason, FailReason::Undecided { .. } | FailReason::Changed { .. });
+                    if burnt || hangs {
                         self.seen.burnt += 1;
                         self.version = KeyVersion::new(self.version.get() + 1).unwrap();
                         self.views.clear();
