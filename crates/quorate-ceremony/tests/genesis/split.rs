@@ -181,6 +181,41 @@ fn a_member_without_the_share_is_brought_the_bundle_where_its_signature_is_neede
     assert_eq!(world.state(5, 3).standing.serves().last(), Some(one.public.epoch));
 }
 
+/// A dealer that deals anew when the attempt is done once more would have the member that
+/// missed the bundle use its number for another one, and never sign the certified epoch.
+#[test]
+fn a_member_that_missed_the_bundle_is_given_no_other_one() {
+    let mut world = World::new();
+    let order = world.order(|c| c.q = 4);
+    let answers = world.prepare(&order, 3);
+    let before_it_dealt = world.disk(4).clone();
+    let bundle = world.deal(3, &answers);
+    let request = ReceiveRequest { subject: subject(3), answers, bundle, parent: None };
+    let receipts = (1..=4).map(|i| match world.receive_one(i, &request).unwrap() {
+        ReceiveAnswer::Receipt(receipt) => *receipt,
+        ReceiveAnswer::Complaint(c) => panic!("{c:?}"),
+    });
+    let one = certificate(&receipts.collect::<Vec<_>>());
+    for i in 1..=3 {
+        world.activate_one(i, &order, &one).unwrap();
+    }
+    // It signs nothing, and deals anew.
+    *world.disk(4) = before_it_dealt;
+    let refuses = |_: &mut World, ticket: &Ticket, _: &[u8]| {
+        let no = || Failure::Fault { code: Fault::NotMember.code(), message: "no".into() };
+        (ticket.node == index(4) && ticket.step == StepKind::Activate).then(|| Err(no()))
+    };
+    let mut conductor = world.conductor_at(&order, 7);
+    let (reason, _, burnt) = failed(world.run(&mut conductor, refuses));
+    assert!(matches!(reason, FailReason::Changed { .. }) && !burnt, "{reason}");
+    assert!(world.state(5, 3).attempt.is_none_or(|a| a.receipt().is_none()));
+    // With the bundle as it was the member has its share, and the key is born.
+    assert!(matches!(world.receive_one(5, &request), Ok(ReceiveAnswer::Receipt(_))));
+    let mut conductor = world.conductor_at(&order, 7);
+    let record = born(world.run(&mut conductor, refuses));
+    assert_eq!(record.certificate.public, one.public);
+}
+
 #[test]
 fn a_refusal_does_not_keep_the_others_from_being_heard() {
     let mut world = World::new();
