@@ -92,6 +92,7 @@ impl State {
         deadline: Deadline,
         report: &Reporter,
     ) -> Result<Outcome, Fault> {
+        let _under_way = self.postman.ceremony();
         let grace = order.terms().map_or(0, |terms| u64::from(terms.grace));
         let deadline = Deadline::after(deadline.remaining() + Duration::from_secs(grace));
         let mut under_way: JoinSet<(Ticket, StepAnswer)> = JoinSet::new();

@@ -12,13 +12,21 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, timeout_at},
+};
 use tonic::{Request, Response, Status};
 
 /// The most items in one RPC (DESIGN §4.2).
 pub const MAX_ITEMS: usize = 64;
 /// The most bytes of items in one RPC; one item alone may be larger.
 const MAX_BYTES: usize = MAX_CEREMONY_BYTES / 2;
+/// From so many ceremonies on that are under way a letter waits for others, so that they go
+/// on in step: one RPC and one flush at each node for all of them.
+const MANY: usize = 8;
+/// How long it waits at most: a small part of what a step of many ceremonies takes.
+const LINGER: Duration = Duration::from_millis(8);
 /// Items that wait for one node and step; more are refused as an overload of ours.
 const QUEUE: usize = 4096;
 
@@ -51,6 +59,8 @@ type Queues = HashMap<(NodeIndex, Step), mpsc::Sender<Letter>>;
 #[derive(Clone)]
 pub struct Postman {
     queues: Arc<Mutex<Queues>>,
+    /// The inner one is held once here and once by each ceremony under way.
+    ceremonies: Arc<Arc<()>>,
     dial: Arc<dyn Fn(NodeIndex) -> Option<Channel> + Send + Sync>,
 }
 
@@ -63,7 +73,12 @@ impl std::fmt::Debug for Postman {
 impl Postman {
     /// A postman who finds nodes' channels with `dial`.
     pub fn new(dial: impl Fn(NodeIndex) -> Option<Channel> + Send + Sync + 'static) -> Self {
-        Self { queues: Arc::default(), dial: Arc::new(dial) }
+        Self { queues: Arc::default(), ceremonies: Arc::default(), dial: Arc::new(dial) }
+    }
+
+    /// A ceremony is under way as long as this is held.
+    pub(crate) fn ceremony(&self) -> Arc<()> {
+        Arc::clone(&*self.ceremonies)
     }
 
     /// Brings one item to a node and its answer back.
@@ -104,7 +119,7 @@ impl Postman {
         }
         let channel = (self.dial)(node)?;
         let (queue, letters) = mpsc::channel(QUEUE);
-        tokio::spawn(deliver(channel, step, letters));
+        tokio::spawn(deliver(channel, step, letters, Arc::clone(&self.ceremonies)));
         queues.insert((node, step), queue.clone());
         Some(queue)
     }
@@ -112,7 +127,12 @@ impl Postman {
 
 /// Takes what has gathered while the last RPC was under way, up to the limits, and
 /// sends it as one.
-async fn deliver(channel: Channel, step: Step, mut letters: mpsc::Receiver<Letter>) {
+async fn deliver(
+    channel: Channel,
+    step: Step,
+    mut letters: mpsc::Receiver<Letter>,
+    ceremonies: Arc<Arc<()>>,
+) {
     let mut held: Option<Letter> = None;
     loop {
         let first = match held.take() {
@@ -124,8 +144,17 @@ async fn deliver(channel: Channel, step: Step, mut letters: mpsc::Receiver<Lette
         };
         let mut bytes = first.item.len();
         let mut batch = vec![first];
+        let under_way = Arc::strong_count(&*ceremonies) - 1;
+        let until = Instant::now() + LINGER;
         while batch.len() < MAX_ITEMS {
-            let Ok(next) = letters.try_recv() else { break };
+            let next = match letters.try_recv() {
+                Ok(next) => next,
+                Err(_) if under_way < MANY || batch.len() >= under_way => break,
+                Err(_) => match timeout_at(until, letters.recv()).await {
+                    Ok(Some(next)) => next,
+                    Ok(None) | Err(_) => break,
+                },
+            };
             if bytes + next.item.len() > MAX_BYTES {
                 held = Some(next);
                 break;
