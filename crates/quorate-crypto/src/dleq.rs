@@ -46,8 +46,8 @@ pub enum DleqError {
 /// A proof of equal discrete logarithms: challenge `c` and response `s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Proof {
-    challenge: Scalar,
-    response: Scalar,
+    pub(crate) challenge: Scalar,
+    pub(crate) response: Scalar,
 }
 
 impl Proof {
