@@ -45,10 +45,12 @@ pub use evaluate::evaluate;
 pub use proof::{PartialFault, prove, verify};
 
 use crate::{
-    EncodedPoint,
+    EncodedPoint, SecretBytes,
     dleq::MAX_BATCH,
     group::{DecodeError, PointBytes},
+    hash::{Label, hash},
 };
+use zeroize::Zeroizing;
 
 /// The length of an output: SHA-512's.
 pub const OUTPUT_LEN: usize = 64;
@@ -77,4 +79,12 @@ impl BlindedElement {
     pub const fn bytes(&self) -> &PointBytes {
         self.0.bytes()
     }
+}
+
+/// What is blinded for an input under a context: `H(voprf/input., context, input)`, 64 bytes. No
+/// two pairs have the same, an empty context being one too.
+#[must_use]
+pub fn private_input(context: &[u8], input: &[u8]) -> SecretBytes<64> {
+    let hashed = Zeroizing::new(hash(Label::VOPRF_INPUT, &[context, input]));
+    SecretBytes::new(*hashed)
 }

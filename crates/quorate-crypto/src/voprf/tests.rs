@@ -167,3 +167,14 @@ fn secrets_print_nothing_and_are_wiped() {
     assert!(std::mem::needs_drop::<Blinding>());
     assert!(std::mem::needs_drop::<VerifiedPartials>());
 }
+
+/// A byte moved between context and input, and no context, are other inputs.
+#[test]
+fn a_private_input_is_unambiguous() {
+    let all = [(&b"ab"[..], &b"c"[..]), (b"a", b"bc"), (b"", b"abc"), (b"abc", b"")];
+    let hashed = all.map(|(context, input)| *private_input(context, input).expose());
+    for (i, a) in hashed.iter().enumerate() {
+        assert!(hashed[..i].iter().all(|b| a != b));
+    }
+    assert_eq!(hashed[0], crate::hash::hash(crate::hash::Label::VOPRF_INPUT, &[b"ab", b"c"]));
+}
