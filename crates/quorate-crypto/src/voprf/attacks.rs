@@ -128,20 +128,20 @@ fn errors_that_cancel_in_the_composites_are_stopped_by_the_check_element() {
         EncodedPoint::new(point).unwrap()
     };
     let mut points: Vec<_> = honest.iter().map(|p| EncodedPoint::decode(p).unwrap()).collect();
-    assert!(batch.fits(&points), "an honest node's partials fit");
+    assert!(batch.checked(&points).is_ok(), "an honest node's partials fit");
     points[0] = shift(&honest[0], B);
     points[1] = shift(&honest[1], -B);
-    assert!(!batch.fits(&points));
+    assert_eq!(batch.checked(&points).unwrap_err(), PartialFault::Check);
     // And for the item that the check is.
     let last = honest.len() - 1;
     points = honest.iter().map(|p| EncodedPoint::decode(p).unwrap()).collect();
     points[last] = shift(&honest[last], B);
-    assert!(!batch.fits(&points));
+    assert_eq!(batch.checked(&points).unwrap_err(), PartialFault::Check);
     // All under another key fits, as it must: that is the proof's part.
     let other = SecretScalar::new(share.expose() + Scalar::ONE);
     let other = evaluate(&other, batch.elements());
     let points: Vec<_> = other.iter().map(|p| EncodedPoint::decode(p).unwrap()).collect();
-    assert!(batch.fits(&points));
+    assert!(batch.checked(&points).is_ok());
     let proof = prove(&share, &toy.public(1), batch.elements(), &other, &mut rand::rng()).unwrap();
     assert_eq!(batch.verify(&toy.public(1), &other, &proof).unwrap_err(), MISMATCH);
 }

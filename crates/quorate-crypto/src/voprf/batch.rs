@@ -71,19 +71,22 @@ impl Batch {
         proof: &Proof,
     ) -> Result<VerifiedPartials, PartialFault> {
         let outputs = verify(share_public, &self.elements, partials, proof)?;
-        if !self.fits(&outputs) {
-            return Err(PartialFault::Check);
-        }
-        let points = outputs[..self.blindings.len()].iter().map(|p| *p.point()).collect();
-        Ok(VerifiedPartials(Zeroizing::new(points)))
+        self.checked(&outputs)
     }
 
-    /// Whether the check element's partial is the weighted sum of the others; there is none
-    /// for a single input.
-    pub(super) fn fits(&self, outputs: &[EncodedPoint]) -> bool {
+    /// Takes partials whose proof holds, if the check element's is the weighted sum of the
+    /// others; a single input has none.
+    pub(super) fn checked(
+        &self,
+        outputs: &[EncodedPoint],
+    ) -> Result<VerifiedPartials, PartialFault> {
         let (items, check) = outputs.split_at(self.blindings.len());
         let sum = || weighted(&self.weights, items.iter().map(EncodedPoint::point));
-        check.iter().all(|check| sum() == *check.point())
+        if check.iter().any(|check| sum() != *check.point()) {
+            return Err(PartialFault::Check);
+        }
+        let points = items.iter().map(|p| *p.point()).collect();
+        Ok(VerifiedPartials(Zeroizing::new(points)))
     }
 
     /// The outputs, one for each input, from the verified partials of `t` distinct nodes of one
