@@ -35,12 +35,22 @@ impl Batch {
         if !(1..=MAX_INPUTS).contains(&inputs.len()) {
             return Err(BlindError::Count(inputs.len()));
         }
-        let blindings: Vec<Blinding> =
-            inputs.iter().map(|i| Blinding::new(i.as_ref(), rng)).collect::<Result<_, _>>()?;
-        let mut elements: Vec<BlindedElement> = blindings.iter().map(|b| *b.element()).collect();
-        let mut weights = Zeroizing::new(Vec::new());
+        let blindings =
+            inputs.iter().map(|i| Blinding::new(i.as_ref(), rng)).collect::<Result<Vec<_>, _>>()?;
+        let mut weights = Zeroizing::new(Vec::with_capacity(inputs.len()));
         if inputs.len() > 1 {
             weights.extend(inputs.iter().map(|_| *SecretScalar::random(rng).expose()));
+        }
+        Self::of(blindings, weights)
+    }
+
+    /// Of blinded inputs; a check element with these weights, if there are any.
+    pub(super) fn of(
+        blindings: Vec<Blinding>,
+        weights: Zeroizing<Vec<Scalar>>,
+    ) -> Result<Self, BlindError> {
+        let mut elements: Vec<BlindedElement> = blindings.iter().map(|b| *b.element()).collect();
+        if !weights.is_empty() {
             let sum = weighted(&weights, elements.iter().map(|e| e.0.point()));
             // Random weights over points that are not the identity: as likely as a guess at one.
             let check = EncodedPoint::new(sum).map_err(|_| BlindError::Zero)?;
