@@ -40,6 +40,17 @@ impl Client {
     /// `context` is part of the input; nodes see it too and may decide by it, but cannot check
     /// that it is the one in the input.
     ///
+    /// ```no_run
+    /// # async fn example(client: quorate_client::Client) -> Result<(), quorate_client::Error> {
+    /// use quorate_client::EncryptionContext;
+    ///
+    /// let context = EncryptionContext::new([("app".into(), "crm".into())].into())?;
+    /// let pseudonym = client.derive("ids", b"alice@example.org", &context).await?;
+    /// assert_eq!(pseudonym.expose().len(), 64);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::WrongPurpose`] for a key that does not derive, [`Error::Invalid`] for an input of
     /// more than [`MAX_DERIVE_INPUT`] bytes, else as [`Client::decrypt`].

@@ -5,6 +5,7 @@ use crate::{
     SecretScalar,
     dleq::{DleqError, Proof},
     group::{B, encode_point},
+    tdh2::tests::Stuck,
 };
 use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar};
 
@@ -158,4 +159,18 @@ fn why_a_key_has_one_purpose() {
     assert_eq!(partials[0], encode_point(&(u * toy.share(1).expose())), "a TDH2 partial");
     let whole = evaluate(&key, &[element]);
     assert_eq!(whole[0], encode_point(&(key.public() * sender.expose())), "r·Y");
+}
+
+/// Two statements under one nonce would give the share away: `s − s' = (c' − c)·k`.
+#[test]
+fn a_repeating_generator_repeats_no_nonce() {
+    let (_, toy) = Toy::new();
+    let share = toy.share(1);
+    let proof = |batch: &Batch| {
+        let partials = evaluate(&share, batch.elements());
+        prove(&share, &toy.public(1), batch.elements(), &partials, &mut Stuck).unwrap()
+    };
+    let (one, two) = (proof(&batch(1)), proof(&batch(1)));
+    let difference = (two.challenge - one.challenge).invert();
+    assert_ne!((one.response - two.response) * difference, *share.expose());
 }
