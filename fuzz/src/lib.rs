@@ -33,6 +33,7 @@ use quorate_crypto::{
     sharing::{Commitments, Polynomial},
     stream::Opener,
     tdh2::{self, Ciphertext},
+    voprf::{self, BlindedElement},
 };
 use quorate_types::{
     CiphertextHead, Endpoint, Fingerprint, Format, Hash, Jurisdiction, KeyName, Operation,
@@ -152,6 +153,31 @@ pub fn tdh2_ciphertext(data: &[u8]) {
     let public = EncodedPoint::new(B).expect("the generator is a public key");
     let binding = tdh2::Binding::new(&[1; 32], b"key", 1, &public);
     assert!(tdh2::verify(&binding, b"label", b"header", &ciphertext).is_err());
+}
+
+/// Blinded elements, a node's partials of them, and their proof: 64 bytes of proof, then pairs.
+/// None that was not made with the key verifies, so the fuzzer must not find one.
+pub fn voprf_answer(data: &[u8]) {
+    let Some((proof, pairs)) = data.split_first_chunk::<64>() else { return };
+    let (mut elements, mut partials) = (Vec::new(), Vec::new());
+    for pair in pairs.as_chunks::<64>().0 {
+        let (element, partial) = pair.split_at(32);
+        let Ok(element) = element.try_into().map(BlindedElement::from_bytes) else { return };
+        let (Ok(element), Ok(partial)) = (element, partial.try_into()) else { return };
+        elements.push(element);
+        partials.push(partial);
+    }
+    let Ok(proof) = dleq::Proof::from_bytes(proof) else { return };
+    let public = EncodedPoint::new(B + B).expect("twice the generator is a public key");
+    assert!(voprf::verify(&public, &elements, &partials, &proof).is_err());
+}
+
+/// One item of a request to derive.
+pub fn voprf_element(data: &[u8]) {
+    let Ok(bytes) = data.try_into() else { return };
+    if let Ok(element) = BlindedElement::from_bytes(bytes) {
+        assert_eq!(element.bytes(), bytes);
+    }
 }
 
 /// Commitments to a polynomial, of the degree that their number says.

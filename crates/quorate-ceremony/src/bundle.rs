@@ -82,6 +82,19 @@ impl Bundle {
         }
         let dealings: Vec<_> =
             signed.iter().map(|d| verify_dealing(plan, list, d)).collect::<Result<_, _>>()?;
+        Self::of(plan, list, signed, dealings)
+    }
+
+    /// The same of one dealing of each dealer, ascending, that [`verify_dealing`] has verified.
+    ///
+    /// # Errors
+    /// [`BundleFault::Cancels`], and what is ours.
+    pub(crate) fn of(
+        plan: &Plan,
+        list: &PrepareList,
+        signed: &[SignedDealing],
+        dealings: Vec<VerifiedDealing>,
+    ) -> Result<Self, BundleFault> {
         let commitments =
             combine_public(&dealings, plan.weights()).map_err(BundleFault::Cancels)?;
         // The interpolation at zero of what the dealers' shares are bound to: cannot differ.

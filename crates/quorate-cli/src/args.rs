@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "doc comments here are the help text that people read")]
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use quorate_types::Purpose;
 use std::path::PathBuf;
 
 /// Distributed threshold key service: keys that no single party holds, uses or can be
@@ -81,6 +82,11 @@ pub enum Command {
     Encrypt(Crypt),
     /// Decrypt stdin or a file; needs a quorum of nodes
     Decrypt(Crypt),
+    /// Derive a secret of 64 bytes from stdin or a file; needs a quorum of nodes
+    ///
+    /// The same key, version, input and context give the same secret for ever, and no node sees
+    /// input or secret. Every byte of the input counts, a newline at its end too.
+    Derive(Derive),
     /// Who holds a key, and which coalitions could use it
     WhoOwns {
         /// The key's name
@@ -366,6 +372,9 @@ pub enum Key {
 pub struct KeyCreate {
     /// The key's name
     pub name: String,
+    /// What it is for, once and for all: decrypt or derive
+    #[arg(long, default_value_t = Purpose::Decrypt)]
+    pub purpose: Purpose,
     /// How many nodes use it (default: the operator's)
     #[arg(long)]
     pub threshold: Option<u16>,
@@ -517,7 +526,7 @@ pub struct Many {
     #[arg(long, value_name = "MINUTES")]
     pub skip_moved_within: Option<u64>,
     /// Keys under way at once
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub at_once: u16,
 }
 
@@ -595,6 +604,39 @@ pub struct Crypt {
     /// Output file (default: stdout)
     #[arg(long = "out", value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Derive {
+    /// The key's name
+    #[arg(long)]
+    pub key: String,
+    /// The key's version; another one derives other secrets (default: the newest)
+    #[arg(long, value_name = "N")]
+    pub key_version: Option<u32>,
+    /// Context as NAME=VALUE (repeat); part of the input, and nodes see it
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub context: Vec<String>,
+    /// Input file, at most 64 KiB (default: stdin)
+    #[arg(long = "in", value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// Output file (default: stdout)
+    #[arg(long = "out", value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Form of the secret (default: hex on a terminal and in JSON, else raw)
+    #[arg(long, value_enum)]
+    pub encoding: Option<Encoding>,
+}
+
+/// How a secret is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Encoding {
+    /// 128 digits and a newline.
+    Hex,
+    /// 64 bytes.
+    Raw,
+    /// With padding and a newline.
+    Base64,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,6 +5,7 @@ pub mod client;
 pub mod cluster;
 pub mod cluster_init;
 pub mod crypt;
+pub mod derive;
 pub mod key;
 pub mod keygen;
 pub mod order;

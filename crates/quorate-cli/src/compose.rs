@@ -4,7 +4,7 @@ use crate::{args::KeyCreate, failure::Failure};
 use quorate_crypto::PublicKey;
 use quorate_types::{
     Action, Cluster, Committee, CreateKey, Format, Grant, Hash, KeyName, KeyVersion, Member,
-    Millis, NodeIndex, Order, PartyName, Purpose, Roster, Suite, VerifiedOrder, order::check_rules,
+    Millis, NodeIndex, Order, PartyName, Roster, VerifiedOrder, order::check_rules,
 };
 use rand::Rng;
 
@@ -77,8 +77,8 @@ pub fn create_key(
     Ok(CreateKey {
         name: KeyName::new(&args.name).map_err(Failure::usage)?,
         version,
-        suite: Suite::Tdh2Ristretto255,
-        purpose: Purpose::Decrypt,
+        suite: args.purpose.suite(),
+        purpose: args.purpose,
         committee,
         q,
         first_number,

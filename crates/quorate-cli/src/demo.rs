@@ -287,6 +287,7 @@ pub fn operator(home: PathBuf) -> Global {
 pub fn key_create(name: &str) -> KeyCreate {
     KeyCreate {
         name: name.to_owned(),
+        purpose: quorate_types::Purpose::Decrypt,
         threshold: None,
         committee: Vec::new(),
         allow_absent: 0,

@@ -30,6 +30,7 @@ pub async fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Dev(args) => return dev::run(global, args).await,
         Command::Encrypt(args) => return cmd::crypt::encrypt(global, args).await,
         Command::Decrypt(args) => return cmd::crypt::decrypt(global, args).await,
+        Command::Derive(args) => return cmd::derive::run(global, args).await,
         Command::Cluster(Cluster::Init(args)) => cmd::cluster_init::run(args)?,
         Command::Cluster(Cluster::Show) => cmd::cluster::show(global)?,
         Command::Cluster(Cluster::Check { threshold, committee }) => {

@@ -14,9 +14,18 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn help_names_every_command_and_exit_code() {
     let help = text(&quorate(&["--help"]).stdout);
-    for word in
-        ["demo", "dev", "cluster", "key", "order", "encrypt", "decrypt", "who-owns", "4 no quorum"]
-    {
+    for word in [
+        "demo",
+        "dev",
+        "cluster",
+        "key",
+        "order",
+        "encrypt",
+        "decrypt",
+        "derive",
+        "who-owns",
+        "4 no quorum",
+    ] {
         assert!(help.contains(word), "{word}: {help}");
     }
 }
@@ -33,6 +42,8 @@ fn every_command_parses() {
         &["cluster", "status"],
         &["client", "list"],
         &["bench", "--key", "a"],
+        &["derive", "--key", "a", "--context", "app=ids", "--encoding", "base64"],
+        &["key", "create", "a", "--purpose", "derive"],
     ] {
         let out = quorate(&[args, &["--home", "/nonexistent"]].concat());
         assert_eq!(out.status.code(), Some(1), "{args:?}: {}", text(&out.stderr));
@@ -47,6 +58,9 @@ fn wrong_usage_exits_2_and_says_what_to_do() {
         (&["cluster", "show"], "--home"),
         (&["cluster", "init", "--threshold", "3", "--dir", "x"], "--local"),
         (&["nonsense"], "unrecognized"),
+        (&["derive"], "--key"),
+        (&["derive", "--key", "a", "--output", "json", "--encoding", "raw"], "hex or base64"),
+        (&["key", "create", "a", "--purpose", "both"], "decrypt, derive"),
     ] {
         let out = quorate(args);
         assert_eq!(out.status.code(), Some(2), "{args:?}");

@@ -2,8 +2,8 @@
 
 use crate::{
     answers::AnswerBook,
+    asking::{Asking, Failed, Work},
     builder::ClientBuilder,
-    decrypt::{Attempt, Failed, Item, Opened},
     error::Error,
     home::Home,
     key::Key,
@@ -11,7 +11,7 @@ use crate::{
     transport::Transport,
 };
 use quorate_crypto::{IdentityKey, PublicKey};
-use quorate_types::{Cluster, EncryptionContext, KeyName, KeyVersion, Millis};
+use quorate_types::{Cluster, KeyName, KeyVersion, Millis};
 use std::{
     collections::HashMap,
     path::PathBuf,
@@ -128,20 +128,15 @@ impl Inner {
         (0..count).map(move |i| (first + i) % count).map(|i| (i, &self.transports[i]))
     }
 
-    /// Payload keys for items of one key. Goes on to another coordinator if one fails or
-    /// cheats; drops bad items and asks for the rest.
-    pub(crate) async fn open_items(
-        &self,
-        key: &Key,
-        items: &[Item],
-        context: &EncryptionContext,
-    ) -> Result<Opened, Failed> {
+    /// Has a quorum of a key's nodes do some work. Goes on to another coordinator if one fails
+    /// or cheats.
+    pub(crate) async fn work<W: Work>(&self, key: &Key, work: &W) -> Result<W::Done, Failed> {
         let mut worst: Option<Error> = None;
         for (i, transport) in self.in_order() {
-            match self.open_through(transport.as_ref(), key, items, context).await {
-                Ok(opened) => {
+            match self.work_through(transport.as_ref(), key, work).await {
+                Ok(done) => {
                     self.preferred.store(i, Ordering::Relaxed);
-                    return Ok(opened);
+                    return Ok(done);
                 }
                 Err(Failed::Error(error) | Failed::Moved(error)) if error.is_elsewhere() => {
                     tracing::debug!(%error, "trying elsewhere");
@@ -155,18 +150,17 @@ impl Inner {
 
     /// One coordinator. If the shares have moved since the key was pinned, the newer record
     /// is fetched and the same asked again, in the same call.
-    async fn open_through(
+    async fn work_through<W: Work>(
         &self,
         transport: &dyn Transport,
         key: &Key,
-        items: &[Item],
-        context: &EncryptionContext,
-    ) -> Result<Opened, Failed> {
+        work: &W,
+    ) -> Result<W::Done, Failed> {
         let mut key = key.clone();
         for _ in 0..MAX_MOVES {
             let cluster = self.cluster();
-            let attempt = Attempt::new(self, &cluster, transport, &key, items, context);
-            let error = match attempt.run().await {
+            let asking = Asking::new(self, &cluster, transport, &key, work);
+            let error = match work.attempt(asking).await {
                 Err(Failed::Moved(error)) => error,
                 other => return other,
             };

@@ -2,10 +2,9 @@
 //! who lied.
 
 mod attempt;
-mod collect;
 mod prove;
 
-pub(crate) use attempt::{Attempt, Failed, Opened};
+pub(crate) use attempt::Opening;
 
 use quorate_crypto::tdh2::Ciphertext;
 use quorate_types::CiphertextHead;

@@ -4,7 +4,7 @@ use crate::{ciphertext::CiphertextError, home::HomeError, pins::PinError};
 use quorate_rpc::Fault;
 use quorate_types::{
     CertificateError, CodecError, Jurisdiction, KeyFileError, KeyName, KeyVersion, NodeIndex,
-    OrderError, PartyName, RefusalReason, Roster, RosterError,
+    Operation, OrderError, PartyName, Purpose, RefusalReason, Roster, RosterError,
 };
 use std::{fmt, io};
 use thiserror::Error;
@@ -95,6 +95,16 @@ pub enum Error {
         /// The item of a batch that it is about, from 0.
         item: Option<usize>,
     },
+    /// The key is for something else; every node would refuse.
+    #[error("refused: key {name} is to {purpose} and nothing else; it cannot {operation}")]
+    WrongPurpose {
+        /// The key.
+        name: KeyName,
+        /// What it is for.
+        purpose: Purpose,
+        /// What was asked of it.
+        operation: Operation,
+    },
     /// Too few nodes answer.
     #[error("no quorum: {got} of the {needed} nodes needed answered; missing: {}", join(missing))]
     NoQuorum {
@@ -169,7 +179,7 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Refused { .. } => 3,
+            Self::Refused { .. } | Self::WrongPurpose { .. } => 3,
             Self::NoQuorum { .. } => 4,
             Self::Verification { .. } | Self::Ciphertext(_) | Self::Roster(_) => 5,
             Self::Home(error) if error.is_verification() => 5,

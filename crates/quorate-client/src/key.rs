@@ -1,4 +1,4 @@
-//! A key that was verified: encrypts without asking anybody.
+//! A key that was verified: one that is to decrypt encrypts without asking anybody.
 
 use crate::{
     error::{Error, bad_record},
@@ -12,7 +12,7 @@ use quorate_crypto::{
 };
 use quorate_types::{
     CertificateError, CiphertextHead, CiphertextHeader, Cluster, CreateKey, EncryptionContext,
-    EpochPublic, Fingerprint, Format, KeyName, KeyRecord, KeyVersion, Suite, VerifiedEpoch,
+    EpochPublic, Fingerprint, Format, KeyName, KeyRecord, KeyVersion, Operation, VerifiedEpoch,
     VerifiedKey,
 };
 use std::{
@@ -64,10 +64,6 @@ impl Key {
                 public.key, public.version
             );
             return Err(RecordError::Other(Error::coordinator(party, what)));
-        }
-        if public.suite != Suite::Tdh2Ristretto255 {
-            let text = format!("a {} key does not encrypt", public.suite);
-            return Err(RecordError::Other(Error::Invalid(text)));
         }
         let commitments =
             Commitments::from_bytes(public.committee.threshold(), &public.commitments).map_err(
@@ -143,9 +139,10 @@ impl Key {
     /// The ciphertext is at most 400 bytes and 16 for each 64 KiB longer.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for more than 256 TiB.
+    /// [`Error::WrongPurpose`] for a key that does not decrypt; [`Error::Invalid`] for more than
+    /// 256 TiB.
     pub fn encrypt(&self, plaintext: &[u8], context: &EncryptionContext) -> Result<Vec<u8>, Error> {
-        let (head, mut sealer) = self.encapsulate(context);
+        let (head, mut sealer) = self.encapsulate(context)?;
         let chunks = plaintext.len().div_ceil(CHUNK_LEN).max(1);
         let mut out = Vec::with_capacity(head.len() + plaintext.len() + chunks * TAG_LEN);
         out.extend_from_slice(&head);
@@ -167,7 +164,7 @@ impl Key {
     /// [`tokio::task::spawn_blocking`].
     ///
     /// # Errors
-    /// [`Error::Io`] from reader or writer; what was written then is not a whole ciphertext
+    /// As [`Key::encrypt`], and [`Error::Io`] from reader or writer; what was written then is not a whole ciphertext
     /// and does not decrypt.
     pub fn encrypt_stream(
         &self,
@@ -175,7 +172,7 @@ impl Key {
         mut writer: impl Write + Send,
         context: &EncryptionContext,
     ) -> Result<u64, Error> {
-        let (head, mut sealer) = self.encapsulate(context);
+        let (head, mut sealer) = self.encapsulate(context)?;
         writer
             .write_all(&head)
             .map_err(|error| Error::Io { what: "writing the ciphertext", error })?;
@@ -185,7 +182,8 @@ impl Key {
     }
 
     /// Draws a payload key; gives the ciphertext's head and the sealer of its payload.
-    fn encapsulate(&self, context: &EncryptionContext) -> (Vec<u8>, Sealer) {
+    fn encapsulate(&self, context: &EncryptionContext) -> Result<(Vec<u8>, Sealer), Error> {
+        self.must_allow(Operation::Decrypt)?;
         let public = self.public();
         let header = CiphertextHeader::new(
             public.suite,
@@ -200,7 +198,16 @@ impl Key {
             &mut rand::rng(),
         );
         let head = CiphertextHead { header, kem: kem.to_bytes() };
-        (head.to_bytes(), Sealer::new(&payload_key))
+        Ok((head.to_bytes(), Sealer::new(&payload_key)))
+    }
+
+    /// Refuses what the key is not for, before any node is asked.
+    pub(crate) fn must_allow(&self, operation: Operation) -> Result<(), Error> {
+        let purpose = self.public().purpose;
+        if purpose.allows(operation) {
+            return Ok(());
+        }
+        Err(Error::WrongPurpose { name: self.name().clone(), purpose, operation })
     }
 
     pub(crate) fn binding(&self) -> Binding<'_> {

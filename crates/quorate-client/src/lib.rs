@@ -24,14 +24,18 @@
 //! ```
 //!
 //! Files of any size: [`Key::encrypt_stream`] and [`Client::decrypt_stream`]. Many small
-//! ciphertexts: [`Client::decrypt_batch`]. Operators: [`operator::Operator`].
+//! ciphertexts: [`Client::decrypt_batch`]. Secrets derived from inputs that no node sees:
+//! [`Client::derive`]. Operators: [`operator::Operator`].
 
 mod answers;
 mod api;
+mod asking;
 mod builder;
 mod ciphertext;
 mod client;
+mod collect;
 mod decrypt;
+mod derive;
 mod error;
 pub mod file;
 pub mod home;
@@ -52,6 +56,7 @@ pub use api::{
 pub use builder::ClientBuilder;
 pub use ciphertext::CiphertextError;
 pub use client::Client;
+pub use derive::{Derived, MAX_DERIVE_INPUT};
 pub use error::{Culprit, Error, Missing, NodeRef};
 pub use file::FileError;
 pub use home::{Home, HomeConfig, HomeError, NewHome, Role};

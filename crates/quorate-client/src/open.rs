@@ -1,9 +1,10 @@
 //! Decryption: one ciphertext, many, or a stream.
 
 use crate::{
+    asking::Failed,
     ciphertext::{self, CiphertextError},
     client::Client,
-    decrypt::{Failed, Item},
+    decrypt::{Item, Opening},
     error::Error,
     payload,
     report::Report,
@@ -11,7 +12,7 @@ use crate::{
 };
 use quorate_crypto::{SecretBytes, tdh2::Ciphertext};
 use quorate_types::{
-    CiphertextHead, EncryptionContext, Fingerprint, Format, KeyName, KeyVersion,
+    CiphertextHead, EncryptionContext, Fingerprint, Format, KeyName, KeyVersion, Operation,
     ciphertext::MAX_HEAD, request::MAX_ITEMS,
 };
 use std::{
@@ -190,10 +191,16 @@ impl Client {
 
     /// The key that a ciphertext names.
     async fn named_key(&self, name: &KeyName, version: KeyVersion) -> Result<crate::Key, Error> {
-        self.0.key_version(name, version).await.map_err(|error| match error {
+        let key = self.0.key_version(name, version).await.map_err(|error| match error {
             Error::UnknownKey { name, .. } => CiphertextError::UnknownKey { name, version }.into(),
             other => other,
-        })
+        })?;
+        // Nothing is ever encrypted to such a key: the name in the ciphertext was changed.
+        if !key.public().purpose.allows(Operation::Decrypt) {
+            let what = format!("it names key {name}, which is to {}", key.public().purpose);
+            return Err(CiphertextError::Head(what).into());
+        }
+        Ok(key)
     }
 
     /// Payload keys of up to 1,024 items of one key. Bad ones are left out and the rest
@@ -208,7 +215,7 @@ impl Client {
             group.into_iter().map(|w| (w.at, w.item)).unzip();
         let mut results = Vec::with_capacity(places.len());
         while !items.is_empty() {
-            match self.0.open_items(key, &items, context).await {
+            match self.0.work(key, &Opening { items: &items, context }).await {
                 Ok(opened) => {
                     results.extend(places.into_iter().zip(opened.keys));
                     return Ok((results, opened.report));
@@ -228,7 +235,7 @@ impl Client {
 }
 
 /// Items in one request: their partials from `t` nodes must fit into one message of 1 MiB.
-fn most_items(key: &crate::Key) -> usize {
+pub(crate) fn most_items(key: &crate::Key) -> usize {
     const PARTIALS: usize = 28 * 1024; // 32 bytes each, with room for proofs and seals
     MAX_ITEMS.min(PARTIALS / key.public().committee.threshold().as_usize())
 }

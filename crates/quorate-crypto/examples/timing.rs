@@ -13,6 +13,7 @@ use quorate_crypto::{
     EncodedPoint, SecretScalar,
     group::decode_point,
     tdh2::{Binding, Verified, encapsulate, partial, partial_batch, verify},
+    voprf::{BlindedElement, evaluate},
 };
 use rand::RngExt;
 use std::{hint::black_box, time::Instant};
@@ -27,6 +28,7 @@ fn main() {
     let u: [u8; 32] = ciphertext.to_bytes()[..32].try_into().unwrap();
     let point = decode_point(&u).unwrap();
     let batch: Vec<Verified> = vec![verified.clone(); 4];
+    let elements = vec![BlindedElement::from_bytes(&u).unwrap(); 4];
 
     // Few bits set; and one that is the group order less one, where carries are longest.
     let classes = [
@@ -41,6 +43,9 @@ fn main() {
         worst = worst.max(t);
         let t = test(fixed, samples / 4, |share| partial_batch(share, &batch));
         println!("partial_batch, share {name:>5} or random: |t| = {t:.2}");
+        worst = worst.max(t);
+        let t = test(fixed, samples / 4, |share| evaluate(share, &elements));
+        println!("evaluate,      share {name:>5} or random: |t| = {t:.2}");
         worst = worst.max(t);
     }
     let leak = test(Scalar::ONE, samples / 20, |s| leaky(s.expose(), &point));

@@ -4,7 +4,7 @@
 //! As RFC 9497 §2.2.1, the pairs are first folded into one pair of *composites*
 //! `M = Σ w_i·C_i`, `Z = Σ w_i·D_i` with weights hashed from the whole statement; a
 //! single proof is a batch of one. The transcript is ours ([`crate::hash`]), not RFC
-//! 9497's: a VOPRF answer has the RFC's own proof.
+//! 9497's: a VOPRF answer has the RFC's own proof ([`crate::voprf`]).
 
 use crate::{
     group::{B, EncodedPoint, decode_scalar, encode_point},
@@ -46,8 +46,8 @@ pub enum DleqError {
 /// A proof of equal discrete logarithms: challenge `c` and response `s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Proof {
-    challenge: Scalar,
-    response: Scalar,
+    pub(crate) challenge: Scalar,
+    pub(crate) response: Scalar,
 }
 
 impl Proof {

@@ -48,6 +48,10 @@ labels! {
     TDH2_WEIGHTS = "tdh2/weights.";
     /// TDH2: the hedged randomness of an encapsulation.
     TDH2_NONCE = "tdh2/nonce.";
+    /// VOPRF: what a derivation is of, context and input; the rest is RFC 9497's.
+    VOPRF_INPUT = "voprf/input.";
+    /// VOPRF: the prover's nonce.
+    VOPRF_NONCE = "voprf/nonce.";
     /// DLEQ: challenge of a partial's proof.
     DLEQ_CHALLENGE = "dleq/challenge.";
     /// DLEQ: the prover's nonce.

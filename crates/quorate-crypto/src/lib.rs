@@ -22,6 +22,7 @@ pub mod sharing;
 pub mod sign;
 pub mod stream;
 pub mod tdh2;
+pub mod voprf;
 
 pub use group::EncodedPoint;
 pub use index::{IndexError, MAX_COMMITTEE, ShareIndex, Threshold};

@@ -23,6 +23,13 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
     ("tdh2/check.rs", "vartime_double_scalar_mul_basepoint", 1, "proof of a received ciphertext"),
     ("tdh2/check.rs", "vartime_mixed_multiscalar_mul", 1, "proof of a received ciphertext"),
     ("tdh2/check.rs", "vartime_multiscalar_mul", 1, "weighted proofs of received ciphertexts"),
+    (
+        "voprf/proof.rs",
+        "vartime_double_scalar_mul_basepoint",
+        1,
+        "verifier: received proof and key",
+    ),
+    ("voprf/proof.rs", "vartime_multiscalar_mul", 2, "composites and verifier: hashed weights"),
     ("tdh2/open.rs", "vartime_multiscalar_mul", 1, "Lagrange coefficients of public indices"),
 ];
 

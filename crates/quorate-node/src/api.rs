@@ -8,7 +8,7 @@ use crate::{
     clients::Standing,
     core::Core,
     orders, quarantine,
-    requests::{self, Incoming, Reply},
+    requests::{self, Answered, Incoming, Reply},
     rosters, views, witness,
 };
 use quorate_ceremony::StepKind;
@@ -25,7 +25,7 @@ use quorate_rpc::{
         node_server::Node, orders_server::Orders,
     },
 };
-use quorate_types::{Format, Operation};
+use quorate_types::Format;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -131,6 +131,10 @@ impl Api {
     }
 }
 
+/// What a use of a key is called in metrics until its signature holds; what is answered counts
+/// as what was asked for.
+const EVALUATE: &str = "evaluate";
+
 /// Calls beside uses of keys that may be under way: ceremonies, orders, status.
 pub(crate) const ROOM_FOR_OTHERS: usize = 96;
 /// How long a use of a key may wait for room.
@@ -146,17 +150,16 @@ impl Node for Api {
         let deadline = Deadline::of(request.metadata(), LONGEST).instant().into_std();
         let NodeEvaluateRequest { head, signature, items } = request.into_inner();
         let incoming = Incoming { peer, head, signature, items, deadline };
-        let operation = Operation::Decrypt.as_str();
-        let permit = self.room_for_use(operation).await?;
+        let permit = self.room_for_use(EVALUATE).await?;
         let work = move |core: &Core| {
             core.metrics.in_flight.inc();
             let reply = requests::answer(core, &incoming);
             core.metrics.in_flight.dec();
-            let reply = reply?;
-            core.metrics.count(operation, reply.outcome());
+            let Answered { operation, reply } = reply?;
+            core.metrics.count(operation.as_str(), reply.outcome());
             Ok(reply)
         };
-        let reply = self.finish(operation, permit, work).await?;
+        let reply = self.finish(EVALUATE, permit, work).await?;
         let (outcome, also) = match reply {
             Reply::Sealed(bytes, also) => (node_answer::Outcome::Sealed(bytes), also),
             Reply::Refused(_, bytes) => (node_answer::Outcome::Refusal(bytes), Vec::new()),

@@ -7,6 +7,7 @@ use crate::{
     clients::Standing,
     clock::Now,
     core::Core,
+    evaluator::Items,
     keys::KeyState,
     quarantine, records,
     replay::Seen,
@@ -15,9 +16,10 @@ use crate::{
 use quorate_crypto::{
     merkle::merkle_root,
     tdh2::{self, Binding, Ciphertext, Verified},
+    voprf::BlindedElement,
 };
 use quorate_rpc::Fault;
-use quorate_types::{CiphertextHead, RefusalReason, RequestHead};
+use quorate_types::{CiphertextHead, Operation, RefusalReason, RequestHead};
 use rand::rngs::SysRng;
 use rand_core::UnwrapErr;
 
@@ -99,8 +101,13 @@ fn check(
     {
         return Err(RefusalReason::ItemsMismatch.into());
     }
-    let verified = verify_items(core, head, items, &key)?;
-    Ok(Granted { key, verified })
+    // By operation, which the key's purpose allows: a ciphertext's point never becomes a blinded
+    // element, under whose evaluation anything decrypts.
+    let items = match head.operation {
+        Operation::Decrypt => Items::Decrypt(verify_items(core, head, items, &key)?),
+        Operation::Derive => Items::Derive(blinded_elements(items)?),
+    };
+    Ok(Granted { key, items })
 }
 
 /// Within the clock window, and within the request's life give or take that window: the
@@ -116,6 +123,19 @@ fn check_time(core: &Core, head: &RequestHead, now: Now) -> Result<(), No> {
     Ok(())
 }
 
+fn bad_item(item: usize) -> No {
+    No { reason: RefusalReason::InvalidItem, item: u16::try_from(item).ok(), logged: true }
+}
+
+/// Canonical points, none the identity (RFC 9497 §4.1).
+fn blinded_elements(items: &[Vec<u8>]) -> Result<Vec<BlindedElement>, No> {
+    let element = |(at, bytes): (usize, &Vec<u8>)| {
+        let bytes = <&[u8; 32]>::try_from(&bytes[..]).map_err(|_| bad_item(at))?;
+        BlindedElement::from_bytes(bytes).map_err(|_| bad_item(at))
+    };
+    items.iter().enumerate().map(element).collect()
+}
+
 /// Without this check a node would be a Diffie–Hellman oracle for its share.
 fn verify_items(
     core: &Core,
@@ -123,11 +143,6 @@ fn verify_items(
     items: &[Vec<u8>],
     key: &KeyState,
 ) -> Result<Vec<Verified>, No> {
-    let bad = |item: usize| No {
-        reason: RefusalReason::InvalidItem,
-        item: u16::try_from(item).ok(),
-        logged: true,
-    };
     let Some(share) = key.share() else { return Err(RefusalReason::NoShare.into()) };
     let fingerprint = core.fingerprint();
     let (name, version) = (head.key.as_str().as_bytes(), head.version.get());
@@ -136,23 +151,23 @@ fn verify_items(
 
     let mut parsed = Vec::with_capacity(items.len());
     for (at, bytes) in items.iter().enumerate() {
-        let item = CiphertextHead::from_bytes(bytes).map_err(|_| bad(at))?;
+        let item = CiphertextHead::from_bytes(bytes).map_err(|_| bad_item(at))?;
         let header = &item.header;
         let ours = header.is_of(fingerprint)
             && (&header.key, header.version) == (&head.key, head.version)
             && header.suite == key.create().suite;
-        let ciphertext = Ciphertext::from_bytes(&item.kem).map_err(|_| bad(at))?;
+        let ciphertext = Ciphertext::from_bytes(&item.kem).map_err(|_| bad_item(at))?;
         if !ours {
-            return Err(bad(at));
+            return Err(bad_item(at));
         }
         // What the proof binds is the header's bytes, which end where the KEM begins.
         parsed.push((&bytes[..bytes.len() - item.kem.len()], ciphertext));
     }
     match &parsed[..] {
         [(header, one)] => {
-            tdh2::verify(&binding, &label, header, one).map(|v| vec![v]).map_err(|_| bad(0))
+            tdh2::verify(&binding, &label, header, one).map(|v| vec![v]).map_err(|_| bad_item(0))
         }
         many => tdh2::verify_batch(&binding, &label, many, &mut UnwrapErr(SysRng))
-            .map_err(|fault| bad(fault.item)),
+            .map_err(|fault| bad_item(fault.item)),
     }
 }

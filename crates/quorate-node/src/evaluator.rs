@@ -1,16 +1,28 @@
 //! The one place where a share is used.
 
 use quorate_crypto::{
-    SecretScalar,
+    EncodedPoint, SecretScalar,
+    dleq::Proof,
     tdh2::{self, Verified},
+    voprf::{self, BlindedElement},
 };
+use rand_core::CryptoRng;
 
-/// Uses a share on ciphertexts whose proofs hold. A narrow door on purpose: a program that
+/// The items of a request, each checked as the key's purpose demands. What was checked for one
+/// purpose cannot be evaluated for another.
+pub enum Items {
+    /// Ciphertexts whose proofs hold.
+    Decrypt(Vec<Verified>),
+    /// Points, not the identity: all that can be known of what is blinded.
+    Derive(Vec<BlindedElement>),
+}
+
+/// Uses a share on checked items. A narrow door on purpose: a program that
 /// embeds a node can wrap it (the demonstration's node lies so); `quorate-node` has no
 /// switch for it.
 pub trait Evaluator: Send + Sync {
-    /// One partial for each ciphertext, in their order.
-    fn partials(&self, share: &SecretScalar, verified: &[Verified]) -> Vec<[u8; 32]>;
+    /// One partial for each item, in their order.
+    fn partials(&self, share: &SecretScalar, items: &Items) -> Vec<[u8; 32]>;
 }
 
 /// As it must be.
@@ -18,10 +30,36 @@ pub trait Evaluator: Send + Sync {
 pub struct Honest;
 
 impl Evaluator for Honest {
-    fn partials(&self, share: &SecretScalar, verified: &[Verified]) -> Vec<[u8; 32]> {
-        match verified {
-            [one] => vec![tdh2::partial(share, one)],
-            many => tdh2::partial_batch(share, many),
+    fn partials(&self, share: &SecretScalar, items: &Items) -> Vec<[u8; 32]> {
+        match items {
+            Items::Decrypt(verified) => match &verified[..] {
+                [one] => vec![tdh2::partial(share, one)],
+                many => tdh2::partial_batch(share, many),
+            },
+            Items::Derive(elements) => voprf::evaluate(share, elements),
+        }
+    }
+}
+
+impl Items {
+    /// The proof that `partials` are the share's; `None` for what is no batch of partials. For
+    /// ciphertexts it binds `context`; for blinded elements it is RFC 9497's, which binds the
+    /// node's verifying key of this epoch and every pair, and nothing else.
+    pub(crate) fn prove(
+        &self,
+        context: &[u8],
+        share: &SecretScalar,
+        share_public: &EncodedPoint,
+        partials: &[[u8; 32]],
+        rng: &mut impl CryptoRng,
+    ) -> Option<Proof> {
+        match self {
+            Self::Decrypt(verified) => {
+                tdh2::prove_partials(context, share, share_public, verified, partials, rng).ok()
+            }
+            Self::Derive(elements) => {
+                voprf::prove(share, share_public, elements, partials, rng).ok()
+            }
         }
     }
 }

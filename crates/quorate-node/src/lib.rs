@@ -50,7 +50,7 @@ mod witness;
 
 pub use config::{Config, ConfigError, KekSource, LogFormat};
 pub use enrol::{EnrolError, enrol};
-pub use evaluator::{Evaluator, Honest};
+pub use evaluator::{Evaluator, Honest, Items};
 pub use home::HomeError;
 pub use init::{InitError, InitOptions, init};
 pub use kek::{KekError, open_identity};

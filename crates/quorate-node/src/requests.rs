@@ -8,17 +8,14 @@
 use crate::{
     core::Core,
     decide,
+    evaluator::Items,
     keys::{KeyState, Share},
 };
-use quorate_crypto::{
-    PublicKey, Signature,
-    hash::Label,
-    tdh2::{self, Verified},
-};
+use quorate_crypto::{PublicKey, Signature, hash::Label};
 use quorate_rpc::{Fault, FaultKind};
 use quorate_types::{
-    Answer, Decision, Event, Format, Hash, PartialContext, Refusal, RefusalReason, RequestHead,
-    SignedRefusal,
+    Answer, Decision, Event, Format, Hash, Operation, PartialContext, Refusal, RefusalReason,
+    RequestHead, SignedRefusal,
     request::{MAX_HEAD, MAX_ITEM, MAX_ITEMS, claimed_client},
 };
 use rand::rngs::SysRng;
@@ -34,6 +31,13 @@ pub(crate) struct Incoming {
     pub(crate) items: Vec<Vec<u8>>,
     /// Nobody waits for an answer after this.
     pub(crate) deadline: Instant,
+}
+
+/// What goes back, and to what was asked.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) operation: Operation,
+    pub(crate) reply: Reply,
 }
 
 /// What goes back.
@@ -66,14 +70,14 @@ pub(crate) struct Authentic {
 /// A request that passed every check.
 pub(crate) struct Granted {
     pub(crate) key: Arc<KeyState>,
-    pub(crate) verified: Vec<Verified>,
+    pub(crate) items: Items,
 }
 
 /// A request whose use of the key stands durably in the audit log.
 struct Logged(Granted);
 
 /// Answers a request. Blocks: for a thread of its own.
-pub(crate) fn answer(core: &Core, incoming: &Incoming) -> Result<Reply, Fault> {
+pub(crate) fn answer(core: &Core, incoming: &Incoming) -> Result<Answered, Fault> {
     admit(core, incoming)?;
     let permit = core.permits.take();
     if Instant::now() >= incoming.deadline {
@@ -88,7 +92,8 @@ pub(crate) fn answer(core: &Core, incoming: &Incoming) -> Result<Reply, Fault> {
                     permit.lend(|| log(core, &request, Decision::Refused(no.reason)));
                 logged?;
             }
-            return Ok(refuse(core, &request, no.reason, no.item));
+            let reply = refuse(core, &request, no.reason, no.item);
+            return Ok(Answered { operation: request.head.operation, reply });
         }
     };
     let Some(share) = granted.key.share() else {
@@ -98,7 +103,8 @@ pub(crate) fn answer(core: &Core, incoming: &Incoming) -> Result<Reply, Fault> {
     let epoch = share.public.epoch;
     let (logged, _permit) = permit.lend(|| log(core, &request, Decision::Granted(epoch)));
     logged?;
-    evaluate(core, &request, &Logged(granted))
+    let reply = evaluate(core, &request, &Logged(granted))?;
+    Ok(Answered { operation: request.head.operation, reply })
 }
 
 /// The cheapest checks, of things that strangers choose. A coordinator relays; a client
@@ -158,28 +164,24 @@ fn refuse(core: &Core, request: &Authentic, reason: RefusalReason, item: Option<
 }
 
 fn evaluate(core: &Core, request: &Authentic, logged: &Logged) -> Result<Reply, Fault> {
-    let Granted { key, verified } = &logged.0;
-    let sealed = key.shares().iter().map(|share| under(core, request, share, verified));
+    let Granted { key, items } = &logged.0;
+    let sealed = key.shares().iter().map(|share| under(core, request, share, items));
     let mut sealed = sealed.collect::<Result<Vec<_>, _>>()?.into_iter();
     let first = sealed.next().ok_or_else(|| Fault::new(FaultKind::Internal, "no share"))?;
     Ok(Reply::Sealed(first, sealed.collect()))
 }
 
 /// The answer under one epoch.
-fn under(
-    core: &Core,
-    request: &Authentic,
-    share: &Share,
-    verified: &[Verified],
-) -> Result<Vec<u8>, Fault> {
-    let partials = core.evaluator.partials(&share.secret, verified);
+fn under(core: &Core, request: &Authentic, share: &Share, items: &Items) -> Result<Vec<u8>, Fault> {
+    let partials = core.evaluator.partials(&share.secret, items);
     let proof = if request.head.prove {
         let (public, node) = (&share.public, core.index());
         let context = PartialContext { public, node, request: request.hash }.to_bytes();
         let mut rng = UnwrapErr(SysRng);
         let (secret, own) = (&share.secret, &share.own);
-        let proof = tdh2::prove_partials(&context, secret, own, verified, &partials, &mut rng)
-            .map_err(|_| Fault::new(FaultKind::Internal, "the partials cannot be proved"))?;
+        let proof = items
+            .prove(&context, secret, own, &partials, &mut rng)
+            .ok_or_else(|| Fault::new(FaultKind::Internal, "the partials cannot be proved"))?;
         Some(proof.to_bytes())
     } else {
         None

@@ -1,6 +1,7 @@
 //! Attacks on a node without its network, and what a crash at each point means.
 
 mod ceremonies;
+mod derive;
 mod durability;
 mod fixture;
 mod forgeries;

@@ -8,8 +8,8 @@
 mod cluster;
 
 use cluster::*;
-use quorate_crypto::{SecretScalar, tdh2::Verified};
-use quorate_node::{Config, Evaluator, Honest, kek};
+use quorate_crypto::SecretScalar;
+use quorate_node::{Config, Evaluator, Honest, Items, kek};
 use std::{
     io,
     sync::{Arc, Mutex},
@@ -33,9 +33,9 @@ impl io::Write for Lines {
 struct Curious(Mutex<Option<SecretScalar>>);
 
 impl Evaluator for Curious {
-    fn partials(&self, share: &SecretScalar, verified: &[Verified]) -> Vec<[u8; 32]> {
+    fn partials(&self, share: &SecretScalar, items: &Items) -> Vec<[u8; 32]> {
         *self.0.lock().unwrap() = Some(share.clone());
-        Honest.partials(share, verified)
+        Honest.partials(share, items)
     }
 }
 

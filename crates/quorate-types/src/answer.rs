@@ -235,8 +235,9 @@ reasons! {
     Replayed = 7, "the request id was used before";
     /// The key's suite or purpose does not allow the operation.
     WrongPurpose = 8, "the key's purpose does not allow this operation";
-    /// An item is not a valid ciphertext under this key and context.
-    InvalidItem = 9, "an item is not a valid ciphertext under this key and encryption context";
+    /// An item is not a valid ciphertext under this key and context, or no blinded element.
+    InvalidItem = 9, "an item is not a valid ciphertext under this key and encryption context, or \
+        no blinded element";
     /// Items and head do not fit.
     ItemsMismatch = 10, "the items do not match the signed request";
     /// The node has this key but holds no active share of it.

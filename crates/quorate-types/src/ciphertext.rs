@@ -3,7 +3,7 @@
 use crate::{
     codec::{CodecError, Format, Part, Reader, Writer},
     ids::{Fingerprint, KeyName, KeyVersion},
-    suite::Suite,
+    suite::{Purpose, Suite},
 };
 
 /// Bytes of a TDH2 key encapsulation.
@@ -14,7 +14,7 @@ pub const MAX_HEAD: usize = 6 + 1 + 8 + 4 + 128 + 4 + KEM_BYTES;
 /// What a ciphertext says of itself. Bound by the key encapsulation's proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CiphertextHeader {
-    /// The scheme.
+    /// The scheme: one that encrypts.
     pub suite: Suite,
     /// The first 8 bytes of the cluster's fingerprint: tells a foreign ciphertext.
     pub cluster: [u8; 8],
@@ -48,8 +48,12 @@ impl Part for CiphertextHeader {
         self.version.write(w);
     }
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let suite: Suite = Part::read(r)?;
+        if !suite.allows(Purpose::Decrypt) {
+            return Err(CodecError::invalid("suite", format!("nothing is encrypted to {suite}")));
+        }
         Ok(Self {
-            suite: Part::read(r)?,
+            suite,
             cluster: r.array("cluster prefix")?,
             key: Part::read(r)?,
             version: Part::read(r)?,

@@ -132,7 +132,8 @@ pub struct RequestHead {
     pub version: KeyVersion,
     /// What to do with it.
     pub operation: Operation,
-    /// What policy may look at; for decryption the ciphertexts' label.
+    /// What policy may look at; for decryption the ciphertexts' label. For a derivation it is
+    /// the client's word: an honest one hashes it into its blinded inputs.
     pub context: EncryptionContext,
     /// X25519: answers are sealed to it. Fresh in each client process.
     pub reply_key: [u8; 32],

@@ -67,6 +67,9 @@ word! {
     Suite, "suite" {
         /// Threshold decryption (TDH2 over ristretto255).
         Tdh2Ristretto255 = 1, "tdh2-ristretto255";
+        // 2 is kept for threshold signatures.
+        /// Verifiable oblivious pseudorandom function (RFC 9497 over ristretto255, SHA-512).
+        VoprfRistretto255 = 3, "voprf-ristretto255";
     }
 }
 
@@ -75,6 +78,8 @@ word! {
     Purpose, "purpose" {
         /// Encrypt locally, decrypt by quorum.
         Decrypt = 1, "decrypt";
+        /// Derive secrets from inputs that no node sees.
+        Derive = 3, "derive";
     }
 }
 
@@ -83,6 +88,8 @@ word! {
     Operation, "operation" {
         /// Partial decryptions of ciphertext headers.
         Decrypt = 1, "decrypt";
+        /// Partial evaluations of blinded elements.
+        Derive = 3, "derive";
     }
 }
 
@@ -90,9 +97,10 @@ impl Suite {
     /// Whether a key of this suite may have this purpose.
     #[must_use]
     pub const fn allows(self, purpose: Purpose) -> bool {
-        match (self, purpose) {
-            (Self::Tdh2Ristretto255, Purpose::Decrypt) => true,
-        }
+        matches!(
+            (self, purpose),
+            (Self::Tdh2Ristretto255, Purpose::Decrypt) | (Self::VoprfRistretto255, Purpose::Derive)
+        )
     }
 }
 
@@ -100,8 +108,36 @@ impl Purpose {
     /// Whether a key of this purpose may do this operation.
     #[must_use]
     pub const fn allows(self, operation: Operation) -> bool {
-        match (self, operation) {
-            (Self::Decrypt, Operation::Decrypt) => true,
+        matches!(
+            (self, operation),
+            (Self::Decrypt, Operation::Decrypt) | (Self::Derive, Operation::Derive)
+        )
+    }
+
+    /// The suite of a new key with this purpose.
+    #[must_use]
+    pub const fn suite(self) -> Suite {
+        match self {
+            Self::Decrypt => Suite::Tdh2Ristretto255,
+            Self::Derive => Suite::VoprfRistretto255,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One key, one suite, one purpose, one operation: all other pairs are refused.
+    #[test]
+    fn nothing_is_allowed_across_purposes() {
+        for purpose in Purpose::ALL {
+            for suite in Suite::ALL {
+                assert_eq!(suite.allows(*purpose), *suite == purpose.suite());
+            }
+            for operation in Operation::ALL {
+                assert_eq!(purpose.allows(*operation), purpose.as_str() == operation.as_str());
+            }
         }
     }
 }

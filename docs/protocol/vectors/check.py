@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Checks tdh2.json, stream.json and answer.json with nothing but Python's standard library.
+"""Checks tdh2.json, voprf.json, stream.json and answer.json with nothing but Python's standard library.
 
-An implementation of its own, straight from RFC 9496 (ristretto255), FIPS 197 and SP 800-38D
+An implementation of its own, straight from RFC 9496 (ristretto255), RFC 9497 (VOPRF), FIPS 197 and SP 800-38D
 (AES-GCM), RFC 8439 (ChaCha20-Poly1305), RFC 7748 (X25519), RFC 9180 (HPKE) and the pages beside
 it. Slow, and not constant time: for checking only. Run it without arguments.
 """
@@ -363,6 +363,106 @@ def check_tdh2(file):
         check_proof(case)
 
 
+# RFC 9497, mode 1 (VOPRF), ristretto255-SHA512.
+VOPRF = b"OPRFV1-\x01-ristretto255-SHA512"
+
+
+def prefixed(b):
+    return len(b).to_bytes(2, "big") + b
+
+
+def expand_message_xmd(message, dst):
+    dst += bytes([len(dst)])
+    b0 = hashlib.sha512(bytes(128) + message + b"\x00\x40\x00" + dst).digest()
+    return hashlib.sha512(b0 + b"\x01" + dst).digest()
+
+
+def hash_to_scalar(message):
+    return int.from_bytes(expand_message_xmd(message, b"HashToScalar-" + VOPRF), "little") % L
+
+
+def voprf_blind(message, r):
+    return encode(mul(r, from_uniform(expand_message_xmd(message, b"HashToGroup-" + VOPRF))))
+
+
+def voprf_output(message, point):
+    return hashlib.sha512(prefixed(message) + prefixed(encode(point)) + b"Finalize").digest()
+
+
+def voprf_proof(secret, elements, partials, r):
+    """GenerateProof, and what it goes through: seed, weights, M, Z, proof."""
+    public = encode(mul(secret, B))
+    seed = hashlib.sha512(prefixed(public) + prefixed(b"Seed-" + VOPRF)).digest()
+    weights = [
+        hash_to_scalar(
+            prefixed(seed) + i.to_bytes(2, "big") + prefixed(c) + prefixed(d) + b"Composite"
+        )
+        for i, (c, d) in enumerate(zip(elements, partials))
+    ]
+    m = z = IDENTITY
+    for w, c, d in zip(weights, elements, partials):
+        m, z = add(m, mul(w, decode(c))), add(z, mul(w, decode(d)))
+    points = [public] + [encode(p) for p in (m, z, mul(r, B), mul(r, m))]
+    c = hash_to_scalar(b"".join(map(prefixed, points)) + b"Challenge")
+    proof = c.to_bytes(32, "little") + ((r - c * secret) % L).to_bytes(32, "little")
+    return seed, weights, points[1], points[2], proof
+
+
+def check_voprf(file):
+    many = lambda values: [hexed(v) for v in values]
+    scalars = lambda values: [scalar(hexed(v)) for v in values]
+    key = scalar(hexed(file["rfc9497"]["key"]))
+    assert encode(mul(key, B)) == hexed(file["rfc9497"]["public_key"])
+    for case in file["rfc9497"]["cases"]:
+        inputs, blinds = many(case["inputs"]), scalars(case["blinds"])
+        elements = [voprf_blind(i, r) for i, r in zip(inputs, blinds)]
+        assert elements == many(case["elements"])
+        evaluated = [encode(mul(key, decode(e))) for e in elements]
+        assert evaluated == many(case["evaluated"])
+        r = scalar(hexed(case["proof_scalar"]))
+        assert voprf_proof(key, elements, evaluated, r)[-1] == hexed(case["proof"])
+        unblinded = [mul(pow(r, -1, L), decode(e)) for r, e in zip(blinds, evaluated)]
+        outputs = [voprf_output(i, n) for i, n in zip(inputs, unblinded)]
+        assert outputs == many(case["outputs"])
+
+    case = file["derivation"]
+    coefficients, blinds = scalars(case["coefficients"]), scalars(case["blinds"])
+    assert encode(mul(coefficients[0], B)) == hexed(case["public_key"])
+    inputs = [H(b"voprf/input.", hexed(case["context"]), i) for i in many(case["inputs"])]
+    assert inputs == many(case["private_inputs"])
+    elements = [voprf_blind(i, r) for i, r in zip(inputs, blinds)]
+    rho = scalars(case["check_weights"])
+
+    def weighted(points):
+        total = IDENTITY
+        for w, p in zip(rho, points):
+            total = add(total, mul(w, decode(p)))
+        return encode(total)
+
+    elements.append(weighted(elements))
+    assert elements == many(case["elements"])
+    totals = [IDENTITY] * len(inputs)
+    indices = [n["index"] for n in case["nodes"]]
+    for node in case["nodes"]:
+        i, partials = node["index"], many(node["partials"])
+        share = sum(c * pow(i, k, L) for k, c in enumerate(coefficients)) % L
+        assert share == scalar(hexed(node["share"]))
+        assert encode(mul(share, B)) == hexed(node["share_public"])
+        assert partials == [encode(mul(share, decode(e))) for e in elements]
+        r = scalar(hexed(node["proof_scalar"]))
+        seed, weights, m, z, proof = voprf_proof(share, elements, partials, r)
+        assert (seed, m, z, proof) == tuple(hexed(node[n]) for n in ("seed", "M", "Z", "proof"))
+        assert weights == scalars(node["weights"])
+        assert weighted(partials[:-1]) == partials[-1]
+        lam = 1
+        for j in indices:
+            if j != i:
+                lam = lam * j * pow(j - i, -1, L) % L
+        totals = [add(t, mul(lam, decode(p))) for t, p in zip(totals, partials)]
+    unblinded = [mul(pow(r, -1, L), t) for r, t in zip(blinds, totals)]
+    assert [voprf_output(i, n) for i, n in zip(inputs, unblinded)] == many(case["outputs"])
+
+
 def check_stream(file):
     for case in file["cases"]:
         size = case["plaintext_len"]
@@ -410,6 +510,7 @@ def check_answer(file):
 
 if __name__ == "__main__":
     here = pathlib.Path(__file__).parent
-    for name, check in (("tdh2", check_tdh2), ("answer", check_answer), ("stream", check_stream)):
+    checks = {"tdh2": check_tdh2, "voprf": check_voprf, "answer": check_answer, "stream": check_stream}
+    for name, check in checks.items():
         check(json.loads((here / f"{name}.json").read_text()))
         print(f"{name}.json: good")

@@ -140,8 +140,8 @@ impl Conductor {
             return Err(wrong("it is another node's".into()));
         }
         match verify_dealing(plan, list, &dealing) {
-            Ok(_) => {
-                dealings.insert(node, dealing);
+            Ok(verified) => {
+                dealings.insert(node, (dealing, verified));
                 Ok(Taken::Done)
             }
             Err(BundleFault::Lie { lie, .. }) => Err(Blame::Dealing(lie)),

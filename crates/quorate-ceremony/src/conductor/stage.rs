@@ -8,6 +8,7 @@ use crate::{
     ActivateRequest, Bundle, Certified, DealRequest, Plan, PrepareAnswer, PrepareList,
     ReceiveRequest, RetireRequest, SignedDealing, StepKind, Subject,
 };
+use quorate_crypto::dealing::VerifiedDealing;
 use quorate_types::{
     Certificate, EpochPublic, KeyRecord, Millis, NodeIndex, NodeSignature, VerifiedOrder,
 };
@@ -15,6 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Answers by member. A member counts once.
 pub(super) type By<T> = BTreeMap<NodeIndex, T>;
+
+/// A dealing as it came, and verified.
+pub(super) type Dealt = (SignedDealing, VerifiedDealing);
 
 /// An epoch that somebody has signed active, with its verified order.
 pub(super) type Signed = (VerifiedOrder, Certified);
@@ -34,7 +38,7 @@ pub(super) enum Stage {
         refusal: Option<FailReason>,
     },
     /// Everybody's dealing.
-    ExpectDealings { plan: Plan, list: Box<PrepareList>, dealings: By<SignedDealing> },
+    ExpectDealings { plan: Plan, list: Box<PrepareList>, dealings: By<Dealt> },
     /// All receipts, or `q` of them once patience ends.
     ExpectReceipts {
         plan: Plan,
@@ -288,9 +292,9 @@ impl Conductor {
     }
 
     /// All have dealt: the bundle goes to everybody.
-    fn bundle(&mut self, plan: Plan, list: PrepareList, dealings: By<SignedDealing>) {
-        let signed: Vec<_> = dealings.into_values().collect();
-        match Bundle::verify(&plan, &list, &signed) {
+    fn bundle(&mut self, plan: Plan, list: PrepareList, dealings: By<Dealt>) {
+        let (signed, verified): (Vec<_>, Vec<_>) = dealings.into_values().unzip();
+        match Bundle::of(&plan, &list, &signed, verified) {
             Ok(bundle) if self.is_another(bundle.public()) => {
                 // Whoever took its share out of this one could never have the certified one's.
                 let epoch = bundle.public().epoch;

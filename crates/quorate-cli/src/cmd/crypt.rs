@@ -25,8 +25,8 @@ pub async fn encrypt(global: &Global, args: &Crypt) -> Result<(), Failure> {
         .ok_or_else(|| Failure::usage("say --key NAME: which key to encrypt to"))?;
     let context = context(&args.context)?;
     let key = session::client(global)?.key(name).await?;
-    let input = input(args)?;
-    let mut output = Output::open(args)?;
+    let input = input(args.input.as_deref())?;
+    let mut output = Output::open(args.out.as_deref())?;
     let done = tokio::task::spawn_blocking(move || {
         key.encrypt_stream(input, &mut output, &context).map(|_| output)
     });
@@ -41,7 +41,9 @@ pub async fn encrypt(global: &Global, args: &Crypt) -> Result<(), Failure> {
 pub async fn decrypt(global: &Global, args: &Crypt) -> Result<(), Failure> {
     let context = context(&args.context)?;
     let client = session::client(global)?;
-    let done = client.decrypt_stream(input(args)?, Output::open(args)?, &context).await?;
+    let done = client
+        .decrypt_stream(input(args.input.as_deref())?, Output::open(args.out.as_deref())?, &context)
+        .await?;
     for liar in &done.report.liars {
         eprintln!("warning: {liar} answered wrongly and was left out");
     }
@@ -65,8 +67,9 @@ pub fn context(pairs: &[String]) -> Result<EncryptionContext, Failure> {
     EncryptionContext::new(map).map_err(Failure::usage)
 }
 
-fn input(args: &Crypt) -> Result<Box<dyn Read + Send>, Failure> {
-    match &args.input {
+/// A file, or stdin.
+pub(super) fn input(path: Option<&Path>) -> Result<Box<dyn Read + Send>, Failure> {
+    match path {
         None => Ok(Box::new(io::stdin())),
         Some(path) => {
             let file = File::open(path).map_err(|e| Failure::io(path.display(), &e))?;
@@ -76,7 +79,7 @@ fn input(args: &Crypt) -> Result<Box<dyn Read + Send>, Failure> {
 }
 
 /// Where output goes: stdout, or a file that appears under its name only when it is whole.
-enum Output {
+pub(super) enum Output {
     /// Without the standard library's buffer, which looks for line ends in what is none.
     Stdout(File),
     File {
@@ -87,8 +90,8 @@ enum Output {
 }
 
 impl Output {
-    fn open(args: &Crypt) -> Result<Self, Failure> {
-        let Some(path) = &args.out else {
+    pub(super) fn open(path: Option<&Path>) -> Result<Self, Failure> {
+        let Some(path) = path else {
             let fd = io::stdout().as_fd().try_clone_to_owned();
             return Ok(Self::Stdout(fd.map_err(|e| Failure::io("stdout", &e))?.into()));
         };
@@ -96,11 +99,11 @@ impl Output {
         name.push(format!(".part-{}", std::process::id()));
         let partial = path.with_file_name(name);
         let file = create(&partial).map_err(|e| Failure::io(partial.display(), &e))?;
-        Ok(Self::File { file, partial, path: path.clone() })
+        Ok(Self::File { file, partial, path: path.to_owned() })
     }
 
     /// The output is whole.
-    fn keep(mut self) -> Result<(), Failure> {
+    pub(super) fn keep(mut self) -> Result<(), Failure> {
         match &mut self {
             Self::Stdout(out) => out.flush().map_err(|e| Failure::io("stdout", &e)),
             Self::File { file, partial, path } => file

@@ -8,9 +8,8 @@ use quorate_client::{
 use quorate_coordinator::server::read_key;
 use quorate_crypto::{
     IdentityKey, SecretScalar, group::encode_point, hash::Label, merkle::merkle_root,
-    tdh2::Verified,
 };
-use quorate_node::{Evaluator, Honest};
+use quorate_node::{Evaluator, Honest, Items};
 use quorate_quorum::Pool;
 use quorate_rpc::{
     Deadline, Fault, MAX_REQUEST_BYTES, bounded,
@@ -28,8 +27,8 @@ use std::{path::Path, time::Duration};
 pub(super) struct Liar(Honest);
 
 impl Evaluator for Liar {
-    fn partials(&self, _: &SecretScalar, verified: &[Verified]) -> Vec<[u8; 32]> {
-        self.0.partials(&SecretScalar::random(&mut rand::rng()), verified)
+    fn partials(&self, _: &SecretScalar, items: &Items) -> Vec<[u8; 32]> {
+        self.0.partials(&SecretScalar::random(&mut rand::rng()), items)
     }
 }
 

@@ -1,30 +1,20 @@
 //! One attempt: one coordinator (or the nodes themselves), one group of items.
 
-use super::{
-    Item,
-    collect::{Collection, Quorum},
-};
+use super::Item;
 use crate::{
+    asking::{Asking, Failed, Judge, Work},
     ciphertext::{CiphertextError, diagnose},
-    client::Inner,
-    error::{Error, NodeRef},
+    collect::{Collection, Quorum},
     key::Key,
     report::Report,
-    transport::{Question, Transport},
+    transport::BoxFuture,
 };
 use quorate_crypto::{
     SecretBytes,
-    hash::Label,
-    merkle::merkle_root,
     tdh2::{Combiner, OpenError},
 };
-use quorate_rpc::Deadline;
-use quorate_types::{
-    Cluster, EncryptionContext, Format, Hash, NodeIndex, Operation, RequestHead, RequestId,
-    request::MAX_TTL,
-};
-use rand::Rng;
-use std::{collections::BTreeSet, sync::Arc, thread};
+use quorate_types::{Answer, EncryptionContext, Hash, NodeIndex, Operation};
+use std::{sync::Arc, thread};
 use zeroize::Zeroizing;
 
 /// Items that are worth a thread: some milliseconds of work.
@@ -36,71 +26,74 @@ pub(crate) struct Opened {
     pub(crate) report: Report,
 }
 
-/// Why an attempt brought nothing.
-pub(crate) enum Failed {
-    /// These items are bad; without them the rest may open.
-    Items(Vec<(usize, CiphertextError)>),
-    /// Too few nodes serve the epoch that is known here, and some say that the shares have
-    /// moved; the error, if nobody proves that.
-    Moved(Error),
-    /// All the rest.
-    Error(Error),
+/// Items of one key to be opened under one context.
+pub(crate) struct Opening<'a> {
+    pub(crate) items: &'a [Item],
+    pub(crate) context: &'a EncryptionContext,
 }
 
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
+impl Work for Opening<'_> {
+    type Done = Opened;
+
+    fn operation(&self) -> Operation {
+        Operation::Decrypt
     }
-}
 
-/// A request with its hash.
-pub(super) struct Signed {
-    pub(super) head: Arc<[u8]>,
-    pub(super) hash: Hash,
-    pub(super) signature: quorate_crypto::Signature,
+    fn items(&self) -> Arc<[Vec<u8>]> {
+        self.items.iter().map(|i| i.bytes.clone()).collect()
+    }
+
+    fn context(&self) -> &EncryptionContext {
+        self.context
+    }
+
+    fn attempt<'a>(&'a self, asking: Asking<'a>) -> BoxFuture<'a, Result<Opened, Failed>> {
+        Box::pin(Attempt { asking, items: self.items }.run())
+    }
 }
 
 /// All that one attempt works on.
-pub(crate) struct Attempt<'a> {
-    pub(super) client: &'a Inner,
-    pub(super) cluster: &'a Cluster,
-    pub(super) transport: &'a dyn Transport,
-    pub(super) party: String,
-    pub(super) key: &'a Key,
+pub(super) struct Attempt<'a> {
+    pub(super) asking: Asking<'a>,
     pub(super) items: &'a [Item],
-    pub(super) wire: Arc<[Vec<u8>]>,
-    pub(super) context: &'a EncryptionContext,
-    pub(super) deadline: Deadline,
-    pub(super) liars: BTreeSet<NodeIndex>,
 }
 
-impl<'a> Attempt<'a> {
-    pub(crate) fn new(
-        client: &'a Inner,
-        cluster: &'a Cluster,
-        transport: &'a dyn Transport,
-        key: &'a Key,
-        items: &'a [Item],
-        context: &'a EncryptionContext,
-    ) -> Self {
-        Self {
-            client,
-            cluster,
-            transport,
-            party: transport.party(),
-            key,
-            items,
-            wire: items.iter().map(|i| i.bytes.clone()).collect(),
-            context,
-            deadline: Deadline::after(client.timeout),
-            liars: BTreeSet::new(),
-        }
+/// Takes any answer: whether it is right, the commitment in the ciphertext tells.
+struct Unproved<'a> {
+    key: &'a Key,
+    items: &'a [Item],
+    context: &'a EncryptionContext,
+}
+
+impl Judge for Unproved<'_> {
+    fn takes(&self, _: NodeIndex, _: Hash, _: &Answer) -> bool {
+        true
     }
 
+    fn bad_items(&self) -> Vec<(usize, CiphertextError)> {
+        bad_items(self.key, self.items, self.context)
+    }
+}
+
+/// The items that do not verify under this key and context.
+pub(super) fn bad_items(
+    key: &Key,
+    items: &[Item],
+    context: &EncryptionContext,
+) -> Vec<(usize, CiphertextError)> {
+    let binding = key.binding();
+    (items.iter().enumerate())
+        .filter_map(|(i, item)| Some((i, diagnose(&item.head, &binding, context)?)))
+        .collect()
+}
+
+impl Attempt<'_> {
     /// Asks without proofs and combines; the key commitment tells whether the result is
     /// right. If it is not, asks again with proofs.
-    pub(crate) async fn run(mut self) -> Result<Opened, Failed> {
-        let quorum = Collection::new(&mut self, false)?.gather(None).await?;
+    pub(super) async fn run(mut self) -> Result<Opened, Failed> {
+        let (key, items, context) = (self.asking.key, self.items, self.asking.context);
+        let judge = Unproved { key, items, context };
+        let quorum = Collection::new(&mut self.asking, &judge, false)?.gather(None).await?;
         let results = self.combine(&quorum);
         let wrong = |r: &Result<_, OpenError>| {
             matches!(r, Err(OpenError::Commitment | OpenError::Partial { .. }))
@@ -111,63 +104,10 @@ impl<'a> Attempt<'a> {
         self.settle(&quorum).await
     }
 
-    /// Signs a fresh request for all items.
-    pub(super) fn sign(&self, prove: bool) -> Result<Signed, Error> {
-        let mut id = [0; 16];
-        rand::rng().fill_bytes(&mut id);
-        let count = |_| Error::Invalid("a request has at most 1024 items".into());
-        let root = merkle_root(&self.wire).map_err(|e| Error::Invalid(e.to_string()))?;
-        let head = RequestHead {
-            id: RequestId(id),
-            issued_at: (self.client.clock)(),
-            ttl: u32::try_from(self.client.timeout.as_millis())
-                .unwrap_or(MAX_TTL)
-                .clamp(1, MAX_TTL),
-            client: self.client.identity.public(),
-            key: self.key.name().clone(),
-            version: self.key.version(),
-            operation: Operation::Decrypt,
-            context: self.context.clone(),
-            reply_key: self.client.answers.reply_key(),
-            prove,
-            item_count: u16::try_from(self.items.len()).map_err(count)?,
-            items_root: Hash(root),
-        }
-        .to_bytes();
-        let fingerprint = self.cluster.fingerprint();
-        let signature =
-            self.client.identity.sign(Label::SIG_REQUEST, fingerprint.as_bytes(), &head);
-        Ok(Signed { hash: RequestHead::hash(fingerprint, &head), head: head.into(), signature })
-    }
-
-    /// The question to ask of all members but `avoid`.
-    pub(super) fn question(&self, signed: &Signed, avoid: Vec<NodeIndex>, want: usize) -> Question {
-        Question {
-            head: Arc::clone(&signed.head),
-            signature: signed.signature,
-            items: Arc::clone(&self.wire),
-            committee: self.key.public().committee.indices().collect(),
-            avoid,
-            want,
-        }
-    }
-
-    pub(super) fn threshold(&self) -> usize {
-        self.key.public().committee.threshold().as_usize()
-    }
-
-    pub(super) fn node(&self, index: NodeIndex) -> NodeRef {
-        NodeRef::of(self.cluster.roster(), index)
-    }
-
-    pub(super) fn nodes(&self, indices: impl IntoIterator<Item = NodeIndex>) -> Vec<NodeRef> {
-        indices.into_iter().map(|i| self.node(i)).collect()
-    }
-
     /// Payload keys of all items from a quorum's partials; a large batch on all cores.
     pub(super) fn combine(&self, quorum: &Quorum) -> Vec<Result<SecretBytes<32>, OpenError>> {
         let nodes: Vec<NodeIndex> = quorum.partials.iter().map(|(node, _)| *node).collect();
-        let threshold = self.key.public().committee.threshold();
+        let threshold = self.asking.key.public().committee.threshold();
         let combiner = match Combiner::new(threshold, &nodes) {
             Ok(combiner) => combiner,
             Err(error) => return self.items.iter().map(|_| Err(error)).collect(),
@@ -205,7 +145,7 @@ impl<'a> Attempt<'a> {
         let inputs: Vec<_> = (items.iter().zip(&by_item))
             .map(|(item, partials)| (&item.header[..], &item.ciphertext, &partials[..]))
             .collect();
-        combiner.open_batch(&self.key.binding(), &self.context.label(), &inputs)
+        combiner.open_batch(&self.asking.key.binding(), &self.asking.context.label(), &inputs)
     }
 
     pub(super) fn opened(
@@ -215,18 +155,10 @@ impl<'a> Attempt<'a> {
     ) -> Opened {
         let keys = results.into_iter().map(|r| r.map_err(|_| CiphertextError::BadlyMade)).collect();
         let report = Report {
-            nodes: self.nodes(quorum.partials.iter().map(|(node, _)| *node)),
-            liars: self.nodes(self.liars.iter().copied()),
+            nodes: self.asking.nodes(quorum.partials.iter().map(|(node, _)| *node)),
+            liars: self.asking.nodes(self.asking.liars.iter().copied()),
             epoch: Some(quorum.epoch),
         };
         Opened { keys, report }
-    }
-
-    /// The items that do not verify under this key and context.
-    pub(super) fn bad_items(&self) -> Vec<(usize, CiphertextError)> {
-        let binding = self.key.binding();
-        (self.items.iter().enumerate())
-            .filter_map(|(i, item)| Some((i, diagnose(&item.head, &binding, self.context)?)))
-            .collect()
     }
 }

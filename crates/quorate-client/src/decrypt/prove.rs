@@ -1,33 +1,44 @@
 //! The slow path: every node proves its partials, liars are named, the rest finishes.
 
 use super::{
-    attempt::{Attempt, Failed, Opened},
-    collect::{Collection, Quorum},
+    Item,
+    attempt::{Attempt, Opened, bad_items},
 };
-use crate::{ciphertext::CiphertextError, key::Key};
+use crate::{
+    asking::{Failed, Judge},
+    ciphertext::CiphertextError,
+    collect::{Collection, Quorum},
+    key::Key,
+};
 use quorate_crypto::{
     EncodedPoint,
     dleq::Proof,
     tdh2::{self, BatchFault, Verified},
 };
-use quorate_types::{Answer, Hash, NodeIndex, PartialContext};
+use quorate_types::{Answer, EncryptionContext, Hash, NodeIndex, PartialContext};
 use std::collections::BTreeSet;
 
 /// Checks proofs against the public values of one epoch.
-pub(super) struct ProofCheck<'a> {
+struct ProofCheck<'a> {
     key: &'a Key,
+    items: &'a [Item],
+    context: &'a EncryptionContext,
     verified: &'a [Verified],
 }
 
-impl ProofCheck<'_> {
+impl Judge for ProofCheck<'_> {
     /// Whether the node proved that its partials are its share's.
-    pub(super) fn holds(&self, node: NodeIndex, request: Hash, answer: &Answer) -> bool {
+    fn takes(&self, node: NodeIndex, request: Hash, answer: &Answer) -> bool {
         let context = PartialContext { public: self.key.public(), node, request };
         let public = EncodedPoint::new(self.key.commitments().at(node));
         let proof = answer.proof.as_ref().map(Proof::from_bytes);
         let (Ok(public), Some(Ok(proof))) = (public, proof) else { return false };
         let (context, partials) = (context.to_bytes(), &answer.partials);
         tdh2::verify_partials(&context, &public, self.verified, partials, &proof).is_ok()
+    }
+
+    fn bad_items(&self) -> Vec<(usize, CiphertextError)> {
+        bad_items(self.key, self.items, self.context)
     }
 }
 
@@ -36,9 +47,10 @@ impl Attempt<'_> {
     /// asks the same nodes again with proofs, then others in place of those that fail.
     pub(super) async fn settle(mut self, fast: &Quorum) -> Result<Opened, Failed> {
         let verified = self.verify_items()?;
-        let check = ProofCheck { key: self.key, verified: &verified };
+        let (key, items, context) = (self.asking.key, self.items, self.asking.context);
+        let check = ProofCheck { key, items, context, verified: &verified };
         let asked: BTreeSet<NodeIndex> = fast.partials.iter().map(|(node, _)| *node).collect();
-        let proved = Collection::new(&mut self, true)?.proved(check).gather(Some(&asked)).await?;
+        let proved = Collection::new(&mut self.asking, &check, true)?.gather(Some(&asked)).await?;
         self.name_turncoats(fast, &proved);
         let results = self.combine(&proved);
         Ok(self.opened(&proved, results))
@@ -48,10 +60,10 @@ impl Attempt<'_> {
     fn verify_items(&self) -> Result<Vec<Verified>, Failed> {
         let items: Vec<_> =
             self.items.iter().map(|i| (&i.header[..], i.ciphertext.clone())).collect();
-        let (binding, label) = (self.key.binding(), self.context.label());
+        let (binding, label) = (self.asking.key.binding(), self.asking.context.label());
         tdh2::verify_batch(&binding, &label, &items, &mut rand::rng()).map_err(
             |BatchFault { item, .. }| {
-                let bad = self.bad_items();
+                let bad = bad_items(self.asking.key, self.items, self.asking.context);
                 Failed::Items(if bad.is_empty() {
                     vec![(item, CiphertextError::Proof)]
                 } else {
@@ -66,7 +78,7 @@ impl Attempt<'_> {
     fn name_turncoats(&mut self, fast: &Quorum, proved: &Quorum) {
         for (node, partials) in &proved.partials {
             if fast.partials.iter().any(|(other, before)| other == node && before != partials) {
-                self.liars.insert(*node);
+                self.asking.liars.insert(*node);
             }
         }
     }

@@ -46,14 +46,19 @@ pub(crate) struct Fake {
     pub(crate) behaviours: Mutex<[Behaviour; 5]>,
 }
 
-/// 3 of 5; "demo" and "other" exist.
+/// 3 of 5; "demo" and "other" decrypt, "ids" derives.
 pub(crate) fn fake() -> Arc<Fake> {
     fake_of(&genesis())
 }
 
 pub(crate) fn fake_of(roster: &Roster) -> Arc<Fake> {
     let cluster = cluster_of(roster);
-    let keys = Arc::new(vec![material(&cluster, "demo", 3), material(&cluster, "other", 3)]);
+    let ids = order(&cluster, "ids", 3, Purpose::Derive);
+    let keys = Arc::new(vec![
+        material(&cluster, "demo", 3),
+        material(&cluster, "other", 3),
+        material_of(&cluster, ids),
+    ]);
     let node = |i| Node::new(index(i), key(i as u8), *cluster.fingerprint(), Arc::clone(&keys));
     Arc::new(Fake {
         nodes: (1..=5).map(node).collect(),
@@ -115,13 +120,13 @@ pub(crate) fn extend(cluster: &Cluster, change: impl FnOnce(&mut Roster)) -> Clu
 }
 
 /// An operator's order for a key with threshold `t`.
-pub(crate) fn order(cluster: &Cluster, name: &str, t: u16) -> SignedOrder {
+pub(crate) fn order(cluster: &Cluster, name: &str, t: u16, purpose: Purpose) -> SignedOrder {
     let member = |i: u16| Member { index: index(i), identity: key(i as u8).public() };
     let create = CreateKey {
         name: name.parse().unwrap(),
         version: KeyVersion::FIRST,
-        suite: Suite::Tdh2Ristretto255,
-        purpose: Purpose::Decrypt,
+        suite: purpose.suite(),
+        purpose,
         committee: Committee::new((1..=5).map(member).collect(), t).unwrap(),
         q: 5,
         first_number: 1,
@@ -145,14 +150,19 @@ pub(crate) fn order(cluster: &Cluster, name: &str, t: u16) -> SignedOrder {
 }
 
 pub(crate) fn material(cluster: &Cluster, name: &str, t: u16) -> KeyMaterial {
-    let signed = order(cluster, name, t);
+    material_of(cluster, order(cluster, name, t, Purpose::Decrypt))
+}
+
+/// The key that an order makes, with both its epochs.
+pub(crate) fn material_of(cluster: &Cluster, signed: SignedOrder) -> KeyMaterial {
     let verified = VerifiedOrder::verify(cluster, &signed).unwrap();
+    let name = verified.create_key().unwrap().name.clone();
     let secret = SecretScalar::random(&mut rand::rng());
     let first = epoch(&verified, &secret, None);
     let moves = reshare(cluster, &verified, &first.public);
     let moved = VerifiedOrder::verify(cluster, &moves).unwrap();
     let second = epoch(&moved, &secret, Some(first.public.epoch));
-    KeyMaterial { name: name.parse().unwrap(), order: signed, moves, epochs: [first, second] }
+    KeyMaterial { name, order: signed, moves, epochs: [first, second] }
 }
 
 /// The order that refreshes a key.

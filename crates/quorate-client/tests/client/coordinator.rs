@@ -274,7 +274,7 @@ async fn a_record_with_another_threshold_is_refused() {
     })
     .await;
     assert!(text.contains("committee or threshold in the certificate is not what"), "{text}");
-    assert!(order(&fake.cluster, "demo", 2) != fake.keys[0].order);
+    assert!(order(&fake.cluster, "demo", 2, Purpose::Decrypt) != fake.keys[0].order);
 }
 
 #[tokio::test]

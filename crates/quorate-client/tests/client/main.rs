@@ -7,6 +7,7 @@ mod bad_ciphertext;
 mod batch;
 mod cluster;
 mod coordinator;
+mod derive;
 mod home;
 mod keys;
 mod network;

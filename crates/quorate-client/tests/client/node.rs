@@ -8,6 +8,7 @@ use quorate_crypto::{
     hash::Label,
     merkle::merkle_root,
     tdh2::{self, Binding, Ciphertext, Verified},
+    voprf::{self, BlindedElement},
 };
 use quorate_types::*;
 use std::sync::Arc;
@@ -31,6 +32,12 @@ pub(crate) enum Behaviour {
     NextEpoch,
     /// Answers after the question: its answer key is of yesterday's yesterday.
     OldAnswerKey,
+}
+
+/// The items of a request, checked.
+enum Items {
+    Decrypt(Vec<Verified>),
+    Derive(Vec<BlindedElement>),
 }
 
 pub(crate) struct Node {
@@ -75,14 +82,27 @@ impl Node {
         let Some(key) = self.keys.iter().find(name) else {
             return refuse(RefusalReason::UnknownKey, None);
         };
-        let mut verified = Vec::new();
-        for (i, item) in items.iter().enumerate() {
-            match self.verify(key, &head, item) {
-                Some(v) => verified.push(v),
-                None => return refuse(RefusalReason::InvalidItem, Some(i as u16)),
-            }
+        if !key.epochs[0].public.purpose.allows(head.operation) {
+            return refuse(RefusalReason::WrongPurpose, None);
         }
-        let (epoch, answer) = self.answer(behaviour, key, &head, request, &verified);
+        let bad = |i: usize| refuse(RefusalReason::InvalidItem, Some(i as u16));
+        let items = match head.operation {
+            Operation::Decrypt => {
+                let verified = items.iter().map(|item| self.verify(key, &head, item));
+                let verified: Vec<_> = verified.collect();
+                if let Some(i) = verified.iter().position(Option::is_none) {
+                    return bad(i);
+                }
+                Items::Decrypt(verified.into_iter().flatten().collect())
+            }
+            Operation::Derive => {
+                let element = |item: &Vec<u8>| {
+                    BlindedElement::from_bytes(&item[..].try_into().unwrap()).unwrap()
+                };
+                Items::Derive(items.iter().map(element).collect())
+            }
+        };
+        let (epoch, answer) = self.answer(behaviour, key, &head, request, &items);
         self.seal(behaviour, &head, request, epoch, &answer)
     }
 
@@ -102,7 +122,7 @@ impl Node {
         key: &KeyMaterial,
         head: &RequestHead,
         request: Hash,
-        verified: &[Verified],
+        items: &Items,
     ) -> (EpochName, Answer) {
         let epoch = &key.epochs[usize::from(behaviour == Behaviour::NextEpoch)];
         let mut share = epoch.polynomial.evaluate(self.index);
@@ -111,13 +131,22 @@ impl Node {
         if lies {
             share = SecretScalar::random(&mut rand::rng());
         }
-        let mut partials = tdh2::partial_batch(&share, verified);
+        let mut partials = match items {
+            Items::Decrypt(verified) => tdh2::partial_batch(&share, verified),
+            Items::Derive(elements) => voprf::evaluate(&share, elements),
+        };
         let public = EncodedPoint::new(epoch.polynomial.commit().at(self.index)).unwrap();
         let context = PartialContext { public: &epoch.public, node: self.index, request };
         let context = context.to_bytes();
         let rng = &mut rand::rng();
-        let prove =
-            || tdh2::prove_partials(&context, &share, &public, verified, &partials, rng).unwrap();
+        let prove = || match items {
+            Items::Decrypt(verified) => {
+                tdh2::prove_partials(&context, &share, &public, verified, &partials, rng).unwrap()
+            }
+            Items::Derive(elements) => {
+                voprf::prove(&share, &public, elements, &partials, rng).unwrap()
+            }
+        };
         let proof = head.prove.then(prove).map(|p| p.to_bytes());
         match behaviour {
             Behaviour::Junk => partials.fill([0xff; 32]),

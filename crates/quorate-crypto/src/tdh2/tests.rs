@@ -73,7 +73,7 @@ pub(super) fn index(i: u16) -> ShareIndex {
 }
 
 /// A generator that always says the same.
-pub(super) struct Stuck;
+pub(crate) struct Stuck;
 
 impl TryRng for Stuck {
     type Error = Infallible;

@@ -5,7 +5,7 @@ use crate::{
     clock::{Clock, Now},
     core::{Core, CoreLimits},
     enrol::Place,
-    evaluator::{Evaluator, Honest},
+    evaluator::{Evaluator, Honest, Items},
     life, orders, quarantine,
     requests::{self, Incoming, Reply},
     startup, witness,
@@ -16,7 +16,7 @@ use quorate_crypto::{
     answer::{OpeningSession, ReplyKey},
     hash::Label,
     merkle::merkle_root,
-    tdh2::{self, Binding, Verified},
+    tdh2::{self, Binding},
 };
 use quorate_rpc::{Fault, v1::step_result::Outcome as Answered};
 use quorate_store::{Batch, MemStore, Record, Space, Store, StoreError, Tree};
@@ -137,11 +137,11 @@ pub(crate) struct Watch {
 }
 
 impl Evaluator for Watch {
-    fn partials(&self, share: &SecretScalar, verified: &[Verified]) -> Vec<[u8; 32]> {
+    fn partials(&self, share: &SecretScalar, items: &Items) -> Vec<[u8; 32]> {
         let length = self.store.lock().unwrap().as_ref().map_or(0, |s| s.audit_head().0);
         self.used_at.lock().unwrap().push(length);
         *self.share.lock().unwrap() = Some(share.clone());
-        Honest.partials(share, verified)
+        Honest.partials(share, items)
     }
 }
 
@@ -333,13 +333,25 @@ impl World {
         version: u32,
         predecessor: Hash,
     ) -> SignedOrder {
+        self.create_to(Purpose::Decrypt, threshold, name, version, predecessor)
+    }
+
+    /// The same, for another purpose.
+    pub(crate) fn create_to(
+        &self,
+        purpose: Purpose,
+        threshold: u16,
+        name: &str,
+        version: u32,
+        predecessor: Hash,
+    ) -> SignedOrder {
         let members =
             roster().nodes.into_iter().map(|n| Member { index: n.index, identity: n.identity });
         let create = CreateKey {
             name: name.parse().unwrap(),
             version: KeyVersion::new(version).unwrap(),
-            suite: Suite::Tdh2Ristretto255,
-            purpose: Purpose::Decrypt,
+            suite: purpose.suite(),
+            purpose,
             committee: Committee::new(members.collect(), threshold).unwrap(),
             q: 3,
             first_number: 1,
@@ -489,7 +501,7 @@ impl World {
 
     /// Brings a request to node `i`.
     pub(crate) fn bring(&self, i: usize, ask: &Ask) -> Result<Reply, Fault> {
-        requests::answer(&self.nodes[i].core, &ask.incoming())
+        requests::answer(&self.nodes[i].core, &ask.incoming()).map(|answered| answered.reply)
     }
 
     /// Brings a request that must be refused with a signed refusal.

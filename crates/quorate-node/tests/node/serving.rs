@@ -1,8 +1,8 @@
 //! A key is born, used, and used again after restarts; what a node refuses to start on.
 
 use crate::cluster::*;
-use quorate_crypto::{SecretScalar, tdh2::Verified};
-use quorate_node::{Config, EnrolError, Evaluator, Honest, StartError, probe};
+use quorate_crypto::SecretScalar;
+use quorate_node::{Config, EnrolError, Evaluator, Honest, Items, StartError, probe};
 use quorate_rpc::v1;
 use quorate_store::StoreError;
 use quorate_types::*;
@@ -167,10 +167,10 @@ struct Slow {
 }
 
 impl Evaluator for Slow {
-    fn partials(&self, share: &SecretScalar, verified: &[Verified]) -> Vec<[u8; 32]> {
+    fn partials(&self, share: &SecretScalar, items: &Items) -> Vec<[u8; 32]> {
         self.asked.lock().unwrap().send(()).unwrap();
         let _ = self.may.lock().unwrap().recv_timeout(Duration::from_secs(10));
-        Honest.partials(share, verified)
+        Honest.partials(share, items)
     }
 }
 
@@ -249,7 +249,7 @@ async fn latency_of_one_decryption() {
         println!("{size} items over TLS: p50 {:?} p90 {:?} p99 {:?}", at(50), at(90), at(99));
     }
     let text = http_get(&nodes[0], "/metrics").await;
-    for line in text.lines().filter(|l| l.contains("call_duration") && l.contains("decrypt")) {
+    for line in text.lines().filter(|l| l.contains("call_duration") && l.contains("evaluate")) {
         println!("{line}");
     }
     for node in nodes {

@@ -250,3 +250,19 @@ fn the_smaller_of_two_bounds_says_how_many_may_lie() {
     assert_eq!(liars(4, 3, 4), 1);
     assert_eq!(liars(5, 2, 4), 2);
 }
+
+/// A suite with another suite's purpose makes no key, whoever signed it.
+#[test]
+fn a_key_whose_suite_and_purpose_do_not_fit_is_refused() {
+    let cluster = cluster();
+    for (suite, purpose) in
+        [(Suite::Tdh2Ristretto255, Purpose::Derive), (Suite::VoprfRistretto255, Purpose::Decrypt)]
+    {
+        let signed = ordered(&cluster, CreateKey { suite, purpose, ..create_key() });
+        let error = VerifiedOrder::verify(&cluster, &signed).unwrap_err();
+        assert!(matches!(&error, OrderError::Rule(rule) if rule.contains("cannot")), "{error}");
+    }
+    let fits =
+        CreateKey { suite: Suite::VoprfRistretto255, purpose: Purpose::Derive, ..create_key() };
+    VerifiedOrder::verify(&cluster, &ordered(&cluster, fits)).unwrap();
+}

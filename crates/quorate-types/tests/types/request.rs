@@ -94,3 +94,16 @@ fn two_clusters_give_one_head_two_names() {
     let a = RequestHead::hash(&Fingerprint([1; 32]), &head);
     assert_ne!(a, RequestHead::hash(&Fingerprint([2; 32]), &head));
 }
+
+/// Nothing is encrypted to a key that derives, and no header says so.
+#[test]
+fn a_ciphertext_header_of_a_suite_that_does_not_encrypt_is_refused() {
+    let fingerprint = *cluster().fingerprint();
+    let name = create_key().name;
+    let header =
+        |suite| CiphertextHeader::new(suite, &fingerprint, name.clone(), KeyVersion::FIRST);
+    let good = header(Suite::Tdh2Ristretto255).to_bytes();
+    assert!(CiphertextHeader::from_bytes(&good).is_ok());
+    let bad = header(Suite::VoprfRistretto255).to_bytes();
+    assert!(CiphertextHeader::from_bytes(&bad).is_err());
+}

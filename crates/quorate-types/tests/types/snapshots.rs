@@ -49,6 +49,9 @@ fn orders() {
     let cluster = cluster();
     pinned_format("order-create-key", &order(&cluster, Action::CreateKey(create_key())));
     pinned_format("signed-order", &ordered(&cluster, create_key()));
+    let derive =
+        CreateKey { suite: Suite::VoprfRistretto255, purpose: Purpose::Derive, ..create_key() };
+    pinned_format("order-create-key-derive", &order(&cluster, Action::CreateKey(derive)));
     pinned_format("order-reshare", &order(&cluster, Action::Reshare(reshare())));
     let repeat = Some(Repeat { every: 86_400, times: 30, until: NOW.plus(90 * Millis::DAY) });
     let schedule = Reshare { repeat, ..reshare() };
@@ -101,6 +104,8 @@ fn ceremony_contexts() {
 fn requests_and_answers() {
     let fingerprint = *cluster().fingerprint();
     pinned_format("request-head", &request_head());
+    let derive = RequestHead { operation: Operation::Derive, ..request_head() };
+    pinned_format("request-head-derive", &derive);
     let request = RequestHead::hash(&fingerprint, &request_head().to_bytes());
     pinned("request-hash", request.as_bytes());
     pinned("encryption-context", &context().label());

@@ -1,11 +1,8 @@
 //! Collects answers of one epoch from `t` nodes, however the rest behave.
 
-use super::{
-    attempt::{Attempt, Failed, Signed},
-    prove::ProofCheck,
-};
 use crate::{
     answers::{Expected, Said},
+    asking::{Asking, Failed, Judge, Signed},
     error::{Culprit, Error, Missing},
     transport::{Replies, Reply, ReplyOutcome},
 };
@@ -18,19 +15,19 @@ use zeroize::Zeroizing;
 const MAX_ROUNDS: usize = 70;
 
 /// One node's partials, one for each item. `t` of them are as good as the payload key.
-pub(super) type Partials = Zeroizing<Vec<[u8; 32]>>;
+pub(crate) type Partials = Zeroizing<Vec<[u8; 32]>>;
 
 /// Partials for every item from exactly `t` nodes of one epoch.
 pub(crate) struct Quorum {
-    pub(super) epoch: EpochName,
-    pub(super) partials: Vec<(NodeIndex, Partials)>,
+    pub(crate) epoch: EpochName,
+    pub(crate) partials: Vec<(NodeIndex, Partials)>,
 }
 
 /// The answers to one signed request so far.
-pub(super) struct Collection<'c, 'a> {
-    attempt: &'c mut Attempt<'a>,
+pub(crate) struct Collection<'c, 'a> {
+    asking: &'c mut Asking<'a>,
+    judge: &'c dyn Judge,
     signed: Signed,
-    proofs: Option<ProofCheck<'c>>,
     /// Partials of the epoch that is known here; no others are taken: how many of them it
     /// takes, and from whom, that epoch's certificate says.
     answers: BTreeMap<NodeIndex, Partials>,
@@ -43,12 +40,17 @@ pub(super) struct Collection<'c, 'a> {
 }
 
 impl<'c, 'a> Collection<'c, 'a> {
-    pub(super) fn new(attempt: &'c mut Attempt<'a>, prove: bool) -> Result<Self, Error> {
-        let signed = attempt.sign(prove)?;
+    /// Signs a request. With `prove`, `judge` demands a proof of every answer.
+    pub(crate) fn new(
+        asking: &'c mut Asking<'a>,
+        judge: &'c dyn Judge,
+        prove: bool,
+    ) -> Result<Self, Error> {
+        let signed = asking.sign(prove)?;
         Ok(Self {
-            attempt,
+            asking,
+            judge,
             signed,
-            proofs: None,
             answers: BTreeMap::new(),
             elsewhere: BTreeSet::new(),
             refusals: BTreeMap::new(),
@@ -57,19 +59,13 @@ impl<'c, 'a> Collection<'c, 'a> {
         })
     }
 
-    /// Demands a proof of every answer.
-    pub(super) fn proved(mut self, check: ProofCheck<'c>) -> Self {
-        self.proofs = Some(check);
-        self
-    }
-
     /// Asks until `t` nodes of one epoch have answered, or no further node can help. The
     /// first round may be only of some nodes. The same signed request goes to all.
-    pub(super) async fn gather(
+    pub(crate) async fn gather(
         mut self,
         first: Option<&BTreeSet<NodeIndex>>,
     ) -> Result<Quorum, Failed> {
-        let t = self.attempt.threshold();
+        let t = self.asking.threshold();
         let mut only = first;
         for _ in 0..MAX_ROUNDS {
             let open = self.open();
@@ -77,14 +73,14 @@ impl<'c, 'a> Collection<'c, 'a> {
                 break;
             }
             let asked = |i: &NodeIndex| only.is_none_or(|nodes| nodes.contains(i));
-            let avoid = (self.attempt.key.public().committee.indices())
+            let avoid = (self.asking.key.public().committee.indices())
                 .filter(|i| !open.contains(i) || !asked(i))
                 .collect();
             let want = t - self.best();
-            let question = self.attempt.question(&self.signed, avoid, want);
-            let deadline = self.attempt.deadline;
-            let replies = self.attempt.transport.evaluate(question, deadline).await;
-            let replies = replies.map_err(|fault| Error::party(&self.attempt.party, fault))?;
+            let question = self.asking.question(&self.signed, avoid, want);
+            let deadline = self.asking.deadline;
+            let replies = self.asking.transport.evaluate(question, deadline).await;
+            let replies = replies.map_err(|fault| Error::party(&self.asking.party, fault))?;
             let new = self.absorb(&replies)?;
             if self.best() >= t {
                 return Ok(self.quorum(t));
@@ -103,13 +99,13 @@ impl<'c, 'a> Collection<'c, 'a> {
     /// Members that have not spoken yet.
     fn open(&self) -> BTreeSet<NodeIndex> {
         let spoken = |i: &NodeIndex| {
-            self.attempt.liars.contains(i)
+            self.asking.liars.contains(i)
                 || self.refusals.contains_key(i)
                 || self.unverified.contains_key(i)
                 || self.answers.contains_key(i)
                 || self.elsewhere.contains(i)
         };
-        self.attempt.key.public().committee.indices().filter(|i| !spoken(i)).collect()
+        self.asking.key.public().committee.indices().filter(|i| !spoken(i)).collect()
     }
 
     /// How many have answered.
@@ -118,7 +114,7 @@ impl<'c, 'a> Collection<'c, 'a> {
     }
 
     fn quorum(self, t: usize) -> Quorum {
-        let epoch = self.attempt.key.public().epoch;
+        let epoch = self.asking.key.public().epoch;
         Quorum { epoch, partials: self.answers.into_iter().take(t).collect() }
     }
 
@@ -139,14 +135,14 @@ impl<'c, 'a> Collection<'c, 'a> {
     }
 
     fn absorb_one(&mut self, reply: &Reply) {
-        let attempt = &self.attempt;
+        let asking = &self.asking;
         let expected = Expected {
-            fingerprint: attempt.cluster.fingerprint(),
-            committee: &attempt.key.public().committee,
+            fingerprint: asking.cluster.fingerprint(),
+            committee: &asking.key.public().committee,
             request: self.signed.hash,
-            now: (attempt.client.clock)(),
+            now: (asking.client.clock)(),
         };
-        let known = attempt.key.public().epoch;
+        let known = asking.key.public().epoch;
         let mut other = None;
         // The node's answer under the known epoch, wherever it stands.
         let also = reply.also.iter().map(|bytes| Reply {
@@ -155,7 +151,7 @@ impl<'c, 'a> Collection<'c, 'a> {
             also: Vec::new(),
         });
         for reply in std::iter::once(reply.clone()).chain(also) {
-            match attempt.client.answers.read(&reply, &expected) {
+            match asking.client.answers.read(&reply, &expected) {
                 Ok((node, Said::Refused(refusal))) => {
                     self.refusals.insert(node, refusal);
                     return;
@@ -183,21 +179,17 @@ impl<'c, 'a> Collection<'c, 'a> {
     /// A node of the roster that is not in the committee known here.
     fn is_newcomer(&self, node: u32) -> bool {
         index(node).is_some_and(|i| {
-            self.attempt.key.public().committee.member(i).is_none()
-                && self.attempt.cluster.roster().node(i).is_some()
+            self.asking.key.public().committee.member(i).is_none()
+                && self.asking.cluster.roster().node(i).is_some()
         })
     }
 
     /// What the node itself sealed: if it is no answer to the question, the node lies.
     fn answered(&mut self, node: NodeIndex, answer: Answer) {
-        let items = self.attempt.items.len();
-        let honest = answer.partials.len() == items
-            && match &self.proofs {
-                None => true,
-                Some(check) => check.holds(node, self.signed.hash, &answer),
-            };
+        let honest = answer.partials.len() == self.asking.wire.len()
+            && self.judge.takes(node, self.signed.hash, &answer);
         if !honest {
-            self.attempt.liars.insert(node);
+            self.asking.liars.insert(node);
             return;
         }
         self.answers.insert(node, Zeroizing::new(answer.partials));
@@ -212,17 +204,17 @@ impl<'c, 'a> Collection<'c, 'a> {
         };
         if !with(RefusalReason::ItemsMismatch).is_empty() {
             let what = "changed the request's items on their way to the nodes";
-            return Err(Error::coordinator(&self.attempt.party, what).into());
+            return Err(Error::coordinator(&self.asking.party, what).into());
         }
         let accusers = with(RefusalReason::InvalidItem);
         if !accusers.is_empty() {
-            let bad = self.attempt.bad_items();
+            let bad = self.judge.bad_items();
             if !bad.is_empty() {
                 return Err(Failed::Items(bad));
             }
             for node in accusers {
                 self.refusals.remove(&node);
-                self.attempt.liars.insert(node);
+                self.asking.liars.insert(node);
             }
         }
         Ok(())
@@ -230,15 +222,15 @@ impl<'c, 'a> Collection<'c, 'a> {
 
     /// Why there is no quorum.
     fn shortfall(&self) -> Error {
-        let attempt = &self.attempt;
-        let (t, n) = (attempt.threshold(), attempt.key.public().committee.size());
+        let asking = &self.asking;
+        let (t, n) = (asking.threshold(), asking.key.public().committee.size());
         let decided: Vec<&Refusal> =
             self.refusals.values().filter(|r| is_decision(r.reason)).collect();
-        if !decided.is_empty() && n - decided.len() - attempt.liars.len() < t {
-            return refused(attempt, &decided);
+        if !decided.is_empty() && n - decided.len() - asking.liars.len() < t {
+            return refused(asking, &decided);
         }
-        if n - attempt.liars.len() < t {
-            let culprit = Culprit::Nodes(attempt.nodes(attempt.liars.iter().copied()));
+        if n - asking.liars.len() < t {
+            let culprit = Culprit::Nodes(asking.nodes(asking.liars.iter().copied()));
             let what = format!("answered wrongly; fewer than {t} other nodes hold a share");
             return Error::Verification { culprit, what };
         }
@@ -248,16 +240,16 @@ impl<'c, 'a> Collection<'c, 'a> {
         {
             let what = format!(
                 "brought what {} {what}",
-                format_args!("in the name of {}", attempt.node(*node))
+                format_args!("in the name of {}", asking.node(*node))
             );
-            return Error::coordinator(&attempt.party, what);
+            return Error::coordinator(&asking.party, what);
         }
         Error::NoQuorum { missing: self.missing(), needed: t, got: self.best() }
     }
 
     fn missing(&self) -> Vec<Missing> {
         let reason = |i: &NodeIndex| -> String {
-            if self.attempt.liars.contains(i) {
+            if self.asking.liars.contains(i) {
                 return "answered wrongly".into();
             }
             if let Some(refusal) = self.refusals.get(i) {
@@ -271,15 +263,15 @@ impl<'c, 'a> Collection<'c, 'a> {
             }
             self.failures.get(i).cloned().unwrap_or_else(|| "gave no answer".into())
         };
-        (self.attempt.key.public().committee.indices())
+        (self.asking.key.public().committee.indices())
             .filter(|i| !self.answers.contains_key(i))
-            .map(|i| Missing { node: self.attempt.node(i), reason: reason(&i) })
+            .map(|i| Missing { node: self.asking.node(i), reason: reason(&i) })
             .collect()
     }
 }
 
 /// The refusal that most of the nodes state.
-fn refused(attempt: &Attempt<'_>, decided: &[&Refusal]) -> Error {
+fn refused(asking: &Asking<'_>, decided: &[&Refusal]) -> Error {
     let mut counts: BTreeMap<RefusalReason, usize> = BTreeMap::new();
     for refusal in decided {
         *counts.entry(refusal.reason).or_default() += 1;
@@ -289,7 +281,7 @@ fn refused(attempt: &Attempt<'_>, decided: &[&Refusal]) -> Error {
     let of_reason = || decided.iter().filter(|r| r.reason == reason);
     Error::Refused {
         reason,
-        nodes: attempt.nodes(of_reason().map(|r| r.node)),
+        nodes: asking.nodes(of_reason().map(|r| r.node)),
         item: of_reason().find_map(|r| r.item).map(usize::from),
     }
 }
