@@ -3,7 +3,7 @@
 
 use crate::{
     rosters::page,
-    state::{State, now},
+    state::{Listed, State, now},
 };
 use quorate_ceremony::message::MAX_EARLIER;
 use quorate_rpc::{
@@ -362,11 +362,7 @@ impl State {
 
     /// As [`Self::gather_orders`]; for the later pages of a list what was gathered for the
     /// first, if that is not long ago.
-    async fn listed_orders(
-        &self,
-        goes_on: bool,
-        deadline: Deadline,
-    ) -> Result<Arc<Vec<Vec<u8>>>, Fault> {
+    async fn listed_orders(&self, goes_on: bool, deadline: Deadline) -> Result<Listed, Fault> {
         let lock = || self.listed.lock().unwrap_or_else(PoisonError::into_inner);
         if goes_on
             && let Some((at, orders)) = lock().as_ref()

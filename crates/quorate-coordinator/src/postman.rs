@@ -9,7 +9,10 @@ use quorate_rpc::{
 use quorate_types::NodeIndex;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -53,14 +56,23 @@ struct Letter {
     answer: oneshot::Sender<StepAnswer>,
 }
 
+/// Counts a ceremony as under way.
+pub(crate) struct UnderWay(Arc<AtomicUsize>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 type Queues = HashMap<(NodeIndex, Step), mpsc::Sender<Letter>>;
 
 /// Queues for nodes and steps; a worker for each, started at the first letter.
 #[derive(Clone)]
 pub struct Postman {
     queues: Arc<Mutex<Queues>>,
-    /// The inner one is held once here and once by each ceremony under way.
-    ceremonies: Arc<Arc<()>>,
+    /// How many are under way.
+    ceremonies: Arc<AtomicUsize>,
     dial: Arc<dyn Fn(NodeIndex) -> Option<Channel> + Send + Sync>,
 }
 
@@ -77,8 +89,9 @@ impl Postman {
     }
 
     /// A ceremony is under way as long as this is held.
-    pub(crate) fn ceremony(&self) -> Arc<()> {
-        Arc::clone(&*self.ceremonies)
+    pub(crate) fn ceremony(&self) -> UnderWay {
+        self.ceremonies.fetch_add(1, Ordering::Relaxed);
+        UnderWay(Arc::clone(&self.ceremonies))
     }
 
     /// Brings one item to a node and its answer back.
@@ -131,7 +144,7 @@ async fn deliver(
     channel: Channel,
     step: Step,
     mut letters: mpsc::Receiver<Letter>,
-    ceremonies: Arc<Arc<()>>,
+    ceremonies: Arc<AtomicUsize>,
 ) {
     let mut held: Option<Letter> = None;
     loop {
@@ -144,7 +157,7 @@ async fn deliver(
         };
         let mut bytes = first.item.len();
         let mut batch = vec![first];
-        let under_way = Arc::strong_count(&*ceremonies) - 1;
+        let under_way = ceremonies.load(Ordering::Relaxed);
         let until = Instant::now() + LINGER;
         while batch.len() < MAX_ITEMS {
             let next = match letters.try_recv() {

@@ -15,6 +15,9 @@ use std::{
 };
 use tokio::sync::Notify;
 
+/// Orders, canonical bytes, in the order of a list.
+pub(crate) type Listed = Arc<Vec<Vec<u8>>>;
+
 /// Shared by all services.
 #[derive(Debug)]
 pub struct State {
@@ -31,7 +34,7 @@ pub struct State {
     /// Standing orders.
     pub schedules: Schedules,
     /// What the last list of orders was made of, and when.
-    pub(crate) listed: Mutex<Option<(Instant, Arc<Vec<Vec<u8>>>)>>,
+    pub(crate) listed: Mutex<Option<(Instant, Listed)>>,
     /// The places in order chains that orders have taken here.
     pub(crate) places: Places,
     /// Carries ceremony steps.
