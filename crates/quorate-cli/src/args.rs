@@ -526,7 +526,7 @@ pub struct Many {
     #[arg(long, value_name = "MINUTES")]
     pub skip_moved_within: Option<u64>,
     /// Keys under way at once
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub at_once: u16,
 }
 

@@ -400,11 +400,15 @@ enum One {
     Untouched,
 }
 
-async fn run(work: &Arc<Work>, mut names: VecDeque<String>, at_once: usize) -> Tally {
+/// How many keys are under way at once when those that failed are tried once more.
+const CAREFULLY: usize = 8;
+
+async fn run(work: &Arc<Work>, mut names: VecDeque<String>, mut at_once: usize) -> Tally {
     let (all, begun) = (names.len(), Instant::now());
     let mut tally = Tally::default();
     let mut line = Progress::new();
     let mut under_way = JoinSet::new();
+    let mut again = true;
     loop {
         while under_way.len() < at_once
             && let Some(name) = names.pop_front()
@@ -415,7 +419,16 @@ async fn run(work: &Arc<Work>, mut names: VecDeque<String>, at_once: usize) -> T
                 (name, result)
             });
         }
-        let Some(done) = under_way.join_next().await else { break };
+        let Some(done) = under_way.join_next().await else {
+            // Some of very many find everybody busy: they are tried once more. Where most have
+            // failed something else is wrong.
+            if !again || tally.failed.is_empty() || tally.failed.len() > tally.moved.len() {
+                break;
+            }
+            (again, at_once) = (false, CAREFULLY.min(at_once));
+            names.extend(tally.failed.drain(..).map(|(name, _)| name));
+            continue;
+        };
         match done {
             Ok((_, Ok(One::Moved(moved)))) => tally.moved.push(*moved),
             Ok((_, Ok(One::Written))) => tally.written += 1,
