@@ -57,7 +57,9 @@ impl Conductor {
     /// A member will not do this step.
     pub(super) fn refused(&mut self, node: NodeIndex, code: u16, message: String) {
         let step = self.round.step;
-        self.out(node, FailReason::Refused { node, step, code, message });
+        let reason = FailReason::Refused { node, step, code, message };
+        self.round.refusal.get_or_insert_with(|| reason.clone());
+        self.out(node, reason);
     }
 
     /// Goes on without a member, if it can: a genesis needs everybody to prepare and deal.

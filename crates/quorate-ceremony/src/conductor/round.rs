@@ -1,6 +1,6 @@
 //! One step sent to every member, and who has answered.
 
-use super::{Pace, Send, Ticket};
+use super::{FailReason, Pace, Send, Ticket};
 use crate::StepKind;
 use quorate_types::{Millis, NodeIndex};
 use std::{collections::BTreeMap, sync::Arc};
@@ -14,6 +14,8 @@ pub(super) struct Round {
     pub(super) request: Arc<[u8]>,
     started: Option<Millis>,
     asks: BTreeMap<NodeIndex, Ask>,
+    /// Why the first member that would not do the step would not.
+    pub(super) refusal: Option<FailReason>,
 }
 
 /// How it stands with one member.
@@ -39,7 +41,7 @@ impl Round {
         members: impl Iterator<Item = NodeIndex>,
     ) -> Self {
         let asks = members.map(|m| (m, Ask::Idle)).collect();
-        Self { id, step, number, request: request.into(), started: None, asks }
+        Self { id, step, number, request: request.into(), started: None, asks, refusal: None }
     }
 
     /// Whom to ask now; they count as asked.

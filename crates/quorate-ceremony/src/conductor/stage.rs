@@ -386,7 +386,11 @@ impl Conductor {
             }
             Stage::ExpectReceipts { elsewhere: true, .. } => self.next_number(),
             Stage::ExpectActives { .. } => self.split(possible, needed),
-            _ => self.fail(FailReason::TooFew { step, possible, needed }),
+            _ => {
+                // What a member says tells operators more: a newer order has come, say.
+                let refusal = self.round.refusal.take();
+                self.fail(refusal.unwrap_or(FailReason::TooFew { step, possible, needed }));
+            }
         }
     }
 
