@@ -29,7 +29,7 @@ const THRESHOLD: u16 = 3;
 const LIAR: u16 = 4;
 /// How long the liar may go unasked before the demonstration gives up: three of four nodes
 /// are asked each time, and one that was slow in coming back is spared for a while.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Where the default file stands: the project's own README.
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
 

@@ -391,6 +391,8 @@ struct Tally {
     written: usize,
     untouched: usize,
     failed: Vec<(String, Failure)>,
+    /// Tasks that ended without saying which key they were at.
+    ended: Vec<Failure>,
     seconds: f64,
 }
 
@@ -434,7 +436,7 @@ async fn run(work: &Arc<Work>, mut names: VecDeque<String>, mut at_once: usize) 
             Ok((_, Ok(One::Written))) => tally.written += 1,
             Ok((_, Ok(One::Untouched))) => tally.untouched += 1,
             Ok((name, Err(failure))) => tally.failed.push((name, failure)),
-            Err(error) => tally.failed.push(("?".into(), Failure::new(error))),
+            Err(error) => tally.ended.push(Failure::new(error)),
         }
         let rest = names.len() + under_way.len();
         let rate = (all - rest) as f64 / begun.elapsed().as_secs_f64().max(0.001);
@@ -445,6 +447,7 @@ async fn run(work: &Arc<Work>, mut names: VecDeque<String>, mut at_once: usize) 
             tally.failed.len()
         ));
     }
+    tally.failed.extend(tally.ended.drain(..).map(|f| ("a key".to_owned(), f)));
     line.clear();
     tally.seconds = begun.elapsed().as_secs_f64();
     tally

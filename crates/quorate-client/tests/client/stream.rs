@@ -240,8 +240,8 @@ async fn a_reader_that_fails_or_panics_ends_in_an_error() {
 #[tokio::test]
 #[ignore = "1 GiB; meaningful only in release and alone in its process"]
 async fn a_gibibyte_streams_in_constant_memory_at_half_the_raw_speed() {
-    // Raw is the cipher in cache. Where it is faster than the system copies a file, a stream
-    // of files is held to the copy, and the stream alone to the cipher.
+    // Raw is the cipher in cache. The stream alone, and a plain copy of the file, show what
+    // the rest is: where copying is slower than half of raw, no stream of files can be faster.
     const SIZE: usize = 1 << 30;
     let (client, key) = setup().await;
     // A disk that is busy writing back what is dirty says nothing of streams: name a tmpfs.
@@ -285,8 +285,8 @@ async fn a_gibibyte_streams_in_constant_memory_at_half_the_raw_speed() {
     assert!(same(open(&plain), open(&opened)));
     assert!(peak < 64 << 20, "peak memory {peak}");
     assert!(memory > raw / 2.0);
-    let bar = raw.min(copied) / 2.0;
-    assert!(encrypt > bar && decrypt > bar);
+    assert!(encrypt > copied / 2.0 && decrypt > copied / 2.0);
+    assert!(encrypt > raw / 2.0 && decrypt > raw / 2.0);
 }
 
 /// Through one buffer, by hand: `std::io::copy` may leave it to the kernel.
