@@ -17,6 +17,8 @@ use tokio::{task::JoinSet, time::timeout};
 
 /// How long one step's RPC may take: less than the conductor waits for an answer.
 const ONE_RPC: Duration = Duration::from_secs(15);
+/// For how long what the nodes have shown of a key is taken for where its shares are.
+const RECENT: Duration = Duration::from_secs(10);
 /// How often the conductor is asked what to do when nothing happens.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -75,9 +77,13 @@ impl State {
         }
     }
 
-    /// What is known to be in force of the key whose shares move.
+    /// What is known to be in force of the key whose shares move. The conductor asks the
+    /// members for anything newer; only long ago there may have been quite other ones.
     async fn descent(&self, to: &Reshare, deadline: Deadline) -> Result<Descent, Fault> {
-        let known = self.fresh_record(&to.name, to.version.get(), deadline).await?;
+        let known = match self.records.recent(&to.name, to.version.get(), RECENT) {
+            Some(known) => known,
+            None => self.fresh_record(&to.name, to.version.get(), deadline).await?,
+        };
         Ok(Descent {
             birth: known.birth.record().clone(),
             newest: known.newest.as_ref().map(|e| e.record().clone()),

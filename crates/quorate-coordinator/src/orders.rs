@@ -23,7 +23,7 @@ use std::{
     sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -288,15 +288,24 @@ impl State {
     ) -> (Vec<NodeIndex>, BTreeMap<NodeIndex, Fault>) {
         let deadline = deadline.min(Deadline::after(PATIENCE));
         let bytes = order.signed().to_bytes();
-        let outcome = self
-            .pool
-            .ask_all(nodes, deadline, |_, channel| {
-                let order = bytes.clone();
-                async move { bring(channel, order, deadline).await }
-            })
-            .await;
-        let applied = outcome.answers.into_iter().map(|(node, ())| node).collect();
-        (applied, outcome.failures.into_iter().collect())
+        let mut under_way = JoinSet::new();
+        for node in nodes.iter().copied() {
+            let (postman, order) = (self.postman.clone(), bytes.clone());
+            under_way.spawn(async move { (node, postman.order(node, order, deadline).await) });
+        }
+        let (mut applied, mut failed) = (Vec::new(), BTreeMap::new());
+        while let Some(told) = under_way.join_next().await {
+            match told {
+                Ok((node, Ok(()))) => applied.push(node),
+                Ok((node, Err(fault))) => drop(failed.insert(node, fault)),
+                // A call that panicked counts as lost, below.
+                Err(_) => {}
+            }
+        }
+        for node in nodes.iter().filter(|n| !applied.contains(n)) {
+            failed.entry(*node).or_insert_with(|| Fault::unavailable("the call was ended"));
+        }
+        (applied, failed)
     }
 
     /// Brings a node every order that another one knows: it may have been away, and a
