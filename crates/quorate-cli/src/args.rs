@@ -3,7 +3,7 @@
 #![allow(missing_docs, reason = "doc comments here are the help text that people read")]
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use quorate_types::Purpose;
+use quorate_types::{Purpose, Suite};
 use std::path::PathBuf;
 
 /// Distributed threshold key service: keys that no single party holds, uses or can be
@@ -372,9 +372,12 @@ pub enum Key {
 pub struct KeyCreate {
     /// The key's name
     pub name: String,
-    /// What it is for, once and for all: decrypt or derive
+    /// What it is for, once and for all: decrypt, sign or derive
     #[arg(long, default_value_t = Purpose::Decrypt)]
     pub purpose: Purpose,
+    /// The same by its scheme: tdh2-ristretto255, frost-ed25519 or voprf-ristretto255
+    #[arg(long, conflicts_with = "purpose")]
+    pub suite: Option<Suite>,
     /// How many nodes use it (default: the operator's)
     #[arg(long)]
     pub threshold: Option<u16>,

@@ -44,6 +44,7 @@ fn every_command_parses() {
         &["bench", "--key", "a"],
         &["derive", "--key", "a", "--context", "app=ids", "--encoding", "base64"],
         &["key", "create", "a", "--purpose", "derive"],
+        &["key", "create", "a", "--suite", "frost-ed25519"],
     ] {
         let out = quorate(&[args, &["--home", "/nonexistent"]].concat());
         assert_eq!(out.status.code(), Some(1), "{args:?}: {}", text(&out.stderr));
@@ -60,7 +61,7 @@ fn wrong_usage_exits_2_and_says_what_to_do() {
         (&["nonsense"], "unrecognized"),
         (&["derive"], "--key"),
         (&["derive", "--key", "a", "--output", "json", "--encoding", "raw"], "hex or base64"),
-        (&["key", "create", "a", "--purpose", "both"], "decrypt, derive"),
+        (&["key", "create", "a", "--purpose", "both"], "decrypt, sign, derive"),
     ] {
         let out = quorate(args);
         assert_eq!(out.status.code(), Some(2), "{args:?}");

@@ -8,7 +8,7 @@ use crate::{
     clock::Now,
     core::Core,
     evaluator::Items,
-    keys::KeyState,
+    keys::{KeyState, Of},
     quarantine, records,
     replay::Seen,
     requests::{Authentic, Granted},
@@ -144,9 +144,12 @@ fn verify_items(
     key: &KeyState,
 ) -> Result<Vec<Verified>, No> {
     let Some(share) = key.share() else { return Err(RefusalReason::NoShare.into()) };
+    let Of::Ristretto { key: point, .. } = &share.of else {
+        return Err(RefusalReason::WrongPurpose.into());
+    };
     let fingerprint = core.fingerprint();
     let (name, version) = (head.key.as_str().as_bytes(), head.version.get());
-    let binding = Binding::new(fingerprint.as_bytes(), name, version, &share.key);
+    let binding = Binding::new(fingerprint.as_bytes(), name, version, point);
     let label = head.context.label();
 
     let mut parsed = Vec::with_capacity(items.len());

@@ -9,7 +9,7 @@ use crate::{
     core::Core,
     decide,
     evaluator::Items,
-    keys::{KeyState, Share},
+    keys::{KeyState, Of, Share},
 };
 use quorate_crypto::{PublicKey, Signature, hash::Label};
 use quorate_rpc::{Fault, FaultKind};
@@ -178,9 +178,13 @@ fn under(core: &Core, request: &Authentic, share: &Share, items: &Items) -> Resu
         let (public, node) = (&share.public, core.index());
         let context = PartialContext { public, node, request: request.hash }.to_bytes();
         let mut rng = UnwrapErr(SysRng);
-        let (secret, own) = (&share.secret, &share.own);
-        let proof = items
-            .prove(&context, secret, own, &partials, &mut rng)
+        let proof = match &share.of {
+            Of::Ristretto { own, .. } => {
+                items.prove(&context, &share.secret, own, &partials, &mut rng)
+            }
+            Of::Edwards(_) => None,
+        };
+        let proof = proof
             .ok_or_else(|| Fault::new(FaultKind::Internal, "the partials cannot be proved"))?;
         Some(proof.to_bytes())
     } else {

@@ -1,6 +1,7 @@
 //! What a key does. One key, one suite, one purpose.
 
 use crate::codec::{CodecError, Part, Reader, Writer};
+use quorate_crypto::group::Group;
 use std::{fmt, str::FromStr};
 
 macro_rules! word {
@@ -67,7 +68,8 @@ word! {
     Suite, "suite" {
         /// Threshold decryption (TDH2 over ristretto255).
         Tdh2Ristretto255 = 1, "tdh2-ristretto255";
-        // 2 is kept for threshold signatures.
+        /// Threshold signatures that are Ed25519 signatures (FROST, RFC 9591).
+        FrostEd25519 = 2, "frost-ed25519";
         /// Verifiable oblivious pseudorandom function (RFC 9497 over ristretto255, SHA-512).
         VoprfRistretto255 = 3, "voprf-ristretto255";
     }
@@ -78,6 +80,8 @@ word! {
     Purpose, "purpose" {
         /// Encrypt locally, decrypt by quorum.
         Decrypt = 1, "decrypt";
+        /// Sign messages.
+        Sign = 2, "sign";
         /// Derive secrets from inputs that no node sees.
         Derive = 3, "derive";
     }
@@ -99,8 +103,29 @@ impl Suite {
     pub const fn allows(self, purpose: Purpose) -> bool {
         matches!(
             (self, purpose),
-            (Self::Tdh2Ristretto255, Purpose::Decrypt) | (Self::VoprfRistretto255, Purpose::Derive)
+            (Self::Tdh2Ristretto255, Purpose::Decrypt)
+                | (Self::FrostEd25519, Purpose::Sign)
+                | (Self::VoprfRistretto255, Purpose::Derive)
         )
+    }
+
+    /// The purpose of a key of this suite.
+    #[must_use]
+    pub const fn purpose(self) -> Purpose {
+        match self {
+            Self::Tdh2Ristretto255 => Purpose::Decrypt,
+            Self::FrostEd25519 => Purpose::Sign,
+            Self::VoprfRistretto255 => Purpose::Derive,
+        }
+    }
+
+    /// The group over which a key of this suite is shared.
+    #[must_use]
+    pub const fn group(self) -> Group {
+        match self {
+            Self::Tdh2Ristretto255 | Self::VoprfRistretto255 => Group::Ristretto255,
+            Self::FrostEd25519 => Group::Edwards25519,
+        }
     }
 }
 
@@ -119,6 +144,7 @@ impl Purpose {
     pub const fn suite(self) -> Suite {
         match self {
             Self::Decrypt => Suite::Tdh2Ristretto255,
+            Self::Sign => Suite::FrostEd25519,
             Self::Derive => Suite::VoprfRistretto255,
         }
     }
@@ -134,6 +160,7 @@ mod tests {
         for purpose in Purpose::ALL {
             for suite in Suite::ALL {
                 assert_eq!(suite.allows(*purpose), *suite == purpose.suite());
+                assert_eq!(suite.allows(*purpose), suite.purpose() == *purpose);
             }
             for operation in Operation::ALL {
                 assert_eq!(purpose.allows(*operation), purpose.as_str() == operation.as_str());

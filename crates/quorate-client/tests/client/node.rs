@@ -5,6 +5,7 @@ use quorate_client::transport::ReplyOutcome;
 use quorate_crypto::{
     EncodedPoint, IdentityKey, SecretScalar, Signature,
     answer::{AnswerKey, SealingSession},
+    group::Group,
     hash::Label,
     merkle::merkle_root,
     tdh2::{self, Binding, Ciphertext, Verified},
@@ -135,7 +136,7 @@ impl Node {
             Items::Decrypt(verified) => tdh2::partial_batch(&share, verified),
             Items::Derive(elements) => voprf::evaluate(&share, elements),
         };
-        let public = EncodedPoint::new(epoch.polynomial.commit().at(self.index)).unwrap();
+        let public = epoch.polynomial.commit(Group::Ristretto255).ristretto_at(self.index).unwrap();
         let context = PartialContext { public: &epoch.public, node: self.index, request };
         let context = context.to_bytes();
         let rng = &mut rand::rng();
