@@ -1,6 +1,10 @@
 //! What a key does. One key, one suite, one purpose.
 
-use crate::codec::{CodecError, Part, Reader, Writer};
+use crate::{
+    codec::{CodecError, Part, Reader, Writer},
+    request::MAX_ITEM,
+    signing::MAX_SIGN_ITEM,
+};
 use quorate_crypto::group::Group;
 use std::{fmt, str::FromStr};
 
@@ -92,8 +96,12 @@ word! {
     Operation, "operation" {
         /// Partial decryptions of ciphertext headers.
         Decrypt = 1, "decrypt";
+        /// Signature shares, each under a nonce pair that the node has committed to.
+        Sign = 2, "sign";
         /// Partial evaluations of blinded elements.
         Derive = 3, "derive";
+        /// Commitments to fresh nonces, for signatures to come.
+        SignCommit = 4, "sign-commit";
     }
 }
 
@@ -135,7 +143,9 @@ impl Purpose {
     pub const fn allows(self, operation: Operation) -> bool {
         matches!(
             (self, operation),
-            (Self::Decrypt, Operation::Decrypt) | (Self::Derive, Operation::Derive)
+            (Self::Decrypt, Operation::Decrypt)
+                | (Self::Sign, Operation::Sign | Operation::SignCommit)
+                | (Self::Derive, Operation::Derive)
         )
     }
 
@@ -146,6 +156,17 @@ impl Purpose {
             Self::Decrypt => Suite::Tdh2Ristretto255,
             Self::Sign => Suite::FrostEd25519,
             Self::Derive => Suite::VoprfRistretto255,
+        }
+    }
+}
+
+impl Operation {
+    /// The largest item of a request for it, in bytes.
+    #[must_use]
+    pub const fn max_item(self) -> usize {
+        match self {
+            Self::Decrypt | Self::Derive | Self::SignCommit => MAX_ITEM,
+            Self::Sign => MAX_SIGN_ITEM,
         }
     }
 }
@@ -163,7 +184,10 @@ mod tests {
                 assert_eq!(suite.allows(*purpose), suite.purpose() == *purpose);
             }
             for operation in Operation::ALL {
-                assert_eq!(purpose.allows(*operation), purpose.as_str() == operation.as_str());
+                // A signature takes two requests; all else is named as its purpose.
+                let named = operation.as_str().strip_suffix("-commit");
+                let named = named.unwrap_or(operation.as_str());
+                assert_eq!(purpose.allows(*operation), purpose.as_str() == named);
             }
         }
     }

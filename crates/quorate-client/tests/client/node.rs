@@ -102,6 +102,10 @@ impl Node {
                 };
                 Items::Derive(items.iter().map(element).collect())
             }
+            // Clients that sign are tested at real nodes.
+            Operation::Sign | Operation::SignCommit => {
+                return refuse(RefusalReason::WrongPurpose, None);
+            }
         };
         let (epoch, answer) = self.answer(behaviour, key, &head, request, &items);
         self.seal(behaviour, &head, request, epoch, &answer)
