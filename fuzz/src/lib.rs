@@ -29,7 +29,7 @@ use quorate_crypto::{
     dealing::Dealing,
     dleq,
     envelope::{self as sealed, Cost},
-    group::{B, decode_scalar},
+    group::{B, Group, decode_scalar},
     sharing::{Commitments, Polynomial},
     stream::Opener,
     tdh2::{self, Ciphertext},
@@ -188,8 +188,10 @@ pub fn commitments(data: &[u8]) {
     }
     let Ok(count) = u16::try_from(points.len()) else { return };
     let Ok(threshold) = Threshold::new(count, points.len()) else { return };
-    if let Ok(commitments) = Commitments::from_bytes(threshold, points) {
-        assert_eq!(commitments.concat(), data);
+    for group in [Group::Ristretto255, Group::Edwards25519] {
+        if let Ok(commitments) = Commitments::from_bytes(group, threshold, points) {
+            assert_eq!(commitments.concat(), data);
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use chacha20poly1305::{
 };
 use quorate_ceremony::Subject;
 use quorate_client::{Operator, operator::Via};
-use quorate_crypto::{SecretScalar, ShareIndex, Threshold, hash::Label, sharing::Commitments};
+use quorate_crypto::{SecretScalar, ShareIndex, hash::Label};
 use quorate_tests::Cluster;
 use quorate_types::{EpochPublic, KeyName};
 use std::{
@@ -129,9 +129,7 @@ fn image(cluster: &mut Cluster, node: u16) -> Image {
 }
 
 fn is_share(epoch: &EpochPublic, node: u16, share: &[u8; 32]) -> bool {
-    let (t, n) = (epoch.committee.threshold().get(), epoch.committee.size());
-    let commitments =
-        Commitments::from_bytes(Threshold::new(t, n).unwrap(), &epoch.commitments).unwrap();
+    let commitments = epoch.decode_commitments().unwrap();
     let share = SecretScalar::from_bytes(share).expect("a canonical scalar");
     commitments.verify_share(ShareIndex::new(node).unwrap(), &share)
 }

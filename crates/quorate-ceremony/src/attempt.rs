@@ -4,6 +4,7 @@ use crate::{Fault, prepare_list::PrepareList};
 use quorate_crypto::{
     ShareIndex,
     dealing::Weights,
+    group::Group,
     hash::{Label, hash32},
 };
 use quorate_types::{
@@ -132,6 +133,12 @@ impl Plan {
     #[must_use]
     pub fn parent(&self) -> Option<&VerifiedEpoch> {
         self.parent.as_deref()
+    }
+
+    /// The group of the polynomials that are dealt: the suite's.
+    #[must_use]
+    pub fn group(&self) -> Group {
+        self.terms().suite.group()
     }
 
     /// Who receives; in a genesis also who deals.

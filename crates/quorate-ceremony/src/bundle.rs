@@ -151,11 +151,10 @@ pub fn verify_dealing(
     let params = crate::planted::degree(params, &dealing)?;
     if let Some(parent) = plan.parent() {
         let public = parent.public();
-        let of_parent = Commitments::from_bytes(public.committee.threshold(), &public.commitments)
-            .map_err(|_| BundleFault::Parent)?;
+        let of_parent = public.decode_commitments().map_err(|_| BundleFault::Parent)?;
         let share = of_parent.at(dealer);
         #[cfg(feature = "planted-bugs")]
-        let share = share * crate::planted::weight(list, dealer).expose();
+        let share = crate::planted::weighted_key(share, list, dealer);
         let constant = Some(&share).filter(|_| !planted!(SkipConstant));
         return dealing.verify(&params, constant).map_err(|e| lie(e.into()));
     }
@@ -176,8 +175,15 @@ pub(crate) fn dealing_params<'a>(
     dealer: ShareIndex,
     identity: &[u8; 32],
 ) -> Result<DealingParams<'a>, ParamsError> {
-    let threshold = plan.committee().threshold();
-    DealingParams::new(*list.ctx().as_bytes(), dealer, *identity, threshold, list.receivers())
+    let (group, threshold) = (plan.group(), plan.committee().threshold());
+    DealingParams::new(
+        group,
+        *list.ctx().as_bytes(),
+        dealer,
+        *identity,
+        threshold,
+        list.receivers(),
+    )
 }
 
 /// Names a bundle: the context, and each dealer with its dealing's hash, in order.

@@ -6,6 +6,7 @@ use crate::{Plan, PrepareList, VersionState};
 use quorate_crypto::{
     MAX_COMMITTEE, SecretScalar, ShareIndex, Threshold,
     dealing::{Dealing, DealingParams, ParamsError},
+    group::Element,
     sharing::{Polynomial, lagrange_at_zero},
 };
 use rand_core::CryptoRng;
@@ -119,6 +120,15 @@ pub(crate) fn weight(list: &PrepareList, dealer: ShareIndex) -> SecretScalar {
     }
 }
 
+/// The same for what a dealer's share is compared with.
+pub(crate) fn weighted_key(key: Element, list: &PrepareList, dealer: ShareIndex) -> Element {
+    let weight = weight(list, dealer);
+    match key {
+        Element::Ristretto(point) => Element::Ristretto(point * weight.expose()),
+        Element::Edwards(point) => Element::Edwards(point * weight.expose()),
+    }
+}
+
 /// The same for what is dealt.
 pub(crate) fn weighted(
     polynomial: Polynomial,
@@ -148,6 +158,7 @@ pub(crate) fn degree<'a>(
     let threshold = got.and_then(|t| Threshold::new(t, MAX_COMMITTEE).ok());
     match threshold.filter(|_| is(Bug::SkipDegree)) {
         Some(t) => DealingParams::new(
+            params.group(),
             *params.ctx(),
             params.dealer(),
             *params.dealer_identity(),

@@ -149,7 +149,7 @@ fn take_part(
                 .map_err(|_| Fault::Alarm("the random generator gave a secret of zero"))?;
             changes.push(Change::Seal(number, SecretKind::Polynomial, polynomial.to_bytes()));
             let scope = id.hash();
-            let commitments = polynomial.commit();
+            let commitments = polynomial.commit(plan.group());
             Some(commitment_hash(scope.as_bytes(), me.index, identity.as_bytes(), &commitments))
         }
     };

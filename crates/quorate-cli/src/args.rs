@@ -3,7 +3,7 @@
 #![allow(missing_docs, reason = "doc comments here are the help text that people read")]
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use quorate_types::Purpose;
+use quorate_types::{Purpose, Suite};
 use std::path::PathBuf;
 
 /// Distributed threshold key service: keys that no single party holds, uses or can be
@@ -87,6 +87,13 @@ pub enum Command {
     /// The same key, version, input and context give the same secret for ever, and no node sees
     /// input or secret. Every byte of the input counts, a newline at its end too.
     Derive(Derive),
+    /// Sign stdin or a file (Ed25519); needs a quorum of nodes
+    ///
+    /// Any Ed25519 verifier accepts the signature. As it is, a message has at most 1024 bytes; in
+    /// the formats of SSH and minisign a file of any size is hashed here and its hash signed.
+    Sign(Sign),
+    /// Verify a signature under a key of this cluster; needs no node
+    Verify(Verify),
     /// Who holds a key, and which coalitions could use it
     WhoOwns {
         /// The key's name
@@ -362,19 +369,37 @@ pub enum Key {
     /// Keys that the nodes know
     List,
     /// What is proven about a key
-    Show {
-        /// The key's name
-        name: String,
-    },
+    Show(KeyShow),
+}
+
+#[derive(Debug, Args)]
+pub struct KeyShow {
+    /// The key's name
+    pub name: String,
+    /// Only the public key of a key that signs, as PEM (SubjectPublicKeyInfo, RFC 8410)
+    #[arg(long, group = "form")]
+    pub pem: bool,
+    /// The same as a line for authorized_keys
+    #[arg(long, group = "form")]
+    pub ssh: bool,
+    /// The same as a minisign public key file
+    #[arg(long, group = "form")]
+    pub minisign: bool,
+    /// The same as its 32 bytes
+    #[arg(long, group = "form")]
+    pub raw: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct KeyCreate {
     /// The key's name
     pub name: String,
-    /// What it is for, once and for all: decrypt or derive
+    /// What it is for, once and for all: decrypt, sign or derive
     #[arg(long, default_value_t = Purpose::Decrypt)]
     pub purpose: Purpose,
+    /// The same by its scheme: tdh2-ristretto255, frost-ed25519 or voprf-ristretto255
+    #[arg(long, conflicts_with = "purpose")]
+    pub suite: Option<Suite>,
     /// How many nodes use it (default: the operator's)
     #[arg(long)]
     pub threshold: Option<u16>,
@@ -628,6 +653,76 @@ pub struct Derive {
     pub encoding: Option<Encoding>,
 }
 
+#[derive(Debug, Args)]
+pub struct Sign {
+    /// The key's name
+    #[arg(long)]
+    pub key: String,
+    /// The key's version; another one is another public key (default: the newest)
+    #[arg(long, value_name = "N")]
+    pub key_version: Option<u32>,
+    /// Context as NAME=VALUE (repeat); nodes see and log it, it is not signed
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub context: Vec<String>,
+    /// The file to sign (default: stdin)
+    #[arg(long = "in", visible_alias = "file", value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// Output file (default: stdout)
+    #[arg(long = "out", value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// raw: 64 bytes over the message itself; ssh: for ssh-keygen -Y verify; minisign
+    #[arg(long, value_enum, default_value_t = SignatureForm::Raw)]
+    pub format: SignatureForm,
+    /// What an SSH signature is for: verifiers ask for the same
+    #[arg(long, default_value = "file")]
+    pub namespace: String,
+    /// What a minisign signature vouches for beside the file (default: time and file name)
+    #[arg(long, value_name = "TEXT")]
+    pub trusted_comment: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The key's name
+    #[arg(long)]
+    pub key: String,
+    /// The key's version (default: the newest)
+    #[arg(long, value_name = "N")]
+    pub key_version: Option<u32>,
+    /// The signature: raw, SSH or minisign
+    #[arg(long, value_name = "FILE")]
+    pub signature: PathBuf,
+    /// What was signed (default: stdin)
+    #[arg(long = "in", visible_alias = "file", value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// What an SSH signature must be for
+    #[arg(long, default_value = "file")]
+    pub namespace: String,
+}
+
+/// How a signature is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SignatureForm {
+    /// 64 bytes.
+    Raw,
+    /// SSHSIG, in its armour.
+    Ssh,
+    /// Four lines.
+    Minisign,
+}
+
+impl SignatureForm {
+    /// Its word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Ssh => "ssh",
+            Self::Minisign => "minisign",
+        }
+    }
+}
+
 /// How a secret is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Encoding {
@@ -686,6 +781,8 @@ pub enum Workload {
     Decrypt,
     /// Many ciphertexts a request.
     BatchDecrypt,
+    /// One signature of --size bytes a request, with nonces drawn ahead.
+    Sign,
     /// A stream of --size bytes, encrypted and decrypted chunk by chunk.
     Stream,
     /// New shares for the key, one order after the other (an operator's home). The key keeps

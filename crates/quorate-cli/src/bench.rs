@@ -48,6 +48,7 @@ pub async fn run(global: &Global, args: &Bench) -> Result<Report, Failure> {
         Workload::Stream => stream(opened().await?.1, args).await,
         Workload::Decrypt => decrypt(opened().await?, args, 1).await,
         Workload::BatchDecrypt => decrypt(opened().await?, args, args.batch.clamp(1, 1024)).await,
+        Workload::Sign => sign(opened().await?, args).await,
         Workload::Refresh => refresh(global, args).await,
     }
 }
@@ -262,6 +263,34 @@ fn show(progress: &mut Progress, measured: &Measured, begun: Instant, span: Dura
         let (at, of) = (begun.elapsed().as_secs(), span.as_secs());
         progress.show(&format!("{at} of {of} s, {} served", measured.latency.len()));
     }
+}
+
+/// Signatures, verified; the nonces are drawn ahead, as they are for a key that signs often.
+async fn sign((client, key): (Client, Key), args: &Bench) -> Result<Report, Failure> {
+    let message = Arc::new(vec![0x5a; args.size]);
+    let signing = key.clone();
+    let one = move |_| {
+        let (client, key, message) = (client.clone(), signing.clone(), Arc::clone(&message));
+        async move {
+            let none = EncryptionContext::default();
+            client.sign_with_report(&key, &[&message[..]], &none).await.map(drop)
+        }
+    };
+    load(args, WARM_UP, one.clone()).await?;
+    let measured = load(args, Duration::from_secs_f64(args.seconds), one).await?;
+    if measured.latency.is_empty() {
+        return Err(Failure::new(format!("nothing succeeded: {:?}", measured.failed)));
+    }
+    let flush = floor::flush(&std::env::temp_dir())
+        .map_err(|e| Failure::io("the temporary directory", &e))?;
+    let mut lines = measured.lines();
+    lines.push(format!("flush     {:.2} ms", flush.as_secs_f64() * 1000.0));
+    let json = json!({
+        "workload": "sign", "bytes": args.size,
+        "threshold": key.public().committee.threshold().get(),
+        "measured": measured.json(), "flush_us": micros(flush),
+    });
+    Ok(Report::new(lines.join("\n"), json))
 }
 
 /// Refreshes one after the other: a key's shares move under one order at a time.

@@ -15,3 +15,4 @@ pub mod roster;
 pub mod share;
 pub mod share_overview;
 pub mod share_status;
+pub mod sign;

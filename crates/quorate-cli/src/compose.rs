@@ -74,11 +74,12 @@ pub fn create_key(
     let q = q(&committee, args.allow_absent)?;
     let version =
         KeyVersion::new(args.version).ok_or_else(|| Failure::usage("--version begins at 1"))?;
+    let suite = args.suite.unwrap_or_else(|| args.purpose.suite());
     Ok(CreateKey {
         name: KeyName::new(&args.name).map_err(Failure::usage)?,
         version,
-        suite: args.purpose.suite(),
-        purpose: args.purpose,
+        suite,
+        purpose: suite.purpose(),
         committee,
         q,
         first_number,

@@ -290,6 +290,7 @@ pub fn key_create(name: &str) -> KeyCreate {
     KeyCreate {
         name: name.to_owned(),
         purpose: quorate_types::Purpose::Decrypt,
+        suite: None,
         threshold: None,
         committee: Vec::new(),
         allow_absent: 0,

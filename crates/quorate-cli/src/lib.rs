@@ -13,6 +13,7 @@ pub mod local;
 pub mod output;
 pub mod render;
 pub mod session;
+pub mod signature;
 pub mod time;
 
 use args::{Audit, Cli, Client, Cluster, Command, Key, Operator, Order, Share};
@@ -31,6 +32,8 @@ pub async fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Encrypt(args) => return cmd::crypt::encrypt(global, args).await,
         Command::Decrypt(args) => return cmd::crypt::decrypt(global, args).await,
         Command::Derive(args) => return cmd::derive::run(global, args).await,
+        Command::Sign(args) => return cmd::sign::sign(global, args).await,
+        Command::Verify(args) => cmd::sign::verify(global, args).await?,
         Command::Cluster(Cluster::Init(args)) => cmd::cluster_init::run(args)?,
         Command::Cluster(Cluster::Show) => cmd::cluster::show(global)?,
         Command::Cluster(Cluster::Check { threshold, committee }) => {
@@ -64,7 +67,10 @@ pub async fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Client(Client::List) => cmd::client::list(global).await?,
         Command::Key(Key::Create(args)) => cmd::key::create(global, args).await?,
         Command::Key(Key::List) => cmd::key::list(global).await?,
-        Command::Key(Key::Show { name }) => cmd::key::show(global, name).await?,
+        Command::Key(Key::Show(args)) => match cmd::key::show(global, args).await? {
+            Some(report) => report,
+            None => return Ok(()),
+        },
         Command::Share(Share::Refresh(args)) => cmd::share::refresh(global, args).await?,
         Command::Share(Share::Reshare(args)) => cmd::share::reshare(global, args).await?,
         Command::Share(Share::Schedule(args)) => cmd::share::schedule(global, args).await?,

@@ -23,6 +23,8 @@ fn help_names_every_command_and_exit_code() {
         "encrypt",
         "decrypt",
         "derive",
+        "sign",
+        "verify",
         "who-owns",
         "4 no quorum",
     ] {
@@ -43,7 +45,13 @@ fn every_command_parses() {
         &["client", "list"],
         &["bench", "--key", "a"],
         &["derive", "--key", "a", "--context", "app=ids", "--encoding", "base64"],
+        &["sign", "--key", "a", "--file", "b", "--format", "ssh", "--namespace", "git"],
+        &["sign", "--key", "a", "--format", "minisign", "--trusted-comment", "c"],
+        &["verify", "--key", "a", "--signature", "s", "--in", "b"],
+        &["key", "show", "a", "--pem"],
+        &["bench", "sign", "--key", "a"],
         &["key", "create", "a", "--purpose", "derive"],
+        &["key", "create", "a", "--suite", "frost-ed25519"],
     ] {
         let out = quorate(&[args, &["--home", "/nonexistent"]].concat());
         assert_eq!(out.status.code(), Some(1), "{args:?}: {}", text(&out.stderr));
@@ -60,7 +68,12 @@ fn wrong_usage_exits_2_and_says_what_to_do() {
         (&["nonsense"], "unrecognized"),
         (&["derive"], "--key"),
         (&["derive", "--key", "a", "--output", "json", "--encoding", "raw"], "hex or base64"),
-        (&["key", "create", "a", "--purpose", "both"], "decrypt, derive"),
+        (&["sign"], "--key"),
+        (&["sign", "--key", "a", "--format", "pgp"], "raw, ssh, minisign"),
+        (&["verify", "--key", "a"], "--signature"),
+        (&["key", "show", "a", "--pem", "--raw"], "--raw"),
+        (&["key", "create", "a", "--suite", "frost-ed25519", "--purpose", "derive"], "--suite"),
+        (&["key", "create", "a", "--purpose", "both"], "decrypt, sign, derive"),
     ] {
         let out = quorate(args);
         assert_eq!(out.status.code(), Some(2), "{args:?}");

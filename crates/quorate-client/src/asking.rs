@@ -15,7 +15,10 @@ use quorate_types::{
     request::MAX_TTL,
 };
 use rand::Rng;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Why asking brought nothing.
 pub(crate) enum Failed {
@@ -54,6 +57,11 @@ pub(crate) trait Work: Sync {
 
 /// Says what an answer is worth, and which items of the request are bad.
 pub(crate) trait Judge: Sync {
+    /// How many partials an answer to so many items has.
+    fn length(&self, items: usize) -> usize {
+        items
+    }
+
     /// Whether the node's answer is taken. If not, the node lies: it sealed it itself.
     fn takes(&self, node: NodeIndex, request: Hash, answer: &Answer) -> bool;
 
@@ -81,6 +89,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) context: &'a EncryptionContext,
     pub(crate) deadline: Deadline,
     pub(crate) liars: BTreeSet<NodeIndex>,
+    /// Nodes that are not asked again in this call, and why.
+    pub(crate) tired: BTreeMap<NodeIndex, String>,
 }
 
 impl<'a> Asking<'a> {
@@ -102,6 +112,7 @@ impl<'a> Asking<'a> {
             context: work.context(),
             deadline: Deadline::after(client.timeout),
             liars: BTreeSet::new(),
+            tired: BTreeMap::new(),
         }
     }
 
@@ -144,6 +155,17 @@ impl<'a> Asking<'a> {
             avoid,
             want,
         }
+    }
+
+    /// The next request of the same call, for something else.
+    pub(crate) fn turn_to(&mut self, operation: Operation, wire: Arc<[Vec<u8>]>) {
+        (self.operation, self.wire) = (operation, wire);
+    }
+
+    /// Members that have not lied or failed in this call.
+    pub(crate) fn candidates(&self) -> impl Iterator<Item = NodeIndex> {
+        let out = |i: &NodeIndex| self.liars.contains(i) || self.tired.contains_key(i);
+        self.key.public().committee.indices().filter(move |i| !out(i))
     }
 
     pub(crate) fn threshold(&self) -> usize {

@@ -7,6 +7,7 @@ use crate::{
     error::Error,
     home::Home,
     pins::Pins,
+    sign::NoncePool,
     transport::Transport,
 };
 use quorate_crypto::IdentityKey;
@@ -118,6 +119,7 @@ impl ClientBuilder {
         let longest = Duration::from_millis(u64::from(MAX_TTL));
         Ok(Client(Arc::new(Inner {
             answers: AnswerBook::new(identity.public()),
+            nonces: NoncePool::default(),
             pins: home.as_ref().map_or_else(Pins::memory, |h| Pins::Directory(h.pins())),
             identity,
             cluster: RwLock::new(Arc::new(cluster)),

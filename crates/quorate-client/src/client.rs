@@ -8,6 +8,7 @@ use crate::{
     home::Home,
     key::Key,
     pins::Pins,
+    sign::NoncePool,
     transport::Transport,
 };
 use quorate_crypto::{IdentityKey, PublicKey};
@@ -39,6 +40,7 @@ pub(crate) struct Inner {
     pub(crate) keys: Mutex<HashMap<(KeyName, KeyVersion), Key>>,
     pub(crate) pins: Pins,
     pub(crate) answers: AnswerBook,
+    pub(crate) nonces: NoncePool,
     pub(crate) timeout: Duration,
     pub(crate) clock: fn() -> Millis,
 }

@@ -7,6 +7,7 @@ use crate::{
     transport::{Replies, Reply, ReplyOutcome},
 };
 use quorate_crypto::MAX_COMMITTEE;
+use quorate_rpc::Deadline;
 use quorate_types::{Answer, EpochName, NodeIndex, Refusal, RefusalReason};
 use std::collections::{BTreeMap, BTreeSet};
 use zeroize::Zeroizing;
@@ -21,6 +22,17 @@ pub(crate) type Partials = Zeroizing<Vec<[u8; 32]>>;
 pub(crate) struct Quorum {
     pub(crate) epoch: EpochName,
     pub(crate) partials: Vec<(NodeIndex, Partials)>,
+}
+
+/// What an exact set of nodes has answered.
+pub(crate) enum Exact {
+    /// All of it.
+    All(Quorum),
+    /// Not all.
+    Some {
+        /// Who has not, why, and the reason if it refused.
+        missing: BTreeMap<NodeIndex, (String, Option<RefusalReason>)>,
+    },
 }
 
 /// The answers to one signed request so far.
@@ -96,10 +108,44 @@ impl<'c, 'a> Collection<'c, 'a> {
         Err(if moved { Failed::Moved(error) } else { error.into() })
     }
 
+    /// Asks exactly these nodes, once: all of them must answer, and nobody else can.
+    pub(crate) async fn gather_exactly(
+        mut self,
+        set: &BTreeSet<NodeIndex>,
+    ) -> Result<Exact, Failed> {
+        let committee = self.asking.key.public().committee.indices();
+        let avoid = committee.filter(|i| !set.contains(i)).collect();
+        let question = self.asking.question(&self.signed, avoid, set.len());
+        // One of the set that hangs must leave time for another set.
+        let soon = Deadline::after(self.asking.client.timeout / 3);
+        let deadline = self.asking.deadline.min(soon);
+        let replies = self.asking.transport.evaluate(question, deadline).await;
+        let replies = replies.map_err(|fault| Error::party(&self.asking.party, fault))?;
+        self.absorb(&replies)?;
+        let left = |r: &Refusal| r.reason == RefusalReason::NoShare;
+        if !self.elsewhere.is_empty() || self.refusals.values().any(left) {
+            return Err(Failed::Moved(self.shortfall()));
+        }
+        if set.iter().all(|i| self.answers.contains_key(i)) {
+            let asked = |(i, _): &(NodeIndex, Partials)| set.contains(i);
+            let partials = std::mem::take(&mut self.answers).into_iter().filter(asked).collect();
+            let epoch = self.asking.key.public().epoch;
+            return Ok(Exact::All(Quorum { epoch, partials }));
+        }
+        let why = |i: &NodeIndex| {
+            let missing = self.missing().into_iter().find(|m| m.node.index == *i);
+            let why = missing.map_or_else(|| "gave no answer".into(), |m| m.reason);
+            (*i, (why, self.refusals.get(i).map(|r| r.reason)))
+        };
+        let absent = set.iter().filter(|i| !self.answers.contains_key(i));
+        Ok(Exact::Some { missing: absent.map(why).collect() })
+    }
+
     /// Members that have not spoken yet.
     fn open(&self) -> BTreeSet<NodeIndex> {
         let spoken = |i: &NodeIndex| {
             self.asking.liars.contains(i)
+                || self.asking.tired.contains_key(i)
                 || self.refusals.contains_key(i)
                 || self.unverified.contains_key(i)
                 || self.answers.contains_key(i)
@@ -186,7 +232,7 @@ impl<'c, 'a> Collection<'c, 'a> {
 
     /// What the node itself sealed: if it is no answer to the question, the node lies.
     fn answered(&mut self, node: NodeIndex, answer: Answer) {
-        let honest = answer.partials.len() == self.asking.wire.len()
+        let honest = answer.partials.len() == self.judge.length(self.asking.wire.len())
             && self.judge.takes(node, self.signed.hash, &answer);
         if !honest {
             self.asking.liars.insert(node);
@@ -261,7 +307,8 @@ impl<'c, 'a> Collection<'c, 'a> {
             if self.elsewhere.contains(i) {
                 return "serves another epoch".into();
             }
-            self.failures.get(i).cloned().unwrap_or_else(|| "gave no answer".into())
+            let tired = self.asking.tired.get(i).or_else(|| self.failures.get(i));
+            tired.cloned().unwrap_or_else(|| "gave no answer".into())
         };
         (self.asking.key.public().committee.indices())
             .filter(|i| !self.answers.contains_key(i))
@@ -288,7 +335,13 @@ fn refused(asking: &Asking<'_>, decided: &[&Refusal]) -> Error {
 
 /// Whether a refusal is a decision against the request, or only says that the node cannot.
 fn is_decision(reason: RefusalReason) -> bool {
-    !matches!(reason, RefusalReason::NoShare | RefusalReason::Busy)
+    !matches!(
+        reason,
+        RefusalReason::NoShare
+            | RefusalReason::Busy
+            | RefusalReason::NonceGone
+            | RefusalReason::TooManyNonces
+    )
 }
 
 fn index(node: u32) -> Option<NodeIndex> {

@@ -16,7 +16,7 @@ use crate::{
     transport::BoxFuture,
 };
 use quorate_crypto::{
-    EncodedPoint, SecretBytes,
+    SecretBytes,
     dleq::Proof,
     voprf::{Batch, OUTPUT_LEN, VerifiedPartials, private_input},
 };
@@ -176,7 +176,7 @@ struct ProofCheck<'a> {
 
 impl Judge for ProofCheck<'_> {
     fn takes(&self, node: NodeIndex, _: Hash, answer: &Answer) -> bool {
-        let public = EncodedPoint::new(self.key.commitments().at(node));
+        let public = self.key.commitments().ristretto_at(node);
         let proof = answer.proof.as_ref().map(Proof::from_bytes);
         let (Ok(public), Some(Ok(proof))) = (public, proof) else { return false };
         let Ok(partials) = self.batch.verify(&public, &answer.partials, &proof) else {

@@ -126,6 +126,16 @@ pub enum Error {
     /// The ciphertext at hand is not what was sealed.
     #[error(transparent)]
     Ciphertext(#[from] CiphertextError),
+    /// A signature at hand is not the key's over this message.
+    #[error("verification failed: under key {name} version {version}: {reason}")]
+    Signature {
+        /// The key.
+        name: KeyName,
+        /// Its version.
+        version: KeyVersion,
+        /// What is wrong.
+        reason: String,
+    },
     /// The roster chain at hand does not verify.
     #[error(transparent)]
     Roster(#[from] RosterError),
@@ -181,7 +191,10 @@ impl Error {
         match self {
             Self::Refused { .. } | Self::WrongPurpose { .. } => 3,
             Self::NoQuorum { .. } => 4,
-            Self::Verification { .. } | Self::Ciphertext(_) | Self::Roster(_) => 5,
+            Self::Verification { .. }
+            | Self::Ciphertext(_)
+            | Self::Signature { .. }
+            | Self::Roster(_) => 5,
             Self::Home(error) if error.is_verification() => 5,
             _ => 1,
         }

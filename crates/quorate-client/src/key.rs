@@ -32,7 +32,8 @@ struct Inner {
     /// The epoch in force, as far as it is known here.
     epoch: VerifiedEpoch,
     fingerprint: Fingerprint,
-    public: EncodedPoint,
+    /// `Y`, of a key over ristretto255.
+    public: Option<EncodedPoint>,
     commitments: Commitments,
 }
 
@@ -65,17 +66,12 @@ impl Key {
             );
             return Err(RecordError::Other(Error::coordinator(party, what)));
         }
-        let commitments =
-            Commitments::from_bytes(public.committee.threshold(), &public.commitments).map_err(
-                |e| {
-                    RecordError::Other(Error::coordinator(
-                        party,
-                        format!("sent a record of key {name} with bad commitments: {e}"),
-                    ))
-                },
-            )?;
-        let point = EncodedPoint::decode(commitments.constant_bytes())
-            .map_err(|e| RecordError::Other(Error::coordinator(party, e.to_string())))?;
+        let commitments = public.decode_commitments().map_err(|e| {
+            let what = format!("sent a record of key {name} with bad commitments: {e}");
+            RecordError::Other(Error::coordinator(party, what))
+        })?;
+        let point = commitments.constant().ristretto().copied();
+        let point = point.and_then(|p| EncodedPoint::new(p).ok());
         Ok(Self(Arc::new(Inner {
             fingerprint: *cluster.fingerprint(),
             public: point,
@@ -192,7 +188,7 @@ impl Key {
             public.version,
         );
         let (kem, payload_key) = tdh2::encapsulate(
-            &self.binding(),
+            &self.binding()?,
             &context.label(),
             &header.to_bytes(),
             &mut rand::rng(),
@@ -210,10 +206,20 @@ impl Key {
         Err(Error::WrongPurpose { name: self.name().clone(), purpose, operation })
     }
 
-    pub(crate) fn binding(&self) -> Binding<'_> {
+    /// What ciphertexts of the key are bound to.
+    ///
+    /// # Errors
+    /// [`Error::WrongPurpose`] for a key that is not over ristretto255.
+    pub(crate) fn binding(&self) -> Result<Binding<'_>, Error> {
         let public = self.public();
+        let (purpose, operation) = (public.purpose, Operation::Decrypt);
+        let point = self.0.public.as_ref().ok_or_else(|| Error::WrongPurpose {
+            name: public.key.clone(),
+            purpose,
+            operation,
+        })?;
         let (name, version) = (public.key.as_str().as_bytes(), public.version.get());
-        Binding::new(self.0.fingerprint.as_bytes(), name, version, &self.0.public)
+        Ok(Binding::new(self.0.fingerprint.as_bytes(), name, version, point))
     }
 
     pub(crate) fn commitments(&self) -> &Commitments {
@@ -221,7 +227,7 @@ impl Key {
     }
 
     pub(crate) fn public_key(&self) -> &[u8; 32] {
-        self.0.public.bytes()
+        self.0.commitments.constant_bytes()
     }
 }
 

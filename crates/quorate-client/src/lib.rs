@@ -25,7 +25,7 @@
 //!
 //! Files of any size: [`Key::encrypt_stream`] and [`Client::decrypt_stream`]. Many small
 //! ciphertexts: [`Client::decrypt_batch`]. Secrets derived from inputs that no node sees:
-//! [`Client::derive`]. Operators: [`operator::Operator`].
+//! [`Client::derive`]. Ed25519 signatures: [`Client::sign`]. Operators: [`operator::Operator`].
 
 mod answers;
 mod api;
@@ -46,6 +46,7 @@ pub mod operator;
 mod payload;
 mod pins;
 mod report;
+mod sign;
 mod stream;
 pub mod transport;
 
@@ -66,3 +67,4 @@ pub use operator::{CarriedOut, Moved, Operator};
 pub use pins::{Pin, PinError};
 pub use quorate_types::EncryptionContext;
 pub use report::Report;
+pub use sign::{MAX_SIGN_MESSAGE, Signature};

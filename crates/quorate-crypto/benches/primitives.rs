@@ -7,6 +7,7 @@ use quorate_crypto::{
     EncodedPoint, SecretScalar, ShareIndex, Threshold,
     dealing::{Dealing, DealingParams, Receivers, VerifiedDealing, deal},
     dleq,
+    group::Group,
     sharing::{Polynomial, combine_points},
 };
 use std::hint::black_box;
@@ -33,7 +34,8 @@ impl Scene {
     }
 
     fn params(&self) -> DealingParams<'_> {
-        DealingParams::new([1; 32], index(1), [2; 32], self.t, &self.receivers).unwrap()
+        DealingParams::new(Group::Ristretto255, [1; 32], index(1), [2; 32], self.t, &self.receivers)
+            .unwrap()
     }
 
     fn deal(&self) -> Dealing {
@@ -68,7 +70,7 @@ fn sharing(c: &mut Criterion) {
     for (t, n) in COMMITTEES {
         let scene = Scene::of(t, n);
         let id = |name| BenchmarkId::new(name, format!("{t}-of-{n}"));
-        let commitments = scene.polynomial.commit();
+        let commitments = scene.polynomial.commit(Group::Ristretto255);
         let share = scene.polynomial.evaluate(index(n as u16));
         let verify = || commitments.verify_share(index(n as u16), &share);
         group.bench_function(id("verify_share"), |b| b.iter(verify));

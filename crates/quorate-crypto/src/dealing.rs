@@ -1,6 +1,7 @@
 //! A verifiable dealing: the one primitive of genesis, import and reshare.
 //!
-//! Dealer `d` shares `c_d = f_d(0)` to receivers with ceremony keys `P_j = p_j·B`:
+//! The polynomial is over the group of the ceremony's suite, all else over ristretto255: ceremony
+//! keys, `E`, and the keys of sealed values. Dealer `d` shares `c_d = f_d(0)` to receivers with ceremony keys `P_j = p_j·B`:
 //!
 //! * `C_0 … C_{t−1}`, commitments to `f_d`, exactly `t`;
 //! * a proof of knowledge of `c_d`, bound to the ceremony context, the dealer and `C`;
@@ -29,7 +30,7 @@ pub use verified::{DealingFault, OpenError, VerifiedDealing};
 pub use wire::{Dealing, WireError};
 
 use crate::{
-    group::EncodedPoint,
+    group::{EncodedPoint, Group},
     hash::{Label, hash_to_scalar, hash32},
     index::ShareIndex,
     schnorr::{self, KnowledgeProof},
@@ -71,14 +72,16 @@ pub fn deal(
     polynomial: &Polynomial,
     rng: &mut impl CryptoRng,
 ) -> Result<Dealing, DealError> {
-    let commitments = polynomial.commit();
+    let commitments = polynomial.commit(params.group());
     let expected = params.threshold().as_usize();
     if commitments.threshold() != expected {
         return Err(DealError::Threshold { expected, got: commitments.threshold() });
     }
     let statement = statement(params, &commitments);
-    let knowledge = schnorr::prove(Label::DEALING_POK, &[&statement], &polynomial.constant(), rng)
-        .map_err(|_| DealError::Seal)?;
+    let constant = polynomial.constant();
+    let knowledge =
+        schnorr::prove(params.group(), Label::DEALING_POK, &[&statement], &constant, rng)
+            .map_err(|_| DealError::Seal)?;
 
     let ephemeral_secret = ephemeral_secret(polynomial, &statement, rng);
     let ephemeral = EncodedPoint::new(ephemeral_secret.public()).map_err(|_| DealError::Seal)?;
@@ -99,6 +102,7 @@ pub fn deal(
         ephemeral_knowledge: KnowledgeProof([0; schnorr::PROOF_LEN]),
     };
     dealing.ephemeral_knowledge = schnorr::prove(
+        Group::Ristretto255,
         Label::DEALING_EPHEMERAL,
         &[&statement, &dealing.body_bytes()],
         &ephemeral_secret,
@@ -119,23 +123,25 @@ pub fn commitment_hash(
     dealer_identity: &[u8; 32],
     commitments: &Commitments,
 ) -> [u8; 32] {
-    hash32(
-        Label::DEALING_COMMIT,
-        &[scope, &dealer.get().to_be_bytes(), dealer_identity, &commitments.concat()],
-    )
+    let (index, points) = (dealer.get().to_be_bytes(), commitments.concat());
+    let parts: [&[u8]; 4] = [scope, &index, dealer_identity, &points];
+    in_group(Label::DEALING_COMMIT, &parts, commitments.group())
 }
 
 /// What every proof and sealed value of one dealing is bound to.
 fn statement(params: &DealingParams<'_>, commitments: &Commitments) -> [u8; 32] {
-    hash32(
-        Label::DEALING_STATEMENT,
-        &[
-            params.ctx(),
-            &params.dealer().get().to_be_bytes(),
-            params.dealer_identity(),
-            &commitments.concat(),
-        ],
-    )
+    let (index, points) = (params.dealer().get().to_be_bytes(), commitments.concat());
+    let parts: [&[u8]; 4] = [params.ctx(), &index, params.dealer_identity(), &points];
+    in_group(Label::DEALING_STATEMENT, &parts, params.group())
+}
+
+/// Binds the group beside the points, whose bytes may be points of both. The context and the
+/// scope bind the suite, and that the group, already; here it holds whoever calls. Over
+/// ristretto255 there is no such part: dealings were bound so before there was another group.
+fn in_group(label: Label, parts: &[&[u8]], group: Group) -> [u8; 32] {
+    let mut all = parts.to_vec();
+    all.extend(group.binding());
+    hash32(label, &all)
 }
 
 fn ephemeral_secret(

@@ -1,4 +1,10 @@
-//! ristretto255: strict decoding and the second generator.
+//! ristretto255: strict decoding and the second generator. The group of a shared polynomial,
+//! which may be another one, is [`Group`].
+
+mod element;
+
+pub(crate) use element::edwards_mul_base;
+pub use element::{Element, Group};
 
 use crate::hash::Label;
 use curve25519_dalek::{
@@ -22,6 +28,12 @@ pub enum DecodeError {
     /// Not the canonical encoding of a point.
     #[error("not a canonical ristretto255 point")]
     Point,
+    /// Not the canonical encoding of a point of edwards25519.
+    #[error("not a canonical edwards25519 point")]
+    Edwards,
+    /// A point of edwards25519 outside of the subgroup of prime order.
+    #[error("a point with a component of small order, which no public value may have")]
+    Torsion,
     /// The identity, which no public value may be.
     #[error("the identity point, which no public value may be")]
     Identity,

@@ -3,14 +3,15 @@
 //! Pure: no clock, no I/O, no async; randomness is an argument. This crate knows
 //! no node, key name or network: callers hand it byte strings to bind to.
 //!
-//! Groups: ristretto255 (RFC 9496). `B` is the generator, `B2` a second generator
-//! hashed to the group. Every hash of our own goes through [`hash`].
+//! Groups: ristretto255 (RFC 9496), and edwards25519 for what [`frost`] signs with. `B` is the
+//! generator, `B2` a second generator hashed to ristretto255. Every hash of our own goes through [`hash`].
 
 pub mod answer;
 pub mod complaint;
 pub mod dealing;
 pub mod dleq;
 pub mod envelope;
+pub mod frost;
 pub mod group;
 pub mod hash;
 pub mod index;

@@ -1,14 +1,14 @@
 //! Proof of knowledge of a discrete logarithm, bound to a label and parts.
 //!
-//! `P = k·B`; `R = r·B`; `c = H(label, parts…, P, R)`; `s = r + c·k`. The proof is `c ‖ s`;
+//! Over either group, which the caller's parts must bind. `P = k·B`; `R = r·B`; `c = H(label, parts…, P, R)`; `s = r + c·k`. The proof is `c ‖ s`;
 //! a verifier recomputes `R = s·B − c·P`.
 
 use crate::{
-    group::{DecodeError, EncodedPoint, decode_scalar, encode_point},
+    group::{DecodeError, Element, Group, PointBytes, decode_scalar},
     hash::{Label, hash_to_scalar},
     secret::{SecretBytes, SecretScalar},
 };
-use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar};
+use curve25519_dalek::scalar::Scalar;
 use rand_core::CryptoRng;
 
 /// The length of a proof on the wire: challenge ‖ response.
@@ -24,7 +24,7 @@ pub struct SchnorrError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnowledgeProof(pub [u8; PROOF_LEN]);
 
-/// Proves knowledge of the logarithm of `secret·B`.
+/// Proves knowledge of the logarithm of `secret·B` in `group`.
 ///
 /// # Security
 /// Constant time. The nonce is hashed from fresh randomness, the secret and the statement:
@@ -33,19 +33,23 @@ pub struct KnowledgeProof(pub [u8; PROOF_LEN]);
 /// # Errors
 /// [`DecodeError::Identity`] for a secret of zero.
 pub fn prove(
+    group: Group,
     label: Label,
     parts: &[&[u8]],
     secret: &SecretScalar,
     rng: &mut impl CryptoRng,
 ) -> Result<KnowledgeProof, DecodeError> {
-    let public = EncodedPoint::new(secret.public())?;
+    let public = group.mul_base(secret);
+    if public.is_identity() {
+        return Err(DecodeError::Identity);
+    }
     let fresh = SecretBytes::<32>::random(rng);
     let key = secret.to_bytes();
     let mut nonce_parts: Vec<&[u8]> = vec![fresh.expose(), &key[..], label.as_bytes()];
     nonce_parts.extend_from_slice(parts);
     let nonce = SecretScalar::new(hash_to_scalar(Label::SCHNORR_NONCE, &nonce_parts));
 
-    let c = challenge(label, parts, &public, &nonce.public());
+    let c = challenge(label, parts, &public.encode(), &group.mul_base(&nonce).encode());
     let s = nonce.expose() + c * secret.expose();
     let mut out = [0; PROOF_LEN];
     out[..32].copy_from_slice(c.as_bytes());
@@ -60,7 +64,7 @@ pub fn prove(
 pub fn verify(
     label: Label,
     parts: &[&[u8]],
-    public: &EncodedPoint,
+    public: &Element,
     proof: &KnowledgeProof,
 ) -> Result<(), SchnorrError> {
     let scalar = |half: &[u8]| {
@@ -68,59 +72,77 @@ pub fn verify(
         decode_scalar(&bytes).map_err(|_| SchnorrError)
     };
     let (c, s) = (scalar(&proof.0[..32])?, scalar(&proof.0[32..])?);
-    let r = RistrettoPoint::vartime_double_scalar_mul_basepoint(&-c, public.point(), &s);
-    if challenge(label, parts, public, &r) == c { Ok(()) } else { Err(SchnorrError) }
+    let r = public.vartime_schnorr(&c, &s);
+    if challenge(label, parts, &public.encode(), &r) == c { Ok(()) } else { Err(SchnorrError) }
 }
 
-fn challenge(label: Label, parts: &[&[u8]], public: &EncodedPoint, r: &RistrettoPoint) -> Scalar {
-    let r = encode_point(r);
+fn challenge(label: Label, parts: &[&[u8]], public: &PointBytes, r: &PointBytes) -> Scalar {
     let mut all = parts.to_vec();
-    all.extend_from_slice(&[public.bytes(), &r]);
+    all.extend_from_slice(&[public, r]);
     hash_to_scalar(label, &all)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::group::B;
 
     const L: Label = Label::DEALING_POK;
+    const GROUPS: [Group; 2] = [Group::Ristretto255, Group::Edwards25519];
 
-    fn proof() -> (EncodedPoint, KnowledgeProof) {
+    fn proof(group: Group) -> (Element, KnowledgeProof) {
         let rng = &mut rand::rng();
         let secret = SecretScalar::random(rng);
-        let proof = prove(L, &[b"a", b"bc"], &secret, rng).unwrap();
-        (EncodedPoint::new(secret.public()).unwrap(), proof)
+        let proof = prove(group, L, &[b"a", b"bc"], &secret, rng).unwrap();
+        (group.mul_base(&secret), proof)
     }
 
     #[test]
     fn a_proof_is_bound_to_label_parts_and_point() {
-        let (p, proof) = proof();
-        assert_eq!(verify(L, &[b"a", b"bc"], &p, &proof), Ok(()));
-        // Attack 11: ambiguous encoding, another use, another session.
-        for parts in [&[&b"ab"[..], b"c"][..], &[b"abc"], &[b"a", b"bc", b""], &[b"a", b"bd"], &[]]
-        {
-            assert_eq!(verify(L, parts, &p, &proof), Err(SchnorrError), "{parts:?}");
+        for group in GROUPS {
+            let (p, proof) = proof(group);
+            assert_eq!(verify(L, &[b"a", b"bc"], &p, &proof), Ok(()));
+            // Attack 11: ambiguous encoding, another use, another session.
+            for parts in
+                [&[&b"ab"[..], b"c"][..], &[b"abc"], &[b"a", b"bc", b""], &[b"a", b"bd"], &[]]
+            {
+                assert_eq!(verify(L, parts, &p, &proof), Err(SchnorrError), "{parts:?}");
+            }
+            let other = Label::DEALING_EPHEMERAL;
+            assert_eq!(verify(other, &[b"a", b"bc"], &p, &proof), Err(SchnorrError));
+            let other = group.mul_base(&SecretScalar::random(&mut rand::rng()));
+            assert_eq!(verify(L, &[b"a", b"bc"], &other, &proof), Err(SchnorrError));
         }
-        let other = Label::DEALING_EPHEMERAL;
-        assert_eq!(verify(other, &[b"a", b"bc"], &p, &proof), Err(SchnorrError));
-        let other = EncodedPoint::new(p.point() + B).unwrap();
-        assert_eq!(verify(L, &[b"a", b"bc"], &other, &proof), Err(SchnorrError));
+    }
+
+    #[test]
+    fn a_proof_over_one_group_is_none_over_the_other() {
+        let rng = &mut rand::rng();
+        let secret = SecretScalar::random(rng);
+        for (here, there) in [(0, 1), (1, 0)] {
+            let proof = prove(GROUPS[here], L, &[b"a"], &secret, rng).unwrap();
+            let public = GROUPS[there].mul_base(&secret);
+            assert_eq!(verify(L, &[b"a"], &public, &proof), Err(SchnorrError));
+        }
     }
 
     #[test]
     fn every_flipped_bit_of_a_proof_is_seen() {
-        let (p, proof) = proof();
-        for bit in 0..8 * PROOF_LEN {
-            let mut flipped = proof;
-            flipped.0[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(verify(L, &[b"a", b"bc"], &p, &flipped), Err(SchnorrError), "bit {bit}");
+        for group in GROUPS {
+            let (p, proof) = proof(group);
+            for bit in 0..8 * PROOF_LEN {
+                let mut flipped = proof;
+                flipped.0[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(verify(L, &[b"a", b"bc"], &p, &flipped), Err(SchnorrError), "bit {bit}");
+            }
         }
     }
 
     #[test]
     fn zero_has_no_proof() {
-        let zero = SecretScalar::new(Scalar::ZERO);
-        assert_eq!(prove(L, &[], &zero, &mut rand::rng()), Err(DecodeError::Identity));
+        for group in GROUPS {
+            let zero = SecretScalar::new(Scalar::ZERO);
+            let refused = prove(group, L, &[], &zero, &mut rand::rng());
+            assert_eq!(refused, Err(DecodeError::Identity));
+        }
     }
 }

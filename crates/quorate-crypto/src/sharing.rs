@@ -1,4 +1,4 @@
-//! Feldman sharing over ristretto255, and the one strict door to vsss-rs.
+//! Feldman sharing over ristretto255 or edwards25519, and the one strict door to vsss-rs.
 //!
 //! A sharing of `x` with threshold `t` is `f` of degree `t − 1` with `f(0) = x`; holder
 //! `i` has `f(i)`. Public: `C_k = a_k·B`, `k < t`; the holder's verifying key is
@@ -110,7 +110,7 @@ pub fn reconstruct(
         return Err(CombineError::WrongShares(wrong));
     }
     let secret = feldman::combine(&shares[..t]).ok_or(CombineError::Mismatch)?;
-    if secret.public() == *commitments.constant() {
+    if commitments.group().mul_base(&secret) == commitments.constant() {
         Ok(secret)
     } else {
         Err(CombineError::Mismatch)
@@ -138,10 +138,13 @@ fn check_distinct(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::group::Group;
 
     fn index(i: u16) -> ShareIndex {
         ShareIndex::new(i).unwrap()
     }
+
+    const R: Group = Group::Ristretto255;
 
     fn sharing(t: u16, n: u16) -> (SecretScalar, Commitments, Vec<(ShareIndex, SecretScalar)>) {
         let rng = &mut rand::rng();
@@ -149,7 +152,7 @@ mod tests {
         let t = Threshold::new(t, usize::from(n)).unwrap();
         let f = Polynomial::random(t, &secret, rng).unwrap();
         let shares = (1..=n).map(|i| (index(i), f.evaluate(index(i)))).collect();
-        (secret, f.commit(), shares)
+        (secret, f.commit(R), shares)
     }
 
     #[test]
@@ -209,7 +212,7 @@ mod tests {
         let old = Polynomial::random(t, &secret, rng).unwrap();
         let new = Polynomial::random(t, &secret, rng).unwrap();
         let mixed = [(index(1), old.evaluate(index(1))), (index(2), new.evaluate(index(2)))];
-        let error = reconstruct(&new.commit(), &mixed).unwrap_err();
+        let error = reconstruct(&new.commit(R), &mixed).unwrap_err();
         assert_eq!(error, CombineError::WrongShares(vec![index(1)]));
         let points: Vec<_> = mixed.iter().map(|(i, s)| (*i, s.public())).collect();
         assert_ne!(combine_points(t, &points), Ok(secret.public()));

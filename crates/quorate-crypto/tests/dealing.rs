@@ -1,5 +1,5 @@
-//! The story of a dealing, and every attack on one that CRYPTO.md §5 and §7 list. (Torsion,
-//! row 14, does not apply: ristretto255 has prime order and no decoder leaves it.)
+//! The story of a dealing, and every attack on one that CRYPTO.md §5 and §7 list. (Torsion, row
+//! 14, applies to polynomials over edwards25519: at the end.)
 #![allow(clippy::unwrap_used)] // a test
 
 #[path = "committee/lib.rs"]
@@ -16,7 +16,7 @@ use quorate_crypto::{
         BadValue, Dealing, DealingFault, DealingParams, OpenError, Weights, WireError,
         combine_public, combine_share, commitment_hash, deal,
     },
-    group::DecodeError,
+    group::{DecodeError, Group},
     sharing::{Commitments, CommitmentsError, Polynomial, reconstruct},
 };
 
@@ -57,9 +57,9 @@ fn an_import_shares_the_owners_key() {
     let committee = Committee::of(&[1, 2, 3], 2);
     let key = SecretScalar::random(&mut rand::rng());
     let dealing = committee.deal(900, &key);
-    let verified = dealing.verify(&committee.params(900), Some(&key.public())).unwrap();
+    let verified = dealing.verify(&committee.params(900), Some(&key.public().into())).unwrap();
     let public = combine_public(std::slice::from_ref(&verified), Weights::Sum).unwrap();
-    assert_eq!(*public.constant(), key.public());
+    assert_eq!(public.constant(), key.public().into());
     let shares = committee.new_shares(&[verified], Weights::Sum);
     assert_eq!(reconstruct(&public, &shares).unwrap().to_bytes(), key.to_bytes());
 }
@@ -187,7 +187,7 @@ fn a_dealing_replayed_under_other_params_is_refused() {
     let other_keys = Committee::of(&[1, 2, 3], 2);
     let other_members = Committee::of(&[1, 2, 4], 2);
     let params = |ctx, dealer, id, t, who| {
-        DealingParams::new(ctx, index(dealer), identity(id), t, who).unwrap()
+        DealingParams::new(Group::Ristretto255, ctx, index(dealer), identity(id), t, who).unwrap()
     };
     let who = &committee.receivers;
     assert!(dealing.verify(&params(CTX, 1, 1, t, who), None).is_ok());
@@ -227,7 +227,7 @@ fn a_reshare_with_a_wrong_constant_is_refused() {
     let committee = Committee::of(&[1, 2, 3], 2);
     let dealing = committee.deal(1, &SecretScalar::random(&mut rand::rng()));
     let share = SecretScalar::random(&mut rand::rng());
-    let refused = dealing.verify(&committee.params(1), Some(&share.public())).unwrap_err();
+    let refused = dealing.verify(&committee.params(1), Some(&share.public().into())).unwrap_err();
     assert_eq!(refused, DealingFault::Constant);
 }
 
@@ -237,7 +237,7 @@ fn a_commitment_hash_binds_scope_dealer_identity_and_polynomial() {
     let committee = Committee::of(&[1, 2, 3], 2);
     let commitments = |c: &[Scalar]| {
         let bytes: Vec<_> = model::commit(c).iter().map(model::enc).collect();
-        Commitments::from_bytes(committee.t, &bytes).unwrap()
+        Commitments::from_bytes(Group::Ristretto255, committee.t, &bytes).unwrap()
     };
     let f = coefficients(2);
     let mine = commitments(&f);
@@ -281,7 +281,8 @@ fn dealings_of_two_ceremonies_or_one_dealer_twice_do_not_combine() {
     let mut foreign = committee.model(2, coefficients(2));
     foreign.ctx = [8; 32];
     let (id, who) = (identity(2), &committee.receivers);
-    let params = DealingParams::new([8; 32], index(2), id, committee.t, who).unwrap();
+    let params =
+        DealingParams::new(Group::Ristretto255, [8; 32], index(2), id, committee.t, who).unwrap();
     let foreign = Dealing::from_bytes(&foreign.deal().bytes).unwrap().verify(&params, None);
     for bundle in [vec![one.clone(), one.clone()], vec![one, foreign.unwrap()], vec![]] {
         assert!(combine_public(&bundle, Weights::Sum).is_err());
@@ -315,4 +316,125 @@ fn a_generator_that_repeats_does_not_repeat_an_ephemeral_key() {
     };
     assert_eq!(ephemeral(5), ephemeral(5));
     assert_ne!(ephemeral(5), ephemeral(6));
+}
+
+// ---- Over edwards25519 ----
+
+const GROUPS: [Group; 2] = [Group::Ristretto255, Group::Edwards25519];
+
+fn params_in(group: Group, committee: &Committee, dealer: u16) -> DealingParams<'_> {
+    let (id, who) = (identity(dealer), &committee.receivers);
+    DealingParams::new(group, CTX, index(dealer), id, committee.t, who).unwrap()
+}
+
+fn dealt_in(group: Group, committee: &Committee, dealer: u16, secret: &SecretScalar) -> Dealing {
+    let rng = &mut rand::rng();
+    let f = Polynomial::random(committee.t, secret, rng).unwrap();
+    deal(&params_in(group, committee, dealer), &f, rng).unwrap()
+}
+
+#[test]
+fn an_edwards_genesis_and_reshare_keep_the_key() {
+    let group = Group::Edwards25519;
+    let old = Committee::of(&[1, 2, 3, 4, 5], 3);
+    let genesis: Vec<_> = (1..=5)
+        .map(|d| {
+            let fresh = SecretScalar::random(&mut rand::rng());
+            let dealing = Dealing::from_bytes(&dealt_in(group, &old, d, &fresh).to_bytes());
+            dealing.unwrap().verify(&params_in(group, &old, d), None).unwrap()
+        })
+        .collect();
+    let public = combine_public(&genesis, Weights::Sum).unwrap();
+    let shares = old.new_shares(&genesis, Weights::Sum);
+    assert!(shares.iter().all(|(i, s)| public.verify_share(*i, s)));
+    let key = reconstruct(&public, &shares[1..4]).unwrap();
+    assert_eq!(public.constant(), group.mul_base(&key));
+
+    let new = Committee::of(&[8, 16, 24, 65535], 2);
+    let reshare: Vec<_> = [0, 2, 3]
+        .map(|at: usize| {
+            let (dealer, share) = &shares[at];
+            let params = params_in(group, &new, dealer.get());
+            let dealing = dealt_in(group, &new, dealer.get(), share);
+            dealing.verify(&params, Some(&public.at(*dealer))).unwrap()
+        })
+        .into();
+    let renewed = combine_public(&reshare, Weights::LagrangeAtZero).unwrap();
+    assert_eq!(renewed.constant(), public.constant(), "the key stays");
+    let shares = new.new_shares(&reshare, Weights::LagrangeAtZero);
+    assert!(shares.iter().all(|(i, s)| renewed.verify_share(*i, s)));
+    assert_eq!(reconstruct(&renewed, &shares[2..]).unwrap().to_bytes(), key.to_bytes());
+}
+
+/// A dealing over one group, offered to a ceremony over the other.
+#[test]
+fn a_dealing_over_the_other_group_is_refused() {
+    let committee = Committee::of(&[1, 2, 3], 2);
+    for (here, there) in [(0, 1), (1, 0)] {
+        let secret = SecretScalar::random(&mut rand::rng());
+        for _ in 0..8 {
+            let dealing = dealt_in(GROUPS[here], &committee, 1, &secret);
+            assert!(dealing.verify(&params_in(GROUPS[here], &committee, 1), None).is_ok());
+            let refused = dealing.verify(&params_in(GROUPS[there], &committee, 1), None);
+            let refused = refused.map(|_| ()).unwrap_err();
+            // Half of all bytes are a point there too: then the proof of knowledge fails.
+            let public = matches!(refused, DealingFault::Commitments(_) | DealingFault::Knowledge);
+            assert!(public, "{refused}");
+        }
+    }
+}
+
+/// The group is bound by itself, also under one context: points are bytes, and the bytes of a
+/// point of one group may be a point of the other.
+#[test]
+fn a_commitment_hash_binds_the_group() {
+    let committee = Committee::of(&[1, 2, 3], 2);
+    let both = |bytes: &[[u8; 32]]| {
+        let [r, e] = GROUPS.map(|g| Commitments::from_bytes(g, committee.t, bytes).ok());
+        r.zip(e)
+    };
+    let drawn = std::iter::repeat_with(|| {
+        let f = Polynomial::random(
+            committee.t,
+            &SecretScalar::random(&mut rand::rng()),
+            &mut rand::rng(),
+        );
+        f.unwrap().commit(Group::Ristretto255).bytes().to_vec()
+    });
+    // One in eight edwards points is of prime order: some hundreds of draws.
+    let (r, e) = drawn.take(100_000).find_map(|bytes| both(&bytes)).expect("one decodes as both");
+    assert_eq!(r.bytes(), e.bytes());
+    let hash = |c| commitment_hash(&[1; 32], index(1), &identity(1), c);
+    assert_ne!(hash(&r), hash(&e));
+}
+
+/// Row 10 for the other group, and row 14: every flipped bit, and torsion in each commitment.
+#[test]
+fn an_edwards_dealing_with_a_flipped_bit_or_torsion_is_refused() {
+    use curve25519_dalek::{constants::EIGHT_TORSION, edwards::CompressedEdwardsY};
+    let committee = Committee::of(&[1, 2, 8], 2);
+    let group = Group::Edwards25519;
+    let dealing = dealt_in(group, &committee, 1, &SecretScalar::random(&mut rand::rng()));
+    let bytes = dealing.to_bytes();
+    let refused = |bytes: &[u8]| match Dealing::from_bytes(bytes) {
+        Ok(dealing) => dealing.verify(&params_in(group, &committee, 1), None).err(),
+        Err(_) => Some(DealingFault::Receivers),
+    };
+    assert_eq!(refused(&bytes), None);
+    for bit in 0..8 * bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(refused(&flipped).is_some(), "bit {bit} of {}", 8 * bytes.len());
+    }
+    for k in 0..2 {
+        let at = 2 + 32 * k..2 + 32 * (k + 1);
+        let point = CompressedEdwardsY::from_slice(&bytes[at.clone()]).unwrap().decompress();
+        for torsion in &EIGHT_TORSION[1..] {
+            let mut mixed = bytes.clone();
+            mixed[at.clone()].copy_from_slice(&(point.unwrap() + torsion).compress().0);
+            let error = DecodeError::Torsion;
+            let expected = DealingFault::Commitments(CommitmentsError::Point { k, error });
+            assert_eq!(refused(&mixed), Some(expected));
+        }
+    }
 }

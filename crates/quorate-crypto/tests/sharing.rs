@@ -15,6 +15,7 @@ use quorate_crypto::{
     complaint::Complaint,
     dealing::Dealing,
     dleq,
+    group::Group,
     sharing::{Commitments, Polynomial, combine_points, lagrange_at_zero, reconstruct},
 };
 
@@ -42,10 +43,10 @@ proptest! {
     #[test]
     fn sharing_agrees_with_the_model((coefficients, indices) in sharing()) {
         let (t, f) = ours(&coefficients);
-        let commitments = f.commit();
+        let commitments = f.commit(Group::Ristretto255);
         let points = model::commit(&coefficients);
         prop_assert_eq!(commitments.bytes(), points.iter().map(model::enc).collect::<Vec<_>>());
-        let again = Commitments::from_bytes(t, commitments.bytes()).unwrap();
+        let again = Commitments::from_bytes(Group::Ristretto255, t, commitments.bytes()).unwrap();
         prop_assert_eq!(&again, &commitments);
 
         let mut shares = Vec::new();
@@ -53,7 +54,7 @@ proptest! {
             let index = ShareIndex::new(*i).unwrap();
             let share = f.evaluate(index);
             prop_assert_eq!(*share.expose(), model::evaluate(&coefficients, *i));
-            prop_assert_eq!(commitments.at(index), model::commitment_at(&points, *i));
+            prop_assert_eq!(commitments.at(index), model::commitment_at(&points, *i).into());
             prop_assert!(commitments.verify_share(index, &share));
             let wrong = SecretScalar::new(share.expose() + Scalar::ONE);
             prop_assert!(!commitments.verify_share(index, &wrong));
@@ -80,7 +81,7 @@ proptest! {
         (v, w) in (scalar(), scalar()),
     ) {
         let sum: Vec<Scalar> = a.iter().zip(&b).map(|(a, b)| v * a + w * b).collect();
-        let (a, b) = (ours(&a).1.commit(), ours(&b).1.commit());
+        let (a, b) = (ours(&a).1.commit(Group::Ristretto255), ours(&b).1.commit(Group::Ristretto255));
         let weighted = Commitments::weighted_sum(&[(v, &a), (w, &b)]).unwrap();
         prop_assert_eq!(weighted.bytes(), model::commit(&sum).iter().map(model::enc).collect::<Vec<_>>());
     }

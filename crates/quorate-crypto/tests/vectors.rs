@@ -16,6 +16,7 @@ use quorate_crypto::{
     complaint::{Complaint, Verdict, judge},
     dealing::{Dealing, DealingParams, Receivers, VerifiedDealing, commitment_hash, deal},
     dleq,
+    group::Group,
     sharing::{Commitments, Polynomial, lagrange_at_zero},
 };
 use serde_json::{Value, json};
@@ -274,12 +275,13 @@ fn sharing_vectors_hold() {
     let v = stored("sharing");
     let t = Threshold::new(3, 5).unwrap();
     let f = Polynomial::from_bytes(t, &list(&v["coefficients"], unhex).concat()).unwrap();
-    let commitments = Commitments::from_bytes(t, &list(&v["commitments"], array)).unwrap();
-    assert_eq!(f.commit(), commitments);
+    let commitments =
+        Commitments::from_bytes(Group::Ristretto255, t, &list(&v["commitments"], array)).unwrap();
+    assert_eq!(f.commit(Group::Ristretto255), commitments);
     for share in v["shares"].as_array().unwrap() {
         let i = index(&share["index"]);
         assert_eq!(f.evaluate(i).to_bytes()[..], unhex(&share["value"]));
-        assert_eq!(enc(&commitments.at(i))[..], unhex(&share["verifying_key"]));
+        assert_eq!(commitments.at(i).encode()[..], unhex(&share["verifying_key"]));
     }
     let lagrange = &v["lagrange_at_zero"];
     let weights = lagrange_at_zero(&list(&lagrange["indices"], index)).unwrap();
@@ -304,7 +306,8 @@ fn verified(setting: &Value, bytes: &Value) -> (VerifiedDealing, Vec<u8>) {
     let t = Threshold::new(2, receivers.len()).unwrap();
     let identity = array(&setting["dealer_identity"]);
     let (ctx, dealer) = (array(&setting["ctx"]), index(&setting["dealer"]));
-    let params = DealingParams::new(ctx, dealer, identity, t, &receivers).unwrap();
+    let params =
+        DealingParams::new(Group::Ristretto255, ctx, dealer, identity, t, &receivers).unwrap();
     let coefficients = list(&setting["coefficients"], unhex).concat();
     let f = Polynomial::from_bytes(t, &coefficients).unwrap();
     let rng = &mut Stored(list(&setting["fresh"], unhex).concat());

@@ -187,6 +187,7 @@ fn persist(core: &Core, steps: &[Done]) -> Result<(), Fault> {
     for (_, subject, step) in steps {
         if !step.persist.list.is_empty() {
             core.keys.forget(&subject.key);
+            core.nonces.forget(&subject.key);
             core.have_changed(&step.persist.list);
         }
     }

@@ -9,6 +9,7 @@ use crate::{
     life::Life,
     locks::Locks,
     metrics::Metrics,
+    nonces::{NonceLimits, Nonces},
     permits::Permits,
     quarantine::{self, Quarantine, Standing},
     records,
@@ -57,6 +58,7 @@ pub(crate) struct Core {
     pub(crate) clients: Clients,
     pub(crate) keys: KeyCache,
     pub(crate) sessions: Sessions,
+    pub(crate) nonces: Nonces,
     pub(crate) permits: Permits,
     pub(crate) locks: Locks,
     pub(crate) metrics: Metrics,
@@ -97,6 +99,7 @@ impl Core {
             window: limits.window,
         });
         Ok(Self {
+            nonces: Nonces::new(life.this.boot, NonceLimits::default()),
             life,
             quarantine,
             sessions: Sessions::new(fingerprint, place.me.index, identity.clone()),

@@ -8,10 +8,11 @@ use crate::{
     clock::Now,
     core::Core,
     evaluator::Items,
-    keys::KeyState,
+    keys::{KeyState, Of},
     quarantine, records,
     replay::Seen,
-    requests::{Authentic, Granted},
+    requests::{Authentic, Granted, Task},
+    signing,
 };
 use quorate_crypto::{
     merkle::merkle_root,
@@ -103,11 +104,15 @@ fn check(
     }
     // By operation, which the key's purpose allows: a ciphertext's point never becomes a blinded
     // element, under whose evaluation anything decrypts.
-    let items = match head.operation {
-        Operation::Decrypt => Items::Decrypt(verify_items(core, head, items, &key)?),
-        Operation::Derive => Items::Derive(blinded_elements(items)?),
+    let task = match head.operation {
+        Operation::Decrypt => {
+            Task::Partials(Items::Decrypt(verify_items(core, head, items, &key)?))
+        }
+        Operation::Derive => Task::Partials(Items::Derive(blinded_elements(items)?)),
+        Operation::SignCommit => Task::Draw(signing::nonce_order(items, &key)?),
+        Operation::Sign => Task::Sign(signing::sign_items(core, items, &key)?),
     };
-    Ok(Granted { key, items })
+    Ok(Granted { key, task })
 }
 
 /// Within the clock window, and within the request's life give or take that window: the
@@ -123,7 +128,7 @@ fn check_time(core: &Core, head: &RequestHead, now: Now) -> Result<(), No> {
     Ok(())
 }
 
-fn bad_item(item: usize) -> No {
+pub(crate) fn bad_item(item: usize) -> No {
     No { reason: RefusalReason::InvalidItem, item: u16::try_from(item).ok(), logged: true }
 }
 
@@ -144,9 +149,12 @@ fn verify_items(
     key: &KeyState,
 ) -> Result<Vec<Verified>, No> {
     let Some(share) = key.share() else { return Err(RefusalReason::NoShare.into()) };
+    let Of::Ristretto { key: point, .. } = &share.of else {
+        return Err(RefusalReason::WrongPurpose.into());
+    };
     let fingerprint = core.fingerprint();
     let (name, version) = (head.key.as_str().as_bytes(), head.version.get());
-    let binding = Binding::new(fingerprint.as_bytes(), name, version, &share.key);
+    let binding = Binding::new(fingerprint.as_bytes(), name, version, point);
     let label = head.context.label();
 
     let mut parsed = Vec::with_capacity(items.len());

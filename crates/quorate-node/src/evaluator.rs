@@ -3,6 +3,7 @@
 use quorate_crypto::{
     EncodedPoint, SecretScalar,
     dleq::Proof,
+    frost::{self, KeyShare, NoncePair, SHARE_LEN, SignError, SigningSet},
     tdh2::{self, Verified},
     voprf::{self, BlindedElement},
 };
@@ -23,6 +24,16 @@ pub enum Items {
 pub trait Evaluator: Send + Sync {
     /// One partial for each item, in their order.
     fn partials(&self, share: &SecretScalar, items: &Items) -> Vec<[u8; 32]>;
+
+    /// One signature share for each nonce pair and its set, in their order; the pairs are used up.
+    fn sign(
+        &self,
+        key: &KeyShare,
+        pairs: Vec<NoncePair>,
+        sets: &[SigningSet],
+    ) -> Vec<Result<[u8; SHARE_LEN], SignError>> {
+        pairs.into_iter().zip(sets).map(|(pair, set)| frost::sign(pair, set, key)).collect()
+    }
 }
 
 /// As it must be.

@@ -1,7 +1,9 @@
 //! Keys ready for use: order, public values and share, verified and decoded once.
 
-use quorate_crypto::{EncodedPoint, PublicKey, SecretScalar, Threshold, group::DecodeError};
-use quorate_types::{CreateKey, EpochPublic, Grant, KeyName, KeyVersion, VerifiedOrder};
+use quorate_crypto::{
+    EncodedPoint, PublicKey, SecretScalar, Threshold, frost::KeyShare, group::Group,
+};
+use quorate_types::{CreateKey, EpochPublic, Grant, KeyName, KeyVersion, NodeIndex, VerifiedOrder};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -20,19 +22,48 @@ pub(crate) struct KeyState {
 /// A served epoch's share with its public values.
 pub(crate) struct Share {
     pub(crate) public: EpochPublic,
-    /// `Y`.
-    pub(crate) key: EncodedPoint,
     /// `s_i`.
     pub(crate) secret: SecretScalar,
-    /// `Y_i = s_i·B`.
-    pub(crate) own: EncodedPoint,
+    pub(crate) of: Of,
 }
 
+/// What a share is ready for, by the group of its suite.
+pub(crate) enum Of {
+    /// Partials over ristretto255.
+    Ristretto {
+        /// `Y`.
+        key: EncodedPoint,
+        /// `Y_i = s_i·B`.
+        own: EncodedPoint,
+    },
+    /// Ed25519 signature shares.
+    Edwards(KeyShare),
+}
+
+/// The public values do not fit the share, or are no points.
+#[derive(Debug)]
+pub(crate) struct BadShare;
+
 impl Share {
-    pub(crate) fn new(public: EpochPublic, secret: SecretScalar) -> Result<Self, DecodeError> {
-        let key = EncodedPoint::decode(public.public_key())?;
-        let own = EncodedPoint::new(secret.public())?;
-        Ok(Self { public, key, secret, own })
+    /// `node` is whose share it is.
+    pub(crate) fn new(
+        public: EpochPublic,
+        node: NodeIndex,
+        secret: SecretScalar,
+    ) -> Result<Self, BadShare> {
+        let of = match public.suite.group() {
+            Group::Ristretto255 => Of::Ristretto {
+                key: EncodedPoint::decode(public.public_key()).map_err(|_| BadShare)?,
+                own: EncodedPoint::new(secret.public()).map_err(|_| BadShare)?,
+            },
+            Group::Edwards25519 => {
+                let commitments = public.decode_commitments().map_err(|_| BadShare)?;
+                let threshold = public.committee.threshold();
+                let key = KeyShare::new(node, &secret, threshold, &commitments);
+                Of::Edwards(key.map_err(|_| BadShare)?)
+            }
+        };
+        Ok(Self { public, secret, of })
     }
 }
 

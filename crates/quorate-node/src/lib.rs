@@ -3,7 +3,8 @@
 //!
 //! The walk of a request: `api` (who calls) → `requests` (signature, before anything is
 //! parsed) → `decide` (time, replay, grant, items, the ciphertexts' proofs) → the audit log,
-//! durable → [`Evaluator`] (the share) → `sessions` (sealed to the client).
+//! durable → [`Evaluator`] (the share) → `sessions` (sealed to the client). A signature takes two
+//! such walks (`signing`), with nonces that wait in memory between them (`nonces`).
 //! From its start until peers have said what they last saw of it, a node does neither
 //! (`quarantine`, `witness`, `life`).
 //! The walk of a ceremony step: `api` → `ceremonies`, the driver: state from `records`, the
@@ -32,6 +33,7 @@ mod life;
 mod locks;
 mod metrics;
 pub mod node;
+mod nonces;
 mod orders;
 mod permits;
 pub mod probe;
@@ -41,6 +43,7 @@ mod replay;
 mod requests;
 mod rosters;
 mod sessions;
+mod signing;
 mod startup;
 #[cfg(test)]
 mod tests;

@@ -485,25 +485,27 @@ fn find_key(core: &Core, name: &KeyName, version: KeyVersion) -> Read<Option<Key
         let served: Vec<EpochName> = standing.serves().collect();
         let others = served.iter().skip(1).rev().take(MAX_SERVED - 1);
         for epoch in served.first().into_iter().chain(others) {
-            shares.push(served_share(store, name, version, epoch)?);
+            shares.push(served_share(core, name, version, epoch)?);
         }
     }
     Ok(KeyState::new(order, shares))
 }
 
 fn served_share(
-    store: &dyn Store,
+    core: &Core,
     name: &KeyName,
     version: KeyVersion,
     epoch: &EpochName,
 ) -> Read<Share> {
+    let store = &*core.store;
     let attempt = attempt(store, name, version, epoch.number)?;
     let receipt = attempt.as_ref().and_then(Attempt::receipt);
     let public = receipt.map(|r| &r.public).filter(|p| p.epoch == *epoch);
     let public = public.ok_or(RecordError::Damaged("public values: they are missing"))?;
     let secret = share(store, name, version, epoch.number)?;
     let secret = secret.ok_or(RecordError::Damaged("share: it is missing"))?;
-    Share::new(public.clone(), secret).map_err(|_| RecordError::Damaged("public values"))
+    let damaged = |_| RecordError::Damaged("public values");
+    Share::new(public.clone(), core.index(), secret).map_err(damaged)
 }
 
 fn verified(core: &Core, order: &SignedOrder) -> Read<VerifiedOrder> {

@@ -9,14 +9,16 @@ use crate::{
     core::Core,
     decide,
     evaluator::Items,
-    keys::{KeyState, Share},
+    keys::{KeyState, Of, Share},
+    signing::{self, Signing},
 };
 use quorate_crypto::{PublicKey, Signature, hash::Label};
 use quorate_rpc::{Fault, FaultKind};
 use quorate_types::{
-    Answer, Decision, Event, Format, Hash, Operation, PartialContext, Refusal, RefusalReason,
-    RequestHead, SignedRefusal,
-    request::{MAX_HEAD, MAX_ITEM, MAX_ITEMS, claimed_client},
+    Answer, Decision, EpochName, Event, Format, Hash, Operation, PartialContext, Refusal,
+    RefusalReason, RequestHead, SignedRefusal,
+    request::{MAX_HEAD, MAX_ITEMS, claimed_client},
+    signing::{MAX_SIGN_ITEM, NonceOrder},
 };
 use rand::rngs::SysRng;
 use rand_core::UnwrapErr;
@@ -70,7 +72,17 @@ pub(crate) struct Authentic {
 /// A request that passed every check.
 pub(crate) struct Granted {
     pub(crate) key: Arc<KeyState>,
-    pub(crate) items: Items,
+    pub(crate) task: Task,
+}
+
+/// What is to be done, with everything in it checked.
+pub(crate) enum Task {
+    /// Partials over ristretto255, under every epoch that is served.
+    Partials(Items),
+    /// Nonces to be drawn, for the epoch that is named.
+    Draw(NonceOrder),
+    /// Messages to be signed, under the epoch that is named.
+    Sign(Signing),
 }
 
 /// A request whose use of the key stands durably in the audit log.
@@ -84,6 +96,7 @@ pub(crate) fn answer(core: &Core, incoming: &Incoming) -> Result<Answered, Fault
         return Err(Fault::new(FaultKind::DeadlineExceeded, "the request waited too long"));
     }
     let request = authenticate(core, incoming)?;
+    fit(&request.head, &incoming.items)?;
     let granted = match decide::decide(core, &request, &incoming.items)? {
         Ok(granted) => granted,
         Err(no) => {
@@ -99,8 +112,12 @@ pub(crate) fn answer(core: &Core, incoming: &Incoming) -> Result<Answered, Fault
     let Some(share) = granted.key.share() else {
         return Err(Fault::new(FaultKind::Internal, "granted without a share"));
     };
-    // Durable before the share is touched: an honest node cannot hide a use.
-    let epoch = share.public.epoch;
+    // Durable before share and nonces are touched: an honest node cannot hide a use.
+    let epoch = match &granted.task {
+        Task::Partials(_) => share.public.epoch,
+        Task::Draw(order) => order.epoch,
+        Task::Sign(signing) => signing.epoch(),
+    };
     let (logged, _permit) = permit.lend(|| log(core, &request, Decision::Granted(epoch)));
     logged?;
     let reply = evaluate(core, &request, &Logged(granted))?;
@@ -116,8 +133,9 @@ fn admit(core: &Core, incoming: &Incoming) -> Result<(), Fault> {
             "a request has a head of at most {MAX_HEAD} bytes and 1 to {MAX_ITEMS} items"
         )));
     }
-    if items.iter().any(|i| i.len() > MAX_ITEM) {
-        return Err(Fault::invalid(format!("an item has at most {MAX_ITEM} bytes")));
+    // What the operation allows is known once the head is.
+    if items.iter().any(|i| i.len() > MAX_SIGN_ITEM) {
+        return Err(Fault::invalid(format!("an item has at most {MAX_SIGN_ITEM} bytes")));
     }
     if core.removed() {
         return Err(removed_fault());
@@ -127,6 +145,16 @@ fn admit(core: &Core, incoming: &Incoming) -> Result<(), Fault> {
         return Ok(());
     }
     Err(Fault::denied("requests come from their client or a coordinator of the roster"))
+}
+
+/// The limit of the operation's items.
+fn fit(head: &RequestHead, items: &[Vec<u8>]) -> Result<(), Fault> {
+    let (operation, most) = (head.operation, head.operation.max_item());
+    if items.iter().any(|i| i.len() > most) {
+        let text = format!("an item of a request to {operation} has at most {most} bytes");
+        return Err(Fault::invalid(text));
+    }
+    Ok(())
 }
 
 /// What a node says that has left the cluster.
@@ -164,7 +192,32 @@ fn refuse(core: &Core, request: &Authentic, reason: RefusalReason, item: Option<
 }
 
 fn evaluate(core: &Core, request: &Authentic, logged: &Logged) -> Result<Reply, Fault> {
-    let Granted { key, items } = &logged.0;
+    let Granted { key, task } = &logged.0;
+    let (epoch, words) = match task {
+        Task::Partials(items) => return partials(core, request, key, items),
+        Task::Draw(order) => (order.epoch, signing::draw(core, request, key, order)),
+        Task::Sign(signing) => (signing.epoch(), signing::sign(core, request, key, signing)),
+    };
+    match words {
+        Ok(partials) => {
+            let sealed = seal(core, request, epoch, &Answer { partials, proof: None })?;
+            Ok(Reply::Sealed(sealed, Vec::new()))
+        }
+        // The log has granted it: what came of it stands beside.
+        Err(no) => {
+            log(core, request, Decision::Refused(no.reason))?;
+            Ok(refuse(core, request, no.reason, no.item))
+        }
+    }
+}
+
+/// Answers under every epoch that is served.
+fn partials(
+    core: &Core,
+    request: &Authentic,
+    key: &KeyState,
+    items: &Items,
+) -> Result<Reply, Fault> {
     let sealed = key.shares().iter().map(|share| under(core, request, share, items));
     let mut sealed = sealed.collect::<Result<Vec<_>, _>>()?.into_iter();
     let first = sealed.next().ok_or_else(|| Fault::new(FaultKind::Internal, "no share"))?;
@@ -178,24 +231,30 @@ fn under(core: &Core, request: &Authentic, share: &Share, items: &Items) -> Resu
         let (public, node) = (&share.public, core.index());
         let context = PartialContext { public, node, request: request.hash }.to_bytes();
         let mut rng = UnwrapErr(SysRng);
-        let (secret, own) = (&share.secret, &share.own);
-        let proof = items
-            .prove(&context, secret, own, &partials, &mut rng)
+        let proof = match &share.of {
+            Of::Ristretto { own, .. } => {
+                items.prove(&context, &share.secret, own, &partials, &mut rng)
+            }
+            Of::Edwards(_) => None,
+        };
+        let proof = proof
             .ok_or_else(|| Fault::new(FaultKind::Internal, "the partials cannot be proved"))?;
         Some(proof.to_bytes())
     } else {
         None
     };
-    let (head, epoch) = (&request.head, share.public.epoch);
+    seal(core, request, share.public.epoch, &Answer { partials, proof })
+}
+
+fn seal(
+    core: &Core,
+    request: &Authentic,
+    epoch: EpochName,
+    answer: &Answer,
+) -> Result<Vec<u8>, Fault> {
+    let head = &request.head;
     core.sessions
-        .seal(
-            &head.client,
-            &head.reply_key,
-            request.hash,
-            epoch,
-            &Answer { partials, proof },
-            core.now(),
-        )
+        .seal(&head.client, &head.reply_key, request.hash, epoch, answer, core.now())
         .map_err(|e| Fault::invalid(format!("the answer cannot be sealed: {e}")))
 }
 
@@ -214,5 +273,7 @@ const fn outcome_of(reason: RefusalReason) -> &'static str {
         RefusalReason::ItemsMismatch => "refused_items_mismatch",
         RefusalReason::NoShare => "refused_no_share",
         RefusalReason::Busy => "refused_busy",
+        RefusalReason::NonceGone => "refused_nonce_gone",
+        RefusalReason::TooManyNonces => "refused_too_many_nonces",
     }
 }

@@ -12,4 +12,5 @@ mod refusals;
 mod replays;
 mod reshares;
 mod rosters;
+mod sign;
 mod unlogged;

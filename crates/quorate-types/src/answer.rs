@@ -161,7 +161,8 @@ impl Format for SealedAnswer {
 /// The plaintext of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// One encoded point for each item, in their order.
+    /// One encoded point for each item, in their order; for signatures one scalar, and for nonces
+    /// three words for each pair.
     pub partials: Vec<[u8; 32]>,
     /// One DLEQ proof over all of them, when asked for.
     pub proof: Option<[u8; 64]>,
@@ -235,15 +236,21 @@ reasons! {
     Replayed = 7, "the request id was used before";
     /// The key's suite or purpose does not allow the operation.
     WrongPurpose = 8, "the key's purpose does not allow this operation";
-    /// An item is not a valid ciphertext under this key and context, or no blinded element.
+    /// An item is not a valid ciphertext under this key and context, no blinded element, or no
+    /// message with signers.
     InvalidItem = 9, "an item is not a valid ciphertext under this key and encryption context, or \
-        no blinded element";
+        no blinded element, or no message with an exact set of signers and their commitments";
     /// Items and head do not fit.
     ItemsMismatch = 10, "the items do not match the signed request";
     /// The node has this key but holds no active share of it.
     NoShare = 11, "the node holds no active share of the key";
     /// Too many requests are remembered.
     Busy = 12, "the node remembers too many requests at present";
+    /// A nonce pair that the request names is not there.
+    NonceGone = 13, "a nonce pair in the request is not kept here: it was used, is too old, or of an \
+        earlier start or epoch; ask for new ones";
+    /// The client, or all clients, have drawn as many nonces as may wait.
+    TooManyNonces = 14, "too many unused nonce pairs wait here; use them, or ask again in ten minutes";
 }
 
 impl fmt::Display for RefusalReason {

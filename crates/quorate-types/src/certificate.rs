@@ -13,6 +13,7 @@ use crate::{
 use quorate_crypto::{
     IdentityKey, MAX_COMMITTEE,
     hash::{Label, hash32},
+    sharing::{Commitments, CommitmentsError},
 };
 use thiserror::Error;
 
@@ -75,6 +76,14 @@ impl EpochPublic {
     #[must_use]
     pub fn public_key(&self) -> &[u8; 32] {
         &self.commitments[0]
+    }
+
+    /// The commitments, decoded in the suite's group.
+    ///
+    /// # Errors
+    /// [`CommitmentsError`]: no honest member signed this.
+    pub fn decode_commitments(&self) -> Result<Commitments, CommitmentsError> {
+        Commitments::from_bytes(self.suite.group(), self.committee.threshold(), &self.commitments)
     }
 
     /// A node's receipt: *I hold this share durably.* DESIGN §4.2 step 3.

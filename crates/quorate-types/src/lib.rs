@@ -23,6 +23,7 @@ pub mod reshare;
 pub mod roster;
 pub mod roster_chain;
 pub mod signed;
+pub mod signing;
 pub mod suite;
 pub mod terms;
 

@@ -17,7 +17,7 @@ pub const MAX_TTL: u32 = 60_000;
 pub const MAX_ITEMS: usize = 1024;
 /// The largest head that is looked at.
 pub const MAX_HEAD: usize = 16 * 1024;
-/// The largest item.
+/// The largest item, but of a request to sign ([`crate::signing::MAX_SIGN_ITEM`]).
 pub const MAX_ITEM: usize = 1024;
 /// The most pairs in an encryption context.
 pub const MAX_PAIRS: usize = 32;

@@ -1,6 +1,11 @@
 //! What a key does. One key, one suite, one purpose.
 
-use crate::codec::{CodecError, Part, Reader, Writer};
+use crate::{
+    codec::{CodecError, Part, Reader, Writer},
+    request::MAX_ITEM,
+    signing::MAX_SIGN_ITEM,
+};
+use quorate_crypto::group::Group;
 use std::{fmt, str::FromStr};
 
 macro_rules! word {
@@ -67,7 +72,8 @@ word! {
     Suite, "suite" {
         /// Threshold decryption (TDH2 over ristretto255).
         Tdh2Ristretto255 = 1, "tdh2-ristretto255";
-        // 2 is kept for threshold signatures.
+        /// Threshold signatures that are Ed25519 signatures (FROST, RFC 9591).
+        FrostEd25519 = 2, "frost-ed25519";
         /// Verifiable oblivious pseudorandom function (RFC 9497 over ristretto255, SHA-512).
         VoprfRistretto255 = 3, "voprf-ristretto255";
     }
@@ -78,6 +84,8 @@ word! {
     Purpose, "purpose" {
         /// Encrypt locally, decrypt by quorum.
         Decrypt = 1, "decrypt";
+        /// Sign messages.
+        Sign = 2, "sign";
         /// Derive secrets from inputs that no node sees.
         Derive = 3, "derive";
     }
@@ -88,8 +96,12 @@ word! {
     Operation, "operation" {
         /// Partial decryptions of ciphertext headers.
         Decrypt = 1, "decrypt";
+        /// Signature shares, each under a nonce pair that the node has committed to.
+        Sign = 2, "sign";
         /// Partial evaluations of blinded elements.
         Derive = 3, "derive";
+        /// Commitments to fresh nonces, for signatures to come.
+        SignCommit = 4, "sign-commit";
     }
 }
 
@@ -99,8 +111,29 @@ impl Suite {
     pub const fn allows(self, purpose: Purpose) -> bool {
         matches!(
             (self, purpose),
-            (Self::Tdh2Ristretto255, Purpose::Decrypt) | (Self::VoprfRistretto255, Purpose::Derive)
+            (Self::Tdh2Ristretto255, Purpose::Decrypt)
+                | (Self::FrostEd25519, Purpose::Sign)
+                | (Self::VoprfRistretto255, Purpose::Derive)
         )
+    }
+
+    /// The purpose of a key of this suite.
+    #[must_use]
+    pub const fn purpose(self) -> Purpose {
+        match self {
+            Self::Tdh2Ristretto255 => Purpose::Decrypt,
+            Self::FrostEd25519 => Purpose::Sign,
+            Self::VoprfRistretto255 => Purpose::Derive,
+        }
+    }
+
+    /// The group over which a key of this suite is shared.
+    #[must_use]
+    pub const fn group(self) -> Group {
+        match self {
+            Self::Tdh2Ristretto255 | Self::VoprfRistretto255 => Group::Ristretto255,
+            Self::FrostEd25519 => Group::Edwards25519,
+        }
     }
 }
 
@@ -110,7 +143,9 @@ impl Purpose {
     pub const fn allows(self, operation: Operation) -> bool {
         matches!(
             (self, operation),
-            (Self::Decrypt, Operation::Decrypt) | (Self::Derive, Operation::Derive)
+            (Self::Decrypt, Operation::Decrypt)
+                | (Self::Sign, Operation::Sign | Operation::SignCommit)
+                | (Self::Derive, Operation::Derive)
         )
     }
 
@@ -119,7 +154,19 @@ impl Purpose {
     pub const fn suite(self) -> Suite {
         match self {
             Self::Decrypt => Suite::Tdh2Ristretto255,
+            Self::Sign => Suite::FrostEd25519,
             Self::Derive => Suite::VoprfRistretto255,
+        }
+    }
+}
+
+impl Operation {
+    /// The largest item of a request for it, in bytes.
+    #[must_use]
+    pub const fn max_item(self) -> usize {
+        match self {
+            Self::Decrypt | Self::Derive | Self::SignCommit => MAX_ITEM,
+            Self::Sign => MAX_SIGN_ITEM,
         }
     }
 }
@@ -134,9 +181,13 @@ mod tests {
         for purpose in Purpose::ALL {
             for suite in Suite::ALL {
                 assert_eq!(suite.allows(*purpose), *suite == purpose.suite());
+                assert_eq!(suite.allows(*purpose), suite.purpose() == *purpose);
             }
             for operation in Operation::ALL {
-                assert_eq!(purpose.allows(*operation), purpose.as_str() == operation.as_str());
+                // A signature takes two requests; all else is named as its purpose.
+                let named = operation.as_str().strip_suffix("-commit");
+                let named = named.unwrap_or(operation.as_str());
+                assert_eq!(purpose.allows(*operation), purpose.as_str() == named);
             }
         }
     }

@@ -25,7 +25,8 @@ fn three_of_five_is_born_and_any_three_shares_are_the_key() {
     assert_eq!((record.certificate.receipts.len(), record.actives.len()), (5, 5));
     let shares = shares(&world, public.epoch.number);
     let t = Threshold::new(3, 5).unwrap();
-    let commitments = sharing::Commitments::from_bytes(t, &public.commitments).unwrap();
+    let commitments =
+        sharing::Commitments::from_bytes(public.suite.group(), t, &public.commitments).unwrap();
     for pick in [[0, 1, 2], [0, 2, 4], [2, 3, 4]] {
         let some: Vec<_> = pick.iter().map(|i| shares[*i].clone()).collect();
         let secret = sharing::reconstruct(&commitments, &some).unwrap();
@@ -116,7 +117,8 @@ fn with_q_of_four_an_absent_receiver_does_not_hold_up_the_birth_and_catches_up()
     let share = state.secrets.share.unwrap();
     let t = Threshold::new(3, 5).unwrap();
     let public = &record.certificate.public;
-    let commitments = sharing::Commitments::from_bytes(t, &public.commitments).unwrap();
+    let commitments =
+        sharing::Commitments::from_bytes(public.suite.group(), t, &public.commitments).unwrap();
     assert!(commitments.verify_share(index(5), &share));
 }
 

@@ -8,6 +8,7 @@ use quorate_crypto::{
     complaint::{COMPLAINT_LEN, Verdict},
     dealing::{self, Dealing, DealingFault, DealingParams, Receivers, commitment_hash},
     dleq,
+    group::Group,
     hash::{Label, hash, hash32},
     sharing::{Commitments, CommitmentsError, Polynomial},
 };
@@ -29,11 +30,12 @@ impl Cheat {
     }
 
     fn deal(&self, world: &mut World, polynomial: &Polynomial, receivers: &Receivers) -> Dealing {
-        let t = u16::try_from(polynomial.commit().threshold()).unwrap();
+        let t = u16::try_from(polynomial.commit(Group::Ristretto255).threshold()).unwrap();
         let t = Threshold::new(t, 5).unwrap();
         let identity = *key(5).public().as_bytes();
         let ctx = *self.list.ctx().as_bytes();
-        let params = DealingParams::new(ctx, index(5), identity, t, receivers).unwrap();
+        let params =
+            DealingParams::new(Group::Ristretto255, ctx, index(5), identity, t, receivers).unwrap();
         dealing::deal(&params, polynomial, &mut world.rng).unwrap()
     }
 
@@ -195,15 +197,15 @@ fn a_rogue_key_that_cancels_the_others_is_named() {
     let t = Threshold::new(3, 5).unwrap();
     let commitments = |world: &World, node| {
         let stored = world.state(node, 1).secrets.polynomial.unwrap();
-        Polynomial::from_bytes(t, &stored).unwrap().commit()
+        Polynomial::from_bytes(t, &stored).unwrap().commit(Group::Ristretto255)
     };
     // C_0 = X − Σ C_{d,0} for an X whose logarithm node 5 knows: the key would be X.
     let rogue = |world: &World| {
         let mut bytes = commitments(world, 5).bytes().to_vec();
-        let others = (1..=4).map(|d| *commitments(world, d).constant());
-        let constant = *commitments(world, 5).constant() - others.sum::<RistrettoPoint>();
+        let dealt = |d| *commitments(world, d).constant().ristretto().unwrap();
+        let constant = dealt(5) - (1..=4).map(dealt).sum::<RistrettoPoint>();
         bytes[0] = constant.compress().0;
-        Commitments::from_bytes(t, &bytes).unwrap()
+        Commitments::from_bytes(Group::Ristretto255, t, &bytes).unwrap()
     };
     let mut dealt_for = None;
     let mut conductor = world.conductor(&order);

@@ -314,11 +314,15 @@ pub(crate) fn sign(order: &Order, signers: &[u8]) -> SignedOrder {
 }
 
 pub(crate) fn create_key() -> CreateKey {
+    create_key_of(Suite::Tdh2Ristretto255)
+}
+
+pub(crate) fn create_key_of(suite: Suite) -> CreateKey {
     CreateKey {
         name: "payroll/2026".parse().unwrap(),
         version: KeyVersion::FIRST,
-        suite: Suite::Tdh2Ristretto255,
-        purpose: Purpose::Decrypt,
+        suite,
+        purpose: suite.purpose(),
         committee: committee(&[1, 2, 3, 4, 5], 3),
         q: 5,
         first_number: 1,

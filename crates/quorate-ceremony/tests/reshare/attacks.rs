@@ -2,7 +2,7 @@
 
 use crate::{key::*, rig::*};
 use quorate_ceremony::*;
-use quorate_crypto::{EncodedPoint, SecretScalar, dealing, sharing::Polynomial};
+use quorate_crypto::{EncodedPoint, SecretScalar, dealing, group::Group, sharing::Polynomial};
 use quorate_types::*;
 
 const SAME: To<'_> = To { nodes: &[1, 2, 3, 4, 5], t: 3, q: 5 };
@@ -29,6 +29,19 @@ fn forge_to(
     threshold: u16,
     stray: Option<(NodeIndex, EncodedPoint)>,
 ) -> SignedDealing {
+    forge_over(world, plan, request, (dealer, secret), threshold, stray, None)
+}
+
+/// The same, over a group of the dealer's choice.
+fn forge_over(
+    world: &World,
+    plan: &Plan,
+    request: &DealRequest,
+    (dealer, secret): (u16, &SecretScalar),
+    threshold: u16,
+    stray: Option<(NodeIndex, EncodedPoint)>,
+    other_group: Option<Group>,
+) -> SignedDealing {
     let list = PrepareList::verify(plan, request.answers.clone(), request.dealers.clone()).unwrap();
     let mut rng: rand::rngs::StdRng = rand::SeedableRng::seed_from_u64(5);
     let t = quorate_crypto::Threshold::new(threshold, 5).unwrap();
@@ -39,7 +52,9 @@ fn forge_to(
         _ => (i, *k),
     });
     let receivers = dealing::Receivers::new(keys.collect()).unwrap();
+    let group = other_group.unwrap_or(plan.group());
     let params = dealing::DealingParams::new(
+        group,
         *list.ctx().as_bytes(),
         index(dealer),
         *me.public().as_bytes(),
@@ -58,8 +73,16 @@ fn with_liar_to(
     to: &To<'_>,
     lie: impl Fn(&World, &Plan, &DealRequest) -> SignedDealing,
 ) -> (World, Key, Moved) {
+    with_liar_of(Suite::Tdh2Ristretto255, to, lie)
+}
+
+fn with_liar_of(
+    suite: Suite,
+    to: &To<'_>,
+    lie: impl Fn(&World, &Plan, &DealRequest) -> SignedDealing,
+) -> (World, Key, Moved) {
     let mut world = World::new();
-    let mut key = Key::born(&mut world);
+    let mut key = Key::born_of(&mut world, suite);
     let order = key.order(&world, to);
     let parent = key.newest.verify_epoch(&world.cluster).unwrap();
     let mut conductor = key.conductor(&world, &order);
@@ -238,4 +261,47 @@ fn nothing_below_what_is_in_force_is_activated_or_received_again() {
     let answer = ActivateAnswer::from_bytes(&answer).unwrap();
     assert!(matches!(answer, ActivateAnswer::Born(r) if *r == key.newest));
     assert_eq!(world.state(1, key.number()).standing.serves().count(), 1);
+}
+
+/// A dealer that deals its very share, but over the group of another suite: its commitments are
+/// no commitments here, and it is named.
+#[test]
+fn a_dealing_over_the_other_group_names_its_dealer() {
+    let (ristretto, edwards) = (Group::Ristretto255, Group::Edwards25519);
+    for (suite, other) in [(Suite::FrostEd25519, ristretto), (Suite::VoprfRistretto255, edwards)] {
+        let (world, key, moved) = with_liar_of(suite, &SAME, |world, plan, request| {
+            assert_ne!(plan.group(), other);
+            let share = world.state(2, 1).share_in_force.unwrap();
+            forge_over(world, plan, request, (2, &share), 3, None, Some(other))
+        });
+        let [(2, Blame::Dealing(_))] = &moved.culprits[..] else { panic!("{:?}", moved.culprits) };
+        key.is_whole(&world, &[1, 3, 5]);
+    }
+}
+
+/// The lies of above in the other group: another secret, another threshold, one bad value.
+#[test]
+fn lying_dealers_of_a_signing_key_are_named_too() {
+    let secret = SecretScalar::from_bytes(&[7; 32].map(|b| b & 0x0f)).unwrap();
+    for (threshold, own) in [(3, false), (4, true)] {
+        let (world, key, moved) =
+            with_liar_of(Suite::FrostEd25519, &SAME, |world, plan, request| {
+                let share = world.state(2, 1).share_in_force.unwrap();
+                let dealt = if own { &share } else { &secret };
+                forge(world, plan, request, 2, dealt, threshold)
+            });
+        let [(2, Blame::Dealing(_))] = &moved.culprits[..] else { panic!("{:?}", moved.culprits) };
+        key.is_whole(&world, &[2, 3, 4]);
+    }
+    let to = To { q: 4, ..SAME };
+    let (_, _, moved) = with_liar_of(Suite::FrostEd25519, &to, |world, plan, request| {
+        let share = world.state(2, 1).share_in_force.unwrap();
+        let mut rng: rand::rngs::StdRng = rand::SeedableRng::seed_from_u64(6);
+        let stray = EncodedPoint::new(SecretScalar::random(&mut rng).public()).unwrap();
+        forge_to(world, plan, request, 2, &share, 3, Some((index(4), stray)))
+    });
+    let [(2, Blame::BadValue { receiver })] = &moved.culprits[..] else {
+        panic!("{:?}", moved.culprits)
+    };
+    assert_eq!(*receiver, index(4));
 }

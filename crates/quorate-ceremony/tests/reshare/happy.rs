@@ -178,3 +178,30 @@ fn a_member_whose_prepare_answer_came_too_late_raises_no_alarm() {
     key.reshare(&mut world, &SAME);
     key.is_whole(&world, &[1, 2, 5]);
 }
+
+/// The whole life of a signing key's shares, over edwards25519: born, refreshed, moved to another
+/// committee with another threshold, and to one without history.
+#[test]
+fn shares_of_a_signing_key_move_as_any_others() {
+    let mut world = World::of(9, 11);
+    let mut key = Key::born_of(&mut world, Suite::FrostEd25519);
+    let born = *key.birth.certificate.public.public_key();
+    let point = quorate_crypto::group::Group::Edwards25519.decode(&born);
+    assert!(point.is_ok(), "the public key is an Ed25519 public key");
+    key.is_whole(&world, &[1, 3, 5]);
+    let before: Vec<_> = (1..=5).map(|n| key.share(&world, n).unwrap()).collect();
+    key.reshare(&mut world, &SAME);
+    for node in 1..=5 {
+        let share = key.share(&world, node).unwrap();
+        assert!(fits(&share, node, &key.newest));
+        assert_ne!(share.to_bytes(), before[usize::from(node) - 1].to_bytes());
+    }
+    key.is_whole(&world, &[2, 4, 5]);
+    key.reshare(&mut world, &To { nodes: &[1, 2, 3, 4, 5, 6, 7], t: 4, q: 7 });
+    key.is_whole(&world, &[1, 3, 6, 7]);
+    key.reshare(&mut world, &To { nodes: &[2, 8, 9], t: 2, q: 3 });
+    key.is_whole(&world, &[8, 9]);
+    for node in [1, 3, 4, 5, 6, 7] {
+        assert_eq!(world.disk(node).secrets(), 0, "node {node} left and kept a secret");
+    }
+}

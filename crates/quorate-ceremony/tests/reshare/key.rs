@@ -2,7 +2,7 @@
 
 use crate::rig::*;
 use quorate_ceremony::*;
-use quorate_crypto::{SecretScalar, sharing};
+use quorate_crypto::SecretScalar;
 use quorate_types::*;
 use std::sync::Arc;
 
@@ -25,7 +25,11 @@ pub(crate) struct To<'a> {
 impl Key {
     /// 3 of 5.
     pub(crate) fn born(world: &mut World) -> Self {
-        let order = world.order(|_| {});
+        Self::born_of(world, Suite::Tdh2Ristretto255)
+    }
+
+    pub(crate) fn born_of(world: &mut World, suite: Suite) -> Self {
+        let order = world.order(|c| (c.suite, c.purpose) = (suite, suite.purpose()));
         let birth = born(world.conduct(&order));
         Self { newest: birth.clone(), birth, order, earlier: Vec::new() }
     }
@@ -111,8 +115,9 @@ impl Key {
     pub(crate) fn is_whole(&self, world: &World, nodes: &[u16]) {
         let shares: Vec<_> =
             nodes.iter().map(|n| (index(*n), self.share(world, *n).unwrap())).collect();
-        let whole = combined(&shares);
-        assert_eq!(public(&whole), *self.birth.certificate.public.public_key());
+        let group = self.birth.certificate.public.suite.group();
+        let whole = group.mul_base(&combined(&shares)).encode();
+        assert_eq!(whole, *self.birth.certificate.public.public_key());
         let newest = &self.newest.certificate.public;
         assert_eq!(newest.public_key(), self.birth.certificate.public.public_key());
     }
@@ -145,8 +150,6 @@ pub(crate) fn public(secret: &SecretScalar) -> [u8; 32] {
 
 /// Whether a share is the one that the public values of an epoch say.
 pub(crate) fn fits(share: &SecretScalar, node: u16, record: &KeyRecord) -> bool {
-    let public = &record.certificate.public;
-    let commitments =
-        sharing::Commitments::from_bytes(public.committee.threshold(), &public.commitments);
+    let commitments = record.certificate.public.decode_commitments();
     commitments.unwrap().verify_share(index(node), share)
 }

@@ -79,7 +79,8 @@ impl Sim {
         let receivers = dealing::Receivers::new(keys).ok()?;
         let me = &self.world.nodes[&node].key;
         let (ctx, id) = (*list.ctx().as_bytes(), *me.public().as_bytes());
-        let params = dealing::DealingParams::new(ctx, node, id, t, &receivers).ok()?;
+        let params =
+            dealing::DealingParams::new(plan.group(), ctx, node, id, t, &receivers).ok()?;
         let dealing = dealing::deal(&params, &polynomial, &mut self.dice).ok()?;
         let signed = SignedDealing::sign(plan.fingerprint(), list.ctx(), node, &dealing, me);
         Some(signed.to_bytes())

@@ -82,6 +82,14 @@ fn no_disorder_breaks_an_invariant() {
     assert!(seen.restores >= 1 && seen.complaints >= 1 && seen.disk_faults >= 1, "{seen:?}");
 }
 
+/// The seeds above are of both groups: shares of a signing key live by the same rules.
+#[test]
+fn clusters_whose_key_signs_are_among_the_seeds() {
+    let suites: Vec<_> = (0..SEEDS).map(|seed| Sim::new(seed).operators.suite).collect();
+    let signing = suites.iter().filter(|s| **s == quorate_types::Suite::FrostEd25519).count();
+    assert!((suites.len() / 5..suites.len() / 3).contains(&signing), "{signing}");
+}
+
 #[test]
 fn a_seed_runs_twice_the_same() {
     let once = |seed| {

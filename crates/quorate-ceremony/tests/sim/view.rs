@@ -7,7 +7,6 @@ use crate::{
     ledger::Ledger,
 };
 use quorate_ceremony::*;
-use quorate_crypto::sharing::Commitments;
 use quorate_types::*;
 use std::collections::BTreeSet;
 
@@ -48,8 +47,7 @@ impl View {
                 let known = before.held.contains(&epoch);
                 let fits = known
                     || ledger.epochs.get(&epoch).is_none_or(|e| {
-                        let (t, c) = (e.public.committee.threshold(), &e.public.commitments);
-                        Commitments::from_bytes(t, c).unwrap().verify_share(node, share)
+                        e.public.decode_commitments().unwrap().verify_share(node, share)
                     });
                 holds!("I4", fits, "node {node} holds another share than that of {epoch}");
                 view.held.insert(epoch);

@@ -5,16 +5,18 @@ use super::{
     roster::up_to_date,
 };
 use crate::{
-    args::{Global, KeyCreate},
+    args::{Global, KeyCreate, KeyShow},
     compose::{self, KnownClient},
     failure::Failure,
     output::{Report, table},
     render, session,
+    signature::{minisign, spki, ssh},
     time::now,
 };
-use quorate_client::{CarriedOut, Operator};
-use quorate_types::{Action, Cluster, KeyName, Terms, VerifiedEpoch, VerifiedKey};
+use quorate_client::{CarriedOut, Key, Operator};
+use quorate_types::{Action, Cluster, KeyName, Purpose, Terms, VerifiedEpoch, VerifiedKey};
 use serde_json::{Value, json};
+use std::io::Write;
 
 /// Makes a key.
 ///
@@ -105,15 +107,38 @@ pub async fn list(global: &Global) -> Result<Report, Failure> {
     Ok(Report::new(if keys.is_empty() { "no keys".into() } else { table(&rows) }, json))
 }
 
-/// What is proven about a key.
+/// What is proven about a key; or its public key alone, as other programs read it (`None`: it is
+/// written already).
 ///
 /// # Errors
-/// When it does not verify, or nobody answers.
-pub async fn show(global: &Global, name: &str) -> Result<Report, Failure> {
+/// When it does not verify, or nobody answers; for the public key alone of one that does not sign.
+pub async fn show(global: &Global, args: &KeyShow) -> Result<Option<Report>, Failure> {
     let client = session::client(global)?;
-    let key = client.key(name).await?;
+    let key = client.key(&args.name).await?;
+    let form: Option<fn(&Key) -> Vec<u8>> = match args {
+        KeyShow { pem: true, .. } => Some(|k| spki::pem(k.public().public_key()).into_bytes()),
+        KeyShow { ssh: true, .. } => Some(|k| {
+            let line = ssh::public_line(k.public().public_key(), k.name().as_str());
+            format!("{line}\n").into_bytes()
+        }),
+        KeyShow { minisign: true, .. } => {
+            Some(|k| minisign::public_file(k.public().public_key()).into_bytes())
+        }
+        KeyShow { raw: true, .. } => Some(|k| k.public().public_key().to_vec()),
+        _ => None,
+    };
+    if let Some(form) = form {
+        if key.public().purpose != Purpose::Sign {
+            let (name, suite) = (key.name(), key.public().suite);
+            return Err(Failure::new(format!(
+                "the public key of {name} is none of Ed25519: its suite is {suite}"
+            )));
+        }
+        std::io::stdout().write_all(&form(&key)).map_err(|e| Failure::io("stdout", &e))?;
+        return Ok(None);
+    }
     let (lines, json) = describe(&client.cluster(), key.verified(), key.epoch());
-    Ok(Report::new(lines.join("\n"), json))
+    Ok(Some(Report::new(lines.join("\n"), json)))
 }
 
 /// Who holds a key.

@@ -81,7 +81,8 @@ pub(super) fn bad_items(
     items: &[Item],
     context: &EncryptionContext,
 ) -> Vec<(usize, CiphertextError)> {
-    let binding = key.binding();
+    // A key without one is never asked to decrypt.
+    let Ok(binding) = key.binding() else { return Vec::new() };
     (items.iter().enumerate())
         .filter_map(|(i, item)| Some((i, diagnose(&item.head, &binding, context)?)))
         .collect()
@@ -145,7 +146,10 @@ impl Attempt<'_> {
         let inputs: Vec<_> = (items.iter().zip(&by_item))
             .map(|(item, partials)| (&item.header[..], &item.ciphertext, &partials[..]))
             .collect();
-        combiner.open_batch(&self.asking.key.binding(), &self.asking.context.label(), &inputs)
+        match self.asking.key.binding() {
+            Ok(binding) => combiner.open_batch(&binding, &self.asking.context.label(), &inputs),
+            Err(_) => items.iter().map(|_| Err(OpenError::Commitment)).collect(),
+        }
     }
 
     pub(super) fn opened(

@@ -11,7 +11,6 @@ use crate::{
     key::Key,
 };
 use quorate_crypto::{
-    EncodedPoint,
     dleq::Proof,
     tdh2::{self, BatchFault, Verified},
 };
@@ -30,7 +29,7 @@ impl Judge for ProofCheck<'_> {
     /// Whether the node proved that its partials are its share's.
     fn takes(&self, node: NodeIndex, request: Hash, answer: &Answer) -> bool {
         let context = PartialContext { public: self.key.public(), node, request };
-        let public = EncodedPoint::new(self.key.commitments().at(node));
+        let public = self.key.commitments().ristretto_at(node);
         let proof = answer.proof.as_ref().map(Proof::from_bytes);
         let (Ok(public), Some(Ok(proof))) = (public, proof) else { return false };
         let (context, partials) = (context.to_bytes(), &answer.partials);
@@ -60,7 +59,7 @@ impl Attempt<'_> {
     fn verify_items(&self) -> Result<Vec<Verified>, Failed> {
         let items: Vec<_> =
             self.items.iter().map(|i| (&i.header[..], i.ciphertext.clone())).collect();
-        let (binding, label) = (self.asking.key.binding(), self.asking.context.label());
+        let (binding, label) = (self.asking.key.binding()?, self.asking.context.label());
         tdh2::verify_batch(&binding, &label, &items, &mut rand::rng()).map_err(
             |BatchFault { item, .. }| {
                 let bad = bad_items(self.asking.key, self.items, self.asking.context);

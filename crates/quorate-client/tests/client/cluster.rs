@@ -5,7 +5,9 @@ use quorate_client::{
     Client, ClientBuilder,
     transport::{BoxFuture, Question, Records, Replies, Reply, Transport},
 };
-use quorate_crypto::{IdentityKey, SecretScalar, Threshold, hash::Label, sharing::Polynomial};
+use quorate_crypto::{
+    IdentityKey, SecretScalar, Threshold, group::Group, hash::Label, sharing::Polynomial,
+};
 use quorate_rpc::{Deadline, Fault, FaultKind};
 use quorate_types::*;
 use std::sync::{
@@ -206,7 +208,7 @@ fn epoch(order: &VerifiedOrder, secret: &SecretScalar, parent: Option<EpochName>
         context: Hash([0xc0; 32]),
         order: order.hash(),
         committee: create.committee.clone(),
-        commitments: polynomial.commit().bytes().to_vec(),
+        commitments: polynomial.commit(Group::Ristretto255).bytes().to_vec(),
     };
     Epoch { public, polynomial }
 }

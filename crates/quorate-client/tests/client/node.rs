@@ -5,6 +5,7 @@ use quorate_client::transport::ReplyOutcome;
 use quorate_crypto::{
     EncodedPoint, IdentityKey, SecretScalar, Signature,
     answer::{AnswerKey, SealingSession},
+    group::Group,
     hash::Label,
     merkle::merkle_root,
     tdh2::{self, Binding, Ciphertext, Verified},
@@ -101,6 +102,10 @@ impl Node {
                 };
                 Items::Derive(items.iter().map(element).collect())
             }
+            // Clients that sign are tested at real nodes.
+            Operation::Sign | Operation::SignCommit => {
+                return refuse(RefusalReason::WrongPurpose, None);
+            }
         };
         let (epoch, answer) = self.answer(behaviour, key, &head, request, &items);
         self.seal(behaviour, &head, request, epoch, &answer)
@@ -135,7 +140,7 @@ impl Node {
             Items::Decrypt(verified) => tdh2::partial_batch(&share, verified),
             Items::Derive(elements) => voprf::evaluate(&share, elements),
         };
-        let public = EncodedPoint::new(epoch.polynomial.commit().at(self.index)).unwrap();
+        let public = epoch.polynomial.commit(Group::Ristretto255).ristretto_at(self.index).unwrap();
         let context = PartialContext { public: &epoch.public, node: self.index, request };
         let context = context.to_bytes();
         let rng = &mut rand::rng();

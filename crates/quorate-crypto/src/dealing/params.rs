@@ -1,7 +1,7 @@
 //! What a dealing is for: agreed by everybody before it is made.
 
 use crate::{
-    group::EncodedPoint,
+    group::{EncodedPoint, Group},
     index::{MAX_COMMITTEE, ShareIndex, Threshold},
 };
 
@@ -68,6 +68,7 @@ impl Receivers {
 /// What one dealer's dealing in one ceremony is bound to.
 #[derive(Debug, Clone, Copy)]
 pub struct DealingParams<'a> {
+    group: Group,
     ctx: [u8; 32],
     dealer: ShareIndex,
     dealer_identity: [u8; 32],
@@ -76,11 +77,13 @@ pub struct DealingParams<'a> {
 }
 
 impl<'a> DealingParams<'a> {
+    /// `group` is that of the dealt polynomial; ceremony keys are over ristretto255 always.
     /// `ctx` is the ceremony context; it must bind the receivers' ceremony keys.
     ///
     /// # Errors
     /// [`ParamsError::Threshold`].
     pub fn new(
+        group: Group,
         ctx: [u8; 32],
         dealer: ShareIndex,
         dealer_identity: [u8; 32],
@@ -91,7 +94,13 @@ impl<'a> DealingParams<'a> {
             let threshold = threshold.get();
             return Err(ParamsError::Threshold { threshold, receivers: receivers.len() });
         }
-        Ok(Self { ctx, dealer, dealer_identity, threshold, receivers })
+        Ok(Self { group, ctx, dealer, dealer_identity, threshold, receivers })
+    }
+
+    /// The group of the dealt polynomial.
+    #[must_use]
+    pub const fn group(&self) -> Group {
+        self.group
     }
 
     /// The ceremony context.
@@ -152,7 +161,8 @@ mod tests {
     fn a_threshold_above_the_receivers_is_refused() {
         let three = receivers(&[1, 2, 3]).unwrap();
         let (t, d) = (Threshold::new(4, 4).unwrap(), ShareIndex::new(1).unwrap());
-        let error = DealingParams::new([0; 32], d, [0; 32], t, &three).unwrap_err();
+        let group = Group::Ristretto255;
+        let error = DealingParams::new(group, [0; 32], d, [0; 32], t, &three).unwrap_err();
         assert_eq!(error, ParamsError::Threshold { threshold: 4, receivers: 3 });
     }
 }

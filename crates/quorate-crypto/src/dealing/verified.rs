@@ -7,7 +7,7 @@ use super::{
     wire::Dealing,
 };
 use crate::{
-    group::{DecodeError, EncodedPoint},
+    group::{DecodeError, Element, EncodedPoint},
     hash::Label,
     index::ShareIndex,
     schnorr,
@@ -78,9 +78,10 @@ impl Dealing {
     pub fn verify(
         &self,
         params: &DealingParams<'_>,
-        expected_constant: Option<&RistrettoPoint>,
+        expected_constant: Option<&Element>,
     ) -> Result<VerifiedDealing, DealingFault> {
-        let commitments = Commitments::from_bytes(params.threshold(), &self.commitments)?;
+        let commitments =
+            Commitments::from_bytes(params.group(), params.threshold(), &self.commitments)?;
         let ephemeral = EncodedPoint::decode(&self.ephemeral).map_err(DealingFault::Ephemeral)?;
         let receivers = params.receivers();
         if !self.values.iter().map(|v| v.index).eq(receivers.iter().map(|(index, _)| index)) {
@@ -88,16 +89,16 @@ impl Dealing {
         }
 
         let statement = statement(params, &commitments);
-        let constant = EncodedPoint::decode(commitments.constant_bytes())
-            .map_err(|_| DealingFault::Knowledge)?;
+        let constant = commitments.constant();
         schnorr::verify(Label::DEALING_POK, &[&statement], &constant, &self.knowledge)
             .map_err(|_| DealingFault::Knowledge)?;
         let bound: [&[u8]; 2] = [&statement, &self.body_bytes()];
         let proof = &self.ephemeral_knowledge;
-        schnorr::verify(Label::DEALING_EPHEMERAL, &bound, &ephemeral, proof)
+        let own = Element::Ristretto(*ephemeral.point());
+        schnorr::verify(Label::DEALING_EPHEMERAL, &bound, &own, proof)
             .map_err(|_| DealingFault::EphemeralKnowledge)?;
 
-        if expected_constant.is_some_and(|expected| expected != commitments.constant()) {
+        if expected_constant.is_some_and(|expected| *expected != constant) {
             return Err(DealingFault::Constant);
         }
         Ok(VerifiedDealing {

@@ -16,8 +16,9 @@
 //! of each one on the stack. Commitments are multiples of the precomputed `B`,
 //! because vsss-rs multiplies a general point, five times slower.
 
-use crate::{group::B, index::ShareIndex, secret::SecretScalar};
-use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar};
+use crate::{index::ShareIndex, secret::SecretScalar};
+use curve25519_dalek::scalar::Scalar;
+use group::{GroupEncoding, prime::PrimeGroup};
 use vsss_rs::{
     DefaultShare, FeldmanVerifierSet, IdentifierPrimeField, Polynomial as _, ReadableShareSet as _,
     Share as _, ShareElement as _, ShareVerifierGroup,
@@ -26,7 +27,6 @@ use zeroize::Zeroize;
 
 type Field = IdentifierPrimeField<Scalar>;
 type Share = DefaultShare<Field, Field>;
-type Verifier = ShareVerifierGroup<RistrettoPoint>;
 
 /// Shares or coefficients of vsss-rs, wiped on drop. Never grows, so that no copy
 /// stays behind in the heap.
@@ -75,15 +75,17 @@ impl Wiped {
 ///
 /// vsss-rs multiplies once for each commitment (40 µs), where Horner with a 16-bit index
 /// needs a tenth; it is a ceremony's cost, not a request's.
-pub(super) fn verify_share(
-    commitments: &[RistrettoPoint],
-    index: ShareIndex,
-    share: &SecretScalar,
-) -> bool {
-    let points = std::iter::once(&B).chain(commitments);
-    let set: Vec<Verifier> = points.map(|p| Verifier::from(*p)).collect();
+///
+/// For edwards25519 `P` is the type of points *without torsion*: over the whole curve a
+/// commitment with a component of small order verifies wherever the index is a multiple of 8.
+pub(super) fn verify_share<P>(commitments: &[P], index: ShareIndex, share: &SecretScalar) -> bool
+where
+    P: PrimeGroup<Scalar = Scalar> + GroupEncoding + Default,
+{
+    let points = std::iter::once(P::generator()).chain(commitments.iter().copied());
+    let set: Vec<ShareVerifierGroup<P>> = points.map(ShareVerifierGroup::from).collect();
     let candidate = share_of(index, share);
-    FeldmanVerifierSet::<Share, Verifier>::verify_share(&set, &candidate.0[0]).is_ok()
+    FeldmanVerifierSet::<Share, ShareVerifierGroup<P>>::verify_share(&set, &candidate.0[0]).is_ok()
 }
 
 /// `Σ λ_i·s_i` over all shares given; `None` for fewer than two, or an index twice.
@@ -115,10 +117,18 @@ fn share_of(index: ShareIndex, share: &SecretScalar) -> Wiped {
 mod tests {
     use super::*;
     use crate::{
+        group::Group,
         index::Threshold,
         sharing::{CombineError, Commitments, CommitmentsError, Polynomial, reconstruct},
     };
+    use curve25519_dalek::{
+        constants::EIGHT_TORSION, edwards::EdwardsPoint, ristretto::RistrettoPoint,
+    };
     use vsss_rs::feldman::{split_secret, split_secret_with_ids};
+
+    type Verifier = ShareVerifierGroup<RistrettoPoint>;
+
+    const R: Group = Group::Ristretto255;
 
     fn id(i: u64) -> Field {
         IdentifierPrimeField(Scalar::from(i))
@@ -146,7 +156,7 @@ mod tests {
         assert_ne!(silent.0, secret.0, "vsss-rs combines two of three to a wrong secret");
 
         let commitments =
-            Commitments::from_bytes(Threshold::new(3, 5).unwrap(), &encoded(&set)).unwrap();
+            Commitments::from_bytes(R, Threshold::new(3, 5).unwrap(), &encoded(&set)).unwrap();
         let two: Vec<_> = (1..=2u16)
             .map(|i| (index(i), SecretScalar::new(shares[usize::from(i) - 1].value.0)))
             .collect();
@@ -182,7 +192,7 @@ mod tests {
             split_secret::<Share, Verifier>(5, 5, &secret(), None, rand::rng()).unwrap();
         let verdict = FeldmanVerifierSet::<Share, Verifier>::verify_share(&set, &shares[0]);
         assert!(verdict.is_ok(), "vsss-rs verifies degree 4 where 3-of-5 was meant");
-        let decoded = Commitments::from_bytes(Threshold::new(3, 5).unwrap(), &encoded(&set));
+        let decoded = Commitments::from_bytes(R, Threshold::new(3, 5).unwrap(), &encoded(&set));
         assert_eq!(decoded, Err(CommitmentsError::Count { expected: 3, got: 5 }));
     }
 
@@ -194,8 +204,27 @@ mod tests {
         let verdict = FeldmanVerifierSet::<Share, Verifier>::verify_share(&set, &shares[0]);
         assert!(verdict.is_ok(), "vsss-rs verifies under a generator that the dealer chose");
         let commitments =
-            Commitments::from_bytes(Threshold::new(2, 3).unwrap(), &encoded(&set)).unwrap();
+            Commitments::from_bytes(R, Threshold::new(2, 3).unwrap(), &encoded(&set)).unwrap();
         assert!(!commitments.verify_share(index(1), &SecretScalar::new(shares[0].value.0)));
+    }
+
+    /// Attack 14: why the type of points without torsion is asked for, and not any point.
+    #[test]
+    fn p14_over_the_whole_curve_torsion_verifies_where_the_index_is_a_multiple_of_8() {
+        type Loose = ShareVerifierGroup<EdwardsPoint>;
+        let ids = [id(8), id(9)];
+        let (shares, mut set) =
+            split_secret_with_ids::<Share, Loose>(2, 2, &secret(), None, rand::rng(), ids).unwrap();
+        set[2] = Loose::from(set[2].0 + EIGHT_TORSION[1]);
+        let verdict = |i: usize| FeldmanVerifierSet::<Share, Loose>::verify_share(&set, &shares[i]);
+        assert!(verdict(0).is_ok(), "vsss-rs verifies a bad commitment for node 8");
+        assert!(verdict(1).is_err(), "and not for node 9: the two hold shares of no one sharing");
+
+        let bytes = [set[1].0.compress().0, set[2].0.compress().0];
+        let decoded =
+            Commitments::from_bytes(Group::Edwards25519, Threshold::new(2, 2).unwrap(), &bytes);
+        let error = crate::group::DecodeError::Torsion;
+        assert_eq!(decoded, Err(CommitmentsError::Point { k: 1, error }));
     }
 
     #[test]
@@ -216,7 +245,7 @@ mod tests {
             FeldmanVerifierSet::<Share, Verifier>::verify_share(&empty, &candidate.0[0]).is_ok()
         });
         assert!(panics.is_err(), "vsss-rs panics on an empty verifier set");
-        let decoded = Commitments::from_bytes(Threshold::new(2, 3).unwrap(), &[]);
+        let decoded = Commitments::from_bytes(R, Threshold::new(2, 3).unwrap(), &[]);
         assert_eq!(decoded, Err(CommitmentsError::Count { expected: 2, got: 0 }));
     }
 }

@@ -2,10 +2,11 @@
 
 use super::{commitments::Commitments, feldman::Wiped};
 use crate::{
+    group::Group,
     index::{ShareIndex, Threshold},
     secret::SecretScalar,
 };
-use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar};
+use curve25519_dalek::scalar::Scalar;
 use rand_core::CryptoRng;
 use std::fmt;
 use zeroize::Zeroizing;
@@ -52,10 +53,10 @@ impl Polynomial {
         Ok(Self(Wiped::polynomial(all.into_iter())))
     }
 
-    /// `C_k = a_k·B`, constant time.
+    /// `C_k = a_k·B` in `group`, constant time.
     #[must_use]
-    pub fn commit(&self) -> Commitments {
-        Commitments::of_nonzero(self.0.coefficients().map(RistrettoPoint::mul_base).collect())
+    pub fn commit(&self, group: Group) -> Commitments {
+        Commitments::of_nonzero(group, self.0.coefficients())
     }
 
     /// `f(index)`, constant time.
@@ -134,7 +135,9 @@ mod tests {
         let f = Polynomial::random(t, &SecretScalar::random(rng), rng).unwrap();
         let again = Polynomial::from_bytes(t, &f.to_bytes()).unwrap();
         assert_eq!(f.to_bytes(), again.to_bytes());
-        assert_eq!(f.commit(), again.commit());
+        for group in [Group::Ristretto255, Group::Edwards25519] {
+            assert_eq!(f.commit(group), again.commit(group));
+        }
         let i = ShareIndex::new(65535).unwrap();
         assert_eq!(f.evaluate(i).to_bytes(), again.evaluate(i).to_bytes());
     }

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     SecretScalar, ShareIndex, Threshold,
     dleq::Proof,
+    group::Group,
     sharing::{CombineError, Commitments, Polynomial},
 };
 use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar};
@@ -23,7 +24,7 @@ impl Toy {
     pub(super) fn of(key: &SecretScalar, t: u16) -> Self {
         let t = Threshold::new(t, 5).unwrap();
         let polynomial = Polynomial::random(t, key, &mut rand::rng()).unwrap();
-        let commitments = polynomial.commit();
+        let commitments = polynomial.commit(Group::Ristretto255);
         Self { t, polynomial, commitments }
     }
 
@@ -38,7 +39,7 @@ impl Toy {
     }
 
     pub(super) fn public(&self, i: u16) -> EncodedPoint {
-        EncodedPoint::new(self.commitments.at(ShareIndex::new(i).unwrap())).unwrap()
+        self.commitments.ristretto_at(ShareIndex::new(i).unwrap()).unwrap()
     }
 
     pub(super) fn answer(&self, i: u16, elements: &[BlindedElement]) -> (Vec<PointBytes>, Proof) {

@@ -12,6 +12,7 @@ use quorate_crypto::{
         Dealing, DealingFault, DealingParams, Receivers, VerifiedDealing, Weights, WireError,
         combine_share, deal,
     },
+    group::Group,
     sharing::Polynomial,
 };
 
@@ -47,7 +48,15 @@ impl Committee {
     }
 
     pub fn params(&self, dealer: u16) -> DealingParams<'_> {
-        DealingParams::new(CTX, index(dealer), identity(dealer), self.t, &self.receivers).unwrap()
+        DealingParams::new(
+            Group::Ristretto255,
+            CTX,
+            index(dealer),
+            identity(dealer),
+            self.t,
+            &self.receivers,
+        )
+        .unwrap()
     }
 
     pub fn deal(&self, dealer: u16, constant: &SecretScalar) -> Dealing {

@@ -3,10 +3,9 @@
 
 use super::fixture::*;
 use quorate_crypto::{
-    EncodedPoint, ShareIndex,
+    ShareIndex,
     dleq::Proof,
     group::{B, encode_point},
-    sharing::Commitments,
     tdh2,
     voprf::{Batch, VerifiedPartials},
 };
@@ -46,9 +45,8 @@ fn verified(
     let (sealed, answer) = world.open(i, &world.bring(i, &ask(world, items(batch))).unwrap());
     assert_eq!(sealed.epoch, public.epoch);
     let index = world.nodes[i].core.index();
-    let commitments =
-        Commitments::from_bytes(public.committee.threshold(), &public.commitments).unwrap();
-    let own = EncodedPoint::new(commitments.at(index)).unwrap();
+    let commitments = public.decode_commitments().unwrap();
+    let own = commitments.ristretto_at(index).unwrap();
     let proof = Proof::from_bytes(&answer.proof.unwrap()).unwrap();
     (index, batch.verify(&own, &answer.partials, &proof).unwrap())
 }

@@ -14,6 +14,7 @@ use quorate_ceremony::{Conductor, Descent, Failure, Outcome, Pace, Ticket};
 use quorate_crypto::{
     EncodedPoint, IdentityKey, PublicKey, SecretScalar,
     answer::{OpeningSession, ReplyKey},
+    frost::{KeyShare, NoncePair, SignError, SigningSet},
     hash::Label,
     merkle::merkle_root,
     tdh2::{self, Binding},
@@ -142,6 +143,17 @@ impl Evaluator for Watch {
         self.used_at.lock().unwrap().push(length);
         *self.share.lock().unwrap() = Some(share.clone());
         Honest.partials(share, items)
+    }
+
+    fn sign(
+        &self,
+        key: &KeyShare,
+        pairs: Vec<NoncePair>,
+        sets: &[SigningSet],
+    ) -> Vec<Result<[u8; 32], SignError>> {
+        let length = self.store.lock().unwrap().as_ref().map_or(0, |s| s.audit_head().0);
+        self.used_at.lock().unwrap().push(length);
+        Honest.sign(key, pairs, sets)
     }
 }
 

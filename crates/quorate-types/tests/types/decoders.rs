@@ -72,6 +72,8 @@ fn decoders() -> Vec<Decoder> {
         decoder(&record.certificate),
         decoder(&record),
         decoder(&request_head()),
+        decoder(&nonce_order()),
+        decoder(&sign_item()),
         decoder(&sealed),
         decoder(&Answer { partials: vec![[1; 32]; 3], proof: Some([7; 64]) }),
         decoder(&SignedRefusal::sign(refusal, &fingerprint, &key(1))),

@@ -201,6 +201,27 @@ pub(crate) fn context() -> EncryptionContext {
         .unwrap()
 }
 
+pub(crate) fn nonce_order() -> quorate_types::signing::NonceOrder {
+    quorate_types::signing::NonceOrder {
+        epoch: EpochName { number: 1025, bundle: Hash([0xb0; 32]) },
+        count: 16,
+    }
+}
+
+pub(crate) fn sign_item() -> quorate_types::signing::SignItem {
+    use quorate_types::signing::{NonceHandle, SignItem, SignerCommitments};
+    let signer = |i: u16| SignerCommitments {
+        node: index(i),
+        handle: NonceHandle { boot: BootId([i as u8; 16]), number: 70 + u64::from(i) },
+        commitments: [0xc0 + i as u8; 64],
+    };
+    SignItem {
+        epoch: nonce_order().epoch,
+        signers: vec![signer(1), signer(3), signer(4)],
+        message: b"v1.2.3 is good".to_vec(),
+    }
+}
+
 pub(crate) fn request_head() -> RequestHead {
     RequestHead {
         id: RequestId([0x11; 16]),

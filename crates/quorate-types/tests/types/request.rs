@@ -107,3 +107,41 @@ fn a_ciphertext_header_of_a_suite_that_does_not_encrypt_is_refused() {
     let bad = header(Suite::VoprfRistretto255).to_bytes();
     assert!(CiphertextHeader::from_bytes(&bad).is_err());
 }
+
+/// What is no exact set of signers, or no number of nonces, is refused before anything is decoded
+/// in it.
+#[test]
+fn items_to_sign_have_their_limits() {
+    use quorate_types::signing::{
+        MAX_MESSAGE, MAX_NONCES, MAX_SIGN_ITEM, NonceOrder, SignItem, SignerCommitments,
+    };
+    let refused = |item: SignItem| SignItem::from_bytes(&item.to_bytes()).unwrap_err().to_string();
+    let good = sign_item();
+    let signers = |list: &[usize]| {
+        let signers = list.iter().map(|i| good.signers[*i]).collect();
+        refused(SignItem { signers, ..good.clone() })
+    };
+    assert!(signers(&[]).contains("two at least"));
+    assert!(signers(&[0]).contains("two at least"));
+    assert!(signers(&[0, 0]).contains("ascending"), "{}", signers(&[0, 0]));
+    assert!(signers(&[1, 0]).contains("ascending"));
+    let message = vec![0; MAX_MESSAGE + 1];
+    assert!(refused(SignItem { message, ..good.clone() }).contains("1024"));
+    let many = |count: u16| {
+        let one = |i: u16| SignerCommitments { node: index(i), ..good.signers[0] };
+        let signers = (1..=count).map(one).collect();
+        SignItem { signers, message: vec![0; MAX_MESSAGE], ..good.clone() }
+    };
+    assert!(refused(many(65)).contains("64"));
+    assert_eq!(many(64).to_bytes().len(), MAX_SIGN_ITEM, "the largest item there is");
+    assert_eq!(Operation::Sign.max_item(), MAX_SIGN_ITEM);
+
+    for count in [0, MAX_NONCES + 1, u16::MAX] {
+        let order = NonceOrder { count, ..nonce_order() };
+        assert!(NonceOrder::from_bytes(&order.to_bytes()).is_err());
+    }
+    let mut words = SignerCommitments::words(&good.signers[0].handle, &[7; 64]);
+    assert!(SignerCommitments::from_words(index(1), &words[..2]).is_err());
+    words[0][31] = 1;
+    assert!(SignerCommitments::from_words(index(1), &words).is_err());
+}

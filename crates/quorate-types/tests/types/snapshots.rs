@@ -150,6 +150,23 @@ fn ciphertext_heads() {
 }
 
 #[test]
+fn signing() {
+    use quorate_types::signing::SignerCommitments;
+    pinned_format("nonce-order", &nonce_order());
+    pinned_format("sign-item", &sign_item());
+    let signer = sign_item().signers[1];
+    let words = SignerCommitments::words(&signer.handle, &signer.commitments);
+    pinned("nonce-words", &words.concat());
+    assert_eq!(SignerCommitments::from_words(signer.node, &words), Ok(vec![signer]));
+    for operation in [Operation::Sign, Operation::SignCommit] {
+        let head = RequestHead { operation, ..request_head() };
+        pinned_format(&format!("request-head-{operation}"), &head);
+    }
+    let sign = CreateKey { suite: Suite::FrostEd25519, purpose: Purpose::Sign, ..create_key() };
+    pinned_format("order-create-key-sign", &order(&cluster(), Action::CreateKey(sign)));
+}
+
+#[test]
 fn checkpoints() {
     let sighting = sighting();
     pinned_format("checkpoint", &sighting.newest);

@@ -1,0 +1,292 @@
+//! Nonce pairs that this process has committed to and not used: in memory only.
+//!
+//! A pair leaves on the way to the one signature that it serves, and never comes back. It is
+//! bound to client, key, version and epoch; it ends after ten minutes, with the epoch, and with
+//! the process, whose random id stands in every handle. Nothing is ever written down: two
+//! signatures under one pair are two equations about the share.
+
+use crate::clock::Now;
+use quorate_crypto::{
+    PublicKey,
+    frost::{KeyShare, NonceCommitments, NoncePair, commit},
+};
+use quorate_types::{BootId, EpochName, KeyName, KeyVersion, signing::NonceHandle};
+use rand_core::CryptoRng;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// How long a pair waits for its message. Clients forget theirs a little earlier.
+pub(crate) const LIFE: Duration = Duration::from_secs(600);
+/// Pairs of one client: four requests of a thousand messages under way.
+const PER_CLIENT: usize = 4096;
+/// Pairs of all clients, some 700 bytes each: 45 MiB at the most.
+const TOTAL: usize = 65_536;
+
+/// How many are kept. Tests have their own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NonceLimits {
+    pub(crate) per_client: usize,
+    pub(crate) total: usize,
+}
+
+impl Default for NonceLimits {
+    fn default() -> Self {
+        Self { per_client: PER_CLIENT, total: TOTAL }
+    }
+}
+
+/// What a pair serves: no other client, key or epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct For {
+    pub(crate) client: PublicKey,
+    pub(crate) key: KeyName,
+    pub(crate) version: KeyVersion,
+    pub(crate) epoch: EpochName,
+}
+
+/// There is no room for so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Full;
+
+/// The pairs of one process.
+pub(crate) struct Nonces {
+    boot: BootId,
+    limits: NonceLimits,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    next: u64,
+    /// By number, and thus by age: the first ends first.
+    pairs: BTreeMap<u64, Waiting>,
+    /// How many each client has.
+    counts: HashMap<PublicKey, usize>,
+}
+
+struct Waiting {
+    of: For,
+    until: Duration,
+    pair: NoncePair,
+}
+
+impl Nonces {
+    pub(crate) fn new(boot: BootId, limits: NonceLimits) -> Self {
+        Self { boot, limits, kept: Mutex::default() }
+    }
+
+    /// Draws `count` pairs; gives their handles and commitments. All or none.
+    pub(crate) fn draw(
+        &self,
+        of: &For,
+        count: usize,
+        key: &KeyShare,
+        now: Now,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Vec<(NonceHandle, NonceCommitments)>, Full> {
+        self.lock().has_room(&self.limits, of, count, now)?;
+        // Outside of the lock: 70 µs each.
+        let drawn: Vec<_> = (0..count).map(|_| commit(key, rng)).collect();
+        let mut kept = self.lock();
+        kept.has_room(&self.limits, of, count, now)?;
+        let until = now.steady + LIFE;
+        let mut out = Vec::with_capacity(count);
+        for (pair, commitments) in drawn {
+            let number = kept.next;
+            kept.next += 1;
+            kept.pairs.insert(number, Waiting { of: of.clone(), until, pair });
+            out.push((NonceHandle { boot: self.boot, number }, commitments));
+        }
+        *kept.counts.entry(of.client).or_default() += count;
+        Ok(out)
+    }
+
+    /// Takes pairs out, for ever, one for each handle; `None` where there is none: used, of another
+    /// start, too old, or drawn for something else. Those of another client stay where they are:
+    /// nobody can use up what is not his.
+    pub(crate) fn take(
+        &self,
+        of: &For,
+        handles: &[NonceHandle],
+        now: Now,
+    ) -> Vec<Option<NoncePair>> {
+        let mut kept = self.lock();
+        kept.end(now);
+        let mut one = |handle: &NonceHandle| {
+            if handle.boot != self.boot {
+                return None;
+            }
+            let waiting = kept.pairs.get(&handle.number)?;
+            if waiting.of.client != of.client {
+                return None;
+            }
+            let waiting = kept.remove(handle.number)?;
+            (waiting.of == *of).then_some(waiting.pair)
+        };
+        handles.iter().map(&mut one).collect()
+    }
+
+    /// Ends all pairs of a key: its shares have changed.
+    pub(crate) fn forget(&self, key: &KeyName) {
+        let mut kept = self.lock();
+        let of_key = kept.pairs.iter().filter(|(_, w)| w.of.key == *key).map(|(n, _)| *n);
+        let numbers: Vec<u64> = of_key.collect();
+        for number in numbers {
+            drop(kept.remove(number));
+        }
+    }
+
+    /// How many wait.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.lock().pairs.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn has_room(
+        &mut self,
+        limits: &NonceLimits,
+        of: &For,
+        count: usize,
+        now: Now,
+    ) -> Result<(), Full> {
+        self.end(now);
+        let of_client = self.counts.get(&of.client).copied().unwrap_or_default();
+        let room =
+            of_client + count <= limits.per_client && self.pairs.len() + count <= limits.total;
+        if room { Ok(()) } else { Err(Full) }
+    }
+
+    /// Ends the pairs whose time is over.
+    fn end(&mut self, now: Now) {
+        while let Some((number, waiting)) = self.pairs.first_key_value() {
+            if waiting.until > now.steady {
+                return;
+            }
+            let number = *number;
+            drop(self.remove(number));
+        }
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Waiting> {
+        let waiting = self.pairs.remove(&number)?;
+        if let Some(count) = self.counts.get_mut(&waiting.of.client) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.counts.remove(&waiting.of.client);
+            }
+        }
+        Some(waiting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate_crypto::{
+        IdentityKey, SecretScalar, ShareIndex, Threshold, group::Group, sharing::Polynomial,
+    };
+    use quorate_types::{Hash, Millis};
+
+    const LIMITS: NonceLimits = NonceLimits { per_client: 4, total: 6 };
+
+    fn key() -> KeyShare {
+        let (rng, t) = (&mut rand::rng(), Threshold::new(2, 3).unwrap());
+        let f = Polynomial::random(t, &SecretScalar::random(rng), rng).unwrap();
+        let one = ShareIndex::new(1).unwrap();
+        KeyShare::new(one, &f.evaluate(one), t, &f.commit(Group::Edwards25519)).unwrap()
+    }
+
+    fn of(client: u8) -> For {
+        For {
+            client: IdentityKey::from_seed(&[client; 32]).public(),
+            key: "release".parse().unwrap(),
+            version: KeyVersion::FIRST,
+            epoch: EpochName { number: 1, bundle: Hash([1; 32]) },
+        }
+    }
+
+    fn at(seconds: u64) -> Now {
+        Now { wall: Millis(0), steady: Duration::from_secs(seconds) }
+    }
+
+    fn nonces() -> Nonces {
+        Nonces::new(BootId([7; 16]), LIMITS)
+    }
+
+    fn draw(nonces: &Nonces, of: &For, count: usize, now: Now) -> Vec<NonceHandle> {
+        let drawn = nonces.draw(of, count, &key(), now, &mut rand::rng()).unwrap();
+        drawn.into_iter().map(|(handle, _)| handle).collect()
+    }
+
+    fn got(nonces: &Nonces, of: &For, handles: &[NonceHandle], now: Now) -> Vec<bool> {
+        nonces.take(of, handles, now).iter().map(Option::is_some).collect()
+    }
+
+    #[test]
+    fn a_pair_is_taken_once() {
+        let nonces = nonces();
+        let drawn = draw(&nonces, &of(1), 2, at(0));
+        assert_eq!(got(&nonces, &of(1), &[drawn[0], drawn[0]], at(1)), [true, false]);
+        assert_eq!(got(&nonces, &of(1), &drawn, at(1)), [false, true]);
+        assert_eq!((nonces.len(), nonces.lock().counts.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_handle_of_an_earlier_start_is_refused() {
+        let (before, after) = (nonces(), Nonces::new(BootId([8; 16]), LIMITS));
+        let old = draw(&before, &of(1), 1, at(0));
+        let new = draw(&after, &of(1), 1, at(0));
+        assert_eq!(old[0].number, new[0].number, "numbers begin anew, boot ids do not");
+        assert_eq!(got(&after, &of(1), &old, at(1)), [false]);
+        assert_eq!(got(&after, &of(1), &new, at(1)), [true]);
+    }
+
+    #[test]
+    fn nobody_takes_or_crowds_out_what_is_anothers() {
+        let nonces = nonces();
+        let mine = draw(&nonces, &of(1), 4, at(0));
+        assert_eq!(got(&nonces, &of(2), &mine, at(1)), [false; 4]);
+        let full = |client| nonces.draw(&of(client), 1, &key(), at(1), &mut rand::rng()).is_err();
+        assert!(full(1), "four of one client");
+        assert!(!full(2));
+        assert!(nonces.draw(&of(2), 2, &key(), at(1), &mut rand::rng()).is_err(), "six of all");
+        assert_eq!(got(&nonces, &of(1), &mine, at(1)), [true; 4]);
+    }
+
+    #[test]
+    fn a_pair_serves_its_own_key_and_epoch_and_is_gone_if_it_is_named_for_another() {
+        let other_epoch = For { epoch: EpochName { number: 2, bundle: Hash([1; 32]) }, ..of(1) };
+        let other_key = For { key: "other".parse().unwrap(), ..of(1) };
+        for wrong in [other_epoch, other_key] {
+            let nonces = nonces();
+            let drawn = draw(&nonces, &of(1), 1, at(0));
+            assert_eq!(got(&nonces, &wrong, &drawn, at(1)), [false]);
+            assert_eq!(got(&nonces, &of(1), &drawn, at(1)), [false]);
+        }
+    }
+
+    #[test]
+    fn pairs_end_with_their_time_and_with_the_shares() {
+        let nonces = nonces();
+        let life = LIFE.as_secs();
+        let drawn = draw(&nonces, &of(1), 2, at(0));
+        assert_eq!(got(&nonces, &of(1), &drawn[..1], at(life - 1)), [true]);
+        assert_eq!(got(&nonces, &of(1), &drawn[1..], at(life)), [false]);
+        assert_eq!(nonces.len(), 0);
+        let drawn = draw(&nonces, &of(1), 2, at(life));
+        let other = For { key: "other".parse().unwrap(), ..of(1) };
+        draw(&nonces, &other, 1, at(life));
+        nonces.forget(&of(1).key);
+        assert_eq!(nonces.len(), 1);
+        assert_eq!(got(&nonces, &of(1), &drawn, at(life)), [false, false]);
+    }
+}
