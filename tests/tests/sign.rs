@@ -1,6 +1,8 @@
 //! Signing with real processes: one public key for ever, which every verifier knows, whatever
 //! happens to nodes and shares meanwhile.
 
+#![allow(clippy::unwrap_used)] // clippy.toml spares test functions, not their fixtures
+
 use quorate_client::{Client, EncryptionContext};
 use quorate_crypto::frost;
 use quorate_tests::Cluster;

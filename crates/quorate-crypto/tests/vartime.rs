@@ -16,10 +16,17 @@ use std::{
 const ALLOWED: &[(&str, &str, usize, &str)] = &[
     ("dleq.rs", "vartime_double_scalar_mul_basepoint", 1, "verifier: received proof and key"),
     ("dleq.rs", "vartime_multiscalar_mul", 2, "composites and verifier: hashed weights"),
-    ("schnorr.rs", "vartime_double_scalar_mul_basepoint", 1, "verifier: received proof and point"),
+    (
+        "group/element.rs",
+        "vartime_double_scalar_mul_basepoint",
+        2,
+        "verifier: received proof and point, over either group",
+    ),
+    ("group/element.rs", "vartime_schnorr", 1, "its definition"),
+    ("schnorr.rs", "vartime_schnorr", 1, "verifier: received proof and point"),
     ("sharing.rs", "vartime_multiscalar_mul", 1, "Lagrange coefficients of public indices"),
     ("sharing/commitments.rs", "vartime_multiscalar_mul", 1, "public weights of commitments"),
-    ("sharing/commitments.rs", "vartime_mul_small", 2, "a share index; its definition and use"),
+    ("sharing/commitments.rs", "vartime_mul_small", 1, "a share index"),
     ("tdh2/check.rs", "vartime_double_scalar_mul_basepoint", 1, "proof of a received ciphertext"),
     ("tdh2/check.rs", "vartime_mixed_multiscalar_mul", 1, "proof of a received ciphertext"),
     ("tdh2/check.rs", "vartime_multiscalar_mul", 1, "weighted proofs of received ciphertexts"),
@@ -64,6 +71,14 @@ fn every_variable_time_call_is_allowed_and_meets_no_secret() {
 fn only_one_file_names_vsss_rs() {
     for (file, code) in sources() {
         assert_eq!(code.contains("vsss_rs"), file == VSSS_FILE, "{file}");
+    }
+}
+
+/// Its nonces can be used twice; behind `frost` they cannot.
+#[test]
+fn only_the_frost_module_names_frost_ed25519() {
+    for (file, code) in sources() {
+        assert!(!code.contains("frost_ed25519") || file.starts_with("frost/"), "{file}");
     }
 }
 

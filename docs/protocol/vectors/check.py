@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Checks tdh2.json, voprf.json, stream.json and answer.json with nothing but Python's standard library.
+"""Checks tdh2, voprf, frost, stream and answer.json with nothing but Python's standard library.
 
-An implementation of its own, straight from RFC 9496 (ristretto255), RFC 9497 (VOPRF), FIPS 197 and SP 800-38D
-(AES-GCM), RFC 8439 (ChaCha20-Poly1305), RFC 7748 (X25519), RFC 9180 (HPKE) and the pages beside
+An implementation of its own, straight from RFC 9496 (ristretto255), RFC 9497 (VOPRF), RFC 8032
+and RFC 9591 (Ed25519, FROST), FIPS 197 and SP 800-38D (AES-GCM), RFC 8439 (ChaCha20-Poly1305), RFC
+7748 (X25519), RFC 9180 (HPKE) and the pages beside
 it. Slow, and not constant time: for checking only. Run it without arguments.
 """
 
@@ -463,6 +464,86 @@ def check_voprf(file):
     assert [voprf_output(i, n) for i, n in zip(inputs, unblinded)] == many(case["outputs"])
 
 
+# --- FROST(Ed25519, SHA-512) --------------------------------------------------------------------
+
+
+FROST = b"FROST-ED25519-SHA512-v1"
+
+
+def ed_base():
+    """RFC 8032's base point. That of ristretto255 stands for it and for others beside it."""
+    y = 4 * pow(5, -1, P) % P
+    x = sqrt_ratio(y * y - 1, D * y * y + 1)[1]
+    return x, y, 1, x * y % P
+
+
+ED_B = ed_base()
+
+
+def ed_encode(p):
+    x, y, z, _ = p
+    x, y = x * pow(z, -1, P) % P, y * pow(z, -1, P) % P
+    return (y | (x & 1) << 255).to_bytes(32, "little")
+
+
+def sha512_scalar(*parts):
+    return int.from_bytes(hashlib.sha512(b"".join(parts)).digest(), "little") % L
+
+
+def to_bytes(k):
+    return (k % L).to_bytes(32, "little")
+
+
+def check_frost(file):
+    case = file["rfc9591"]
+    coefficients = [scalar(hexed(c)) for c in case["coefficients"]]
+    public, message = hexed(case["public_key"]), hexed(case["message"])
+    assert ed_encode(mul(coefficients[0], ED_B)) == public
+    share = lambda i: sum(a * i**k for k, a in enumerate(coefficients)) % L
+    for s in case["shares"]:
+        assert to_bytes(share(s["index"])) == hexed(s["share"])
+    points, listed = {}, b""
+    for s in case["signers"]:
+        i, secret = s["index"], to_bytes(share(s["index"]))
+        nonces = []
+        for which in ("hiding", "binding"):
+            fresh = hexed(s[which + "_randomness"])
+            nonce = sha512_scalar(FROST, b"nonce", fresh, secret)
+            assert to_bytes(nonce) == hexed(s[which + "_nonce"])
+            assert ed_encode(mul(nonce, ED_B)) == hexed(s[which])
+            nonces.append(nonce)
+        points[i] = nonces
+        listed += to_bytes(i) + hexed(s["hiding"]) + hexed(s["binding"])
+    h4 = hashlib.sha512(FROST + b"msg" + message).digest()
+    h5 = hashlib.sha512(FROST + b"com" + listed).digest()
+    r, rho = IDENTITY, {}
+    for s in case["signers"]:
+        i = s["index"]
+        bound = public + h4 + h5 + to_bytes(i)
+        assert bound == hexed(s["binding_factor_input"])
+        rho[i] = sha512_scalar(FROST, b"rho", bound)
+        assert to_bytes(rho[i]) == hexed(s["binding_factor"])
+        hiding, binding = points[i]
+        r = add(r, add(mul(hiding, ED_B), mul(rho[i] * binding, ED_B)))
+    c, z = sha512_scalar(ed_encode(r), public, message), 0
+    for s in case["signers"]:
+        i, others = s["index"], [o for o in points if o != s["index"]]
+        weight = 1
+        for o in others:
+            weight = weight * o * pow(o - i, -1, L) % L
+        hiding, binding = points[i]
+        part = (hiding + rho[i] * binding + weight * share(i) * c) % L
+        assert to_bytes(part) == hexed(s["signature_share"])
+        z += part
+    assert ed_encode(r) + to_bytes(z) == hexed(case["signature"])
+    # RFC 8032: z*B = R + c*Y.
+    assert equal_ed(mul(z, ED_B), add(r, mul(c, mul(coefficients[0], ED_B))))
+
+
+def equal_ed(p, q):
+    return ed_encode(p) == ed_encode(q)
+
+
 def check_stream(file):
     for case in file["cases"]:
         size = case["plaintext_len"]
@@ -510,7 +591,13 @@ def check_answer(file):
 
 if __name__ == "__main__":
     here = pathlib.Path(__file__).parent
-    checks = {"tdh2": check_tdh2, "voprf": check_voprf, "answer": check_answer, "stream": check_stream}
+    checks = {
+        "tdh2": check_tdh2,
+        "voprf": check_voprf,
+        "frost": check_frost,
+        "answer": check_answer,
+        "stream": check_stream,
+    }
     for name, check in checks.items():
         check(json.loads((here / f"{name}.json").read_text()))
         print(f"{name}.json: good")

@@ -55,8 +55,8 @@ fn a_nonce_pair_cannot_be_copied_or_written_down() {
     impl<T: Clone> Clones<T> {
         const IS: bool = true;
     }
-    assert!(!<Clones<NoncePair>>::IS, "a nonce pair has no Clone");
-    assert!(<Clones<NonceCommitments>>::IS, "and the test can tell");
+    const { assert!(!<Clones<NoncePair>>::IS, "a nonce pair has no Clone") };
+    const { assert!(<Clones<NonceCommitments>>::IS, "and the test can tell") };
     let _: fn(NoncePair, &SigningSet, &KeyShare) -> Result<[u8; SHARE_LEN], SignError> = sign;
 }
 

@@ -206,6 +206,6 @@ mod tests {
         assert_ne!(r, e);
         assert_eq!(ED.decode(&e.encode()), Ok(e));
         assert_eq!((r.group(), e.group()), (Group::Ristretto255, ED));
-        assert_eq!(ED.mul_base(&SecretScalar::new(Scalar::ZERO)).is_identity(), true);
+        assert!(ED.mul_base(&SecretScalar::new(Scalar::ZERO)).is_identity());
     }
 }

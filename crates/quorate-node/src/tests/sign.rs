@@ -72,7 +72,7 @@ fn signature(record: &KeyRecord, item: &SignItem, shares: &[(ShareIndex, [u8; 32
 fn signed(world: &World, record: &KeyRecord, nodes: [usize; 2], message: &[u8]) -> [u8; 64] {
     let signers: Vec<_> = nodes.iter().map(|i| draw(world, record, *i, 1)[0]).collect();
     let item = item(record, message, &signers);
-    let request = sign_request(world, &[item.clone()]);
+    let request = sign_request(world, std::slice::from_ref(&item));
     let of = |i: &usize| (world.nodes[*i].core.index(), shares(world, *i, &request)[0]);
     let signature = signature(record, &item, &nodes.iter().map(of).collect::<Vec<_>>());
     verify(record.certificate.public.public_key(), message, &signature).unwrap();
