@@ -198,11 +198,16 @@ fn ends_with_a_reason(mut child: Child, node: u16, when: &str) -> bool {
         std::thread::sleep(Duration::from_millis(20));
     }
     let out = child.wait_with_output().expect("it has ended");
-    println!("{when}, {:?}: {}{}", begun.elapsed(), String::from_utf8_lossy(&out.stdout), said(&out));
+    println!(
+        "{when}, {:?}: {}{}",
+        begun.elapsed(),
+        String::from_utf8_lossy(&out.stdout),
+        said(&out)
+    );
     let through = out.status.success();
     if !through {
-        let named = said(&out).contains(&format!("node {node}"))
-            || said(&out).contains(&format!("node-{node}"));
+        // By its index, as commands take it.
+        let named = said(&out).contains(&format!("from nodes [{node}]"));
         assert!(named, "{when}: node {node} is not named: {}", said(&out));
     }
     through
