@@ -60,6 +60,7 @@ pub struct Plan {
     nodes: u16,
     threshold: u16,
     operators: u16,
+    binaries: Option<PathBuf>,
 }
 
 impl Plan {
@@ -77,6 +78,17 @@ impl Plan {
         self
     }
 
+    /// Another release's programs, in this folder, lay the cluster out and run it.
+    #[must_use]
+    pub fn binaries(mut self, dir: &Path) -> Self {
+        self.binaries = Some(dir.to_owned());
+        self
+    }
+
+    fn program(&self, name: &str) -> Command {
+        program(self.binaries.as_deref(), name)
+    }
+
     /// Lays the cluster out and starts every process.
     ///
     /// # Panics
@@ -85,7 +97,8 @@ impl Plan {
     pub fn start(self) -> Cluster {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let root = dir.path().join("c");
-        let out = Command::new(binary("quorate"))
+        let out = self
+            .program("quorate")
             .args(["cluster", "init", "--local", &self.nodes.to_string()])
             .args(["--threshold", &self.threshold.to_string()])
             .args(["--operators", &self.operators.to_string()])
@@ -105,13 +118,13 @@ impl Plan {
     pub fn start_in(self, network: Network) -> Cluster {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let root = dir.path().join("c");
-        let mut init = Command::new(binary("quorate"));
+        let mut init = self.program("quorate");
         init.args(["cluster", "init", "--threshold", &self.threshold.to_string(), "--dir"]);
         init.arg(&root).arg("--roster-out").arg(root.join("roster.json"));
         init.arg("--orders-out").arg(root.join("orders"));
         for index in 1..=self.nodes {
             let card = root.join(format!("node-{index}.card"));
-            let mut node = Command::new(binary("quorate-node"));
+            let mut node = self.program("quorate-node");
             node.args(["init", "--name", &format!("node-{index}"), "--index", &index.to_string()]);
             node.args(["--provider", &format!("Provider {index}")]);
             let place = ["NZ", "CH", "IS", "DE", "NO", "CA", "JP"][usize::from(index) % 7];
@@ -120,7 +133,7 @@ impl Plan {
             init.arg("--node-file").arg(card);
         }
         let card = root.join("coordinator.card");
-        let mut coordinator = Command::new(binary("quorate-coordinator"));
+        let mut coordinator = self.program("quorate-coordinator");
         coordinator.args(["init", "--name", "coordinator"]);
         lay_out(coordinator, &root.join("coordinator"), CENTRE, &card);
         done(init.arg("--coordinator-file").arg(card));
@@ -139,7 +152,8 @@ impl Plan {
 
     fn run(self, dir: TempDir, root: PathBuf, network: Option<Network>) -> Cluster {
         let (nodes, coordinator) = (BTreeMap::new(), None);
-        let mut cluster = Cluster { _dir: dir, root, nodes, coordinator, network };
+        let binaries = self.binaries;
+        let mut cluster = Cluster { _dir: dir, root, nodes, coordinator, network, binaries };
         for index in 1..=self.nodes {
             cluster.start_node(index);
         }
@@ -157,6 +171,10 @@ fn lay_out(mut init: Command, home: &Path, at: u16, card: &Path) {
     done(init.arg("--public-out").arg(card));
 }
 
+fn program(binaries: Option<&Path>, name: &str) -> Command {
+    Command::new(binaries.map_or_else(|| binary(name), |dir| dir.join(name)))
+}
+
 fn done(command: &mut Command) {
     let out = command.output().expect("it runs");
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
@@ -171,13 +189,14 @@ pub struct Cluster {
     coordinator: Option<Child>,
     // Goes after the processes in it.
     network: Option<Network>,
+    binaries: Option<PathBuf>,
 }
 
 impl Cluster {
     /// A cluster of `nodes`, 3 of which use a key, with one operator.
     #[must_use]
     pub fn of(nodes: u16) -> Plan {
-        Plan { nodes, threshold: 3, operators: 1 }
+        Plan { nodes, threshold: 3, operators: 1, binaries: None }
     }
 
     /// The network that the cluster was started in.
@@ -187,6 +206,10 @@ impl Cluster {
     #[must_use]
     pub fn network(&self) -> &Network {
         self.network.as_ref().expect("a cluster with a network of its own")
+    }
+
+    fn program(&self, name: &str) -> Command {
+        program(self.binaries.as_deref(), name)
     }
 
     fn at(&self, place: u16, program: Command) -> Command {
@@ -258,7 +281,7 @@ impl Cluster {
     /// # Panics
     /// If the process cannot be started.
     pub fn start_node_in(&mut self, index: u16, home: &str) {
-        let child = self.spawn(Command::new(binary("quorate-node")), home, index);
+        let child = self.spawn(self.program("quorate-node"), home, index);
         self.nodes.insert(index, child);
     }
 
@@ -275,7 +298,7 @@ impl Cluster {
     /// # Panics
     /// If the process cannot be started.
     pub fn start_node_with(&mut self, index: u16, env: &[(&str, &str)]) {
-        let mut node = Command::new(binary("quorate-node"));
+        let mut node = self.program("quorate-node");
         node.envs(env.iter().copied());
         self.start_node_as(index, node);
     }
@@ -304,7 +327,7 @@ impl Cluster {
     /// # Panics
     /// If the process cannot be started.
     pub fn start_coordinator(&mut self) {
-        let program = Command::new(binary("quorate-coordinator"));
+        let program = self.program("quorate-coordinator");
         self.coordinator = Some(self.spawn(program, "coordinator", CENTRE));
     }
 
