@@ -24,6 +24,8 @@ pub struct Health {
     outrun_at: Option<Instant>,
     /// Times in a row that it was outrun.
     outruns: u32,
+    /// A call is finding out whether it is well again.
+    tried_at: Option<Instant>,
 }
 
 impl Health {
@@ -49,6 +51,7 @@ impl Health {
     pub(crate) fn answered(&mut self, took: Duration) {
         self.failed_at = None;
         self.failures = 0;
+        self.tried_at = None;
         if took < self.hedge_after() {
             self.outrun_at = None;
             self.outruns = 0;
@@ -87,10 +90,19 @@ impl Health {
         }
     }
 
+    /// It is asked. After a penalty one call finds out how it is; until that shows, others ask it
+    /// last.
+    pub(crate) fn asked(&mut self) {
+        if (self.failed_at.is_some() || self.outrun_at.is_some()) && !self.rank().0 {
+            self.tried_at = Some(Instant::now());
+        }
+    }
+
     /// Smaller is asked earlier.
     pub(crate) fn rank(&self) -> (bool, Duration) {
         let failed = self.failed_at.is_some_and(|at| at.elapsed() < PENALTY);
-        (failed || self.is_outrun(), self.mean.unwrap_or(UNKNOWN))
+        let tried = self.tried_at.is_some_and(|at| at.elapsed() < MOST_HEDGE);
+        (failed || tried || self.is_outrun(), self.mean.unwrap_or(UNKNOWN))
     }
 
     fn is_outrun(&self) -> bool {

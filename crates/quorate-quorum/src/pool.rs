@@ -191,7 +191,7 @@ impl Pool {
                     Finished::TimeIsUp => break,
                 },
                 () = sleep_until(hedge), if may_hedge => {
-                    let mut patience = Duration::ZERO;
+                    let mut patience = AGAIN;
                     for _ in 0..asked.lacking(want) {
                         if waiting.is_empty() || !self.budget.spend() {
                             break;
@@ -200,10 +200,6 @@ impl Pool {
                             patience = patience.max(link.health().hedge_after());
                             asked.start(link, &call);
                         }
-                    }
-                    if patience.is_zero() {
-                        let next = waiting.front().map(|link| link.health().hedge_after());
-                        patience = next.unwrap_or_default();
                     }
                     hedge = Instant::now() + patience;
                 },
@@ -240,6 +236,9 @@ impl Pool {
         self.links.read().unwrap_or_else(PoisonError::into_inner).get(&index).cloned()
     }
 }
+
+/// How soon a request that may ask nobody more looks again.
+const AGAIN: Duration = Duration::from_millis(20);
 
 enum Finished {
     Answered,
@@ -291,6 +290,7 @@ impl<T: Send + 'static> Round<T> {
         Fut: Future<Output = Result<T, Fault>> + Send + 'static,
     {
         let index = link.peer.index;
+        link.note(Health::asked);
         self.asked.insert(index, (Arc::clone(&link), Instant::now()));
         let work = call(index, link.channel.clone());
         let begun = Instant::now();

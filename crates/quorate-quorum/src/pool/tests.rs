@@ -230,3 +230,25 @@ async fn requests_that_find_the_budget_spent_go_on_when_more_is_earned() {
         assert_eq!(answers.unwrap(), 3);
     }
 }
+
+/// After its penalty one request finds out, at its own cost, whether a slow node is back.
+#[tokio::test(start_paused = true)]
+async fn of_many_requests_one_tries_a_slow_node_again() {
+    let (pool, _) = pool(4);
+    for _ in 0..20 {
+        ask(&pool, 4, &[2, 5, 5, 5]).await;
+    }
+    ask(&pool, 3, &[1900, 5, 5, 5]).await;
+    tokio::time::sleep(millis(6000)).await;
+    let pool = Arc::new(pool);
+    let mut burst = JoinSet::new();
+    for _ in 0..20 {
+        let pool = Arc::clone(&pool);
+        burst.spawn(async move { ask(&pool, 3, &[1900, 5, 5, 5]).await.1 });
+    }
+    let mut calls = 0;
+    while let Some(made) = burst.join_next().await {
+        calls += made.unwrap();
+    }
+    assert_eq!(calls, 20 * 3 + 1);
+}
