@@ -158,11 +158,11 @@ impl Told {
         let mut told = Self::default();
         for ack in events.iter().filter(|e| e.kind == b'w' && e.path.ends_with("store-acks")) {
             let number = |at: usize| u64::from_be_bytes(ack.data[at..at + 8].try_into().unwrap());
-            match ack.data[0] {
-                0 => told.epoch = Some((number(1), number(9))),
-                node => {
-                    drop(told.nodes.insert(u16::from(node), (number(1), number(9), number(17))))
-                }
+            let node = u16::from(ack.data[0]);
+            if node == 0 {
+                told.epoch = Some((number(1), number(9)));
+            } else {
+                told.nodes.insert(node, (number(1), number(9), number(17)));
             }
         }
         told
@@ -192,13 +192,16 @@ fn check(home: &Path, told: &Told) -> Result<(), String> {
             return Err(format!("an honest node is in quarantine: {behind:?}"));
         }
     }
-    let (epoch, _) = told.epoch.unwrap_or_default();
+    let (epoch, finished) = told.epoch.unwrap_or_default();
     let before = newest(&world).map(|(_, newest)| newest);
     if told.epoch.is_some() {
         the_key_is_there(&world, epoch)?;
     }
     // The next order is the one that was under way, or has just been finished; then a fresh one.
     let done = before.as_ref().map_or(0, |newest| place_of(&world, newest) + 1);
+    if told.epoch.is_some() && done <= finished {
+        return Err(format!("order {finished} was carried out, and is not known"));
+    }
     for number in done..done + 2 {
         live(&mut world, number, &mut |_| {});
     }
