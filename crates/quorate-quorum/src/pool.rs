@@ -87,7 +87,7 @@ impl Pool {
         Ok(Self {
             dialer: Dialer::new(identity, options)?,
             links: RwLock::default(),
-            budget: Budget::default(),
+            budget: Budget::holding(HEDGES),
         })
     }
 
@@ -236,6 +236,10 @@ impl Pool {
         self.links.read().unwrap_or_else(PoisonError::into_inner).get(&index).cloned()
     }
 }
+
+/// Further nodes that may be asked without any answer: when two nodes fall silent, two for each
+/// request that is under way, of 25 in the time until it shows.
+const HEDGES: f64 = 50.0;
 
 /// How soon a request that may ask nobody more looks again.
 const AGAIN: Duration = Duration::from_millis(20);
