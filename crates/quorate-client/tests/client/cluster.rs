@@ -5,9 +5,7 @@ use quorate_client::{
     Client, ClientBuilder,
     transport::{BoxFuture, Question, Records, Replies, Reply, Transport},
 };
-use quorate_crypto::{
-    IdentityKey, SecretScalar, Threshold, group::Group, hash::Label, sharing::Polynomial,
-};
+use quorate_crypto::{IdentityKey, SecretScalar, Threshold, hash::Label, sharing::Polynomial};
 use quorate_rpc::{Deadline, Fault, FaultKind};
 use quorate_types::*;
 use std::sync::{
@@ -48,7 +46,7 @@ pub(crate) struct Fake {
     pub(crate) behaviours: Mutex<[Behaviour; 5]>,
 }
 
-/// 3 of 5; "demo" and "other" decrypt, "ids" derives.
+/// 3 of 5; "demo" and "other" decrypt, "ids" derives, "release" signs.
 pub(crate) fn fake() -> Arc<Fake> {
     fake_of(&genesis())
 }
@@ -56,10 +54,12 @@ pub(crate) fn fake() -> Arc<Fake> {
 pub(crate) fn fake_of(roster: &Roster) -> Arc<Fake> {
     let cluster = cluster_of(roster);
     let ids = order(&cluster, "ids", 3, Purpose::Derive);
+    let release = order(&cluster, "release", 3, Purpose::Sign);
     let keys = Arc::new(vec![
         material(&cluster, "demo", 3),
         material(&cluster, "other", 3),
         material_of(&cluster, ids),
+        material_of(&cluster, release),
     ]);
     let node = |i| Node::new(index(i), key(i as u8), *cluster.fingerprint(), Arc::clone(&keys));
     Arc::new(Fake {
@@ -208,7 +208,7 @@ fn epoch(order: &VerifiedOrder, secret: &SecretScalar, parent: Option<EpochName>
         context: Hash([0xc0; 32]),
         order: order.hash(),
         committee: create.committee.clone(),
-        commitments: polynomial.commit(Group::Ristretto255).bytes().to_vec(),
+        commitments: polynomial.commit(create.suite.group()).bytes().to_vec(),
     };
     Epoch { public, polynomial }
 }
@@ -306,7 +306,9 @@ impl Coordinator {
                 continue;
             }
             let number = u32::from(node.index.get());
-            if behaviour == Behaviour::Down {
+            let signs = || RequestHead::from_bytes(&question.head).unwrap().operation;
+            let leaves = behaviour == Behaviour::Leaves && signs() == Operation::Sign;
+            if behaviour == Behaviour::Down || leaves {
                 replies.failures.push((number, "unreachable".into()));
                 continue;
             }

@@ -13,4 +13,5 @@ mod keys;
 mod network;
 mod node;
 mod quorum;
+mod sign;
 mod stream;

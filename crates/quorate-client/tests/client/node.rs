@@ -5,14 +5,21 @@ use quorate_client::transport::ReplyOutcome;
 use quorate_crypto::{
     EncodedPoint, IdentityKey, SecretScalar, Signature,
     answer::{AnswerKey, SealingSession},
+    frost::{self, KeyShare, NonceCommitments, NoncePair, SigningSet},
     group::Group,
     hash::Label,
     merkle::merkle_root,
     tdh2::{self, Binding, Ciphertext, Verified},
     voprf::{self, BlindedElement},
 };
-use quorate_types::*;
-use std::sync::Arc;
+use quorate_types::{
+    signing::{NonceHandle, NonceOrder, SignItem, SignerCommitments},
+    *,
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
 /// How a node behaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +38,10 @@ pub(crate) enum Behaviour {
     Refuses(RefusalReason),
     /// Serves the second epoch.
     NextEpoch,
+    /// Draws nonces, and is unreachable once it is to sign.
+    Leaves,
+    /// Draws nonces, and says that they are gone once it is to sign.
+    Forgets,
     /// Answers after the question: its answer key is of yesterday's yesterday.
     OldAnswerKey,
 }
@@ -47,6 +58,14 @@ pub(crate) struct Node {
     answer_key: AnswerKey,
     fingerprint: Fingerprint,
     keys: Arc<Vec<KeyMaterial>>,
+    nonces: Mutex<Drawn>,
+}
+
+/// Nonce pairs that wait, and how many there were.
+#[derive(Default)]
+struct Drawn {
+    waiting: HashMap<u64, NoncePair>,
+    count: u64,
 }
 
 impl Node {
@@ -57,7 +76,7 @@ impl Node {
         keys: Arc<Vec<KeyMaterial>>,
     ) -> Self {
         let answer_key = AnswerKey::generate(&mut rand::rng());
-        Self { index, identity, answer_key, fingerprint, keys }
+        Self { index, identity, answer_key, fingerprint, keys, nonces: Mutex::default() }
     }
 
     pub(crate) fn evaluate(
@@ -102,9 +121,13 @@ impl Node {
                 };
                 Items::Derive(items.iter().map(element).collect())
             }
-            // Clients that sign are tested at real nodes.
             Operation::Sign | Operation::SignCommit => {
-                return refuse(RefusalReason::WrongPurpose, None);
+                let (epoch, partials) = match self.sign(behaviour, key, head.operation, items) {
+                    Ok(words) => words,
+                    Err(reason) => return refuse(reason, None),
+                };
+                let answer = Answer { partials, proof: None };
+                return self.seal(behaviour, &head, request, epoch, &answer);
             }
         };
         let (epoch, answer) = self.answer(behaviour, key, &head, request, &items);
@@ -159,6 +182,67 @@ impl Node {
             _ => {}
         }
         (epoch.public.epoch, Answer { partials, proof })
+    }
+
+    /// All nonces are gone, as after a new start.
+    pub(crate) fn starts_again(&self) {
+        self.nonces.lock().unwrap().waiting.clear();
+    }
+
+    /// Either half of a signature. Nonces serve once.
+    fn sign(
+        &self,
+        behaviour: Behaviour,
+        key: &KeyMaterial,
+        operation: Operation,
+        items: &[Vec<u8>],
+    ) -> Result<(EpochName, Vec<[u8; 32]>), RefusalReason> {
+        let epoch = &key.epochs[usize::from(behaviour == Behaviour::NextEpoch)];
+        let t = epoch.public.committee.threshold();
+        let commitments = epoch.public.decode_commitments().unwrap();
+        let share = epoch.polynomial.evaluate(self.index);
+        let share = KeyShare::new(self.index, &share, t, &commitments).unwrap();
+        let mut drawn = self.nonces.lock().unwrap();
+        let mut words = Vec::new();
+        for item in items {
+            if operation == Operation::SignCommit {
+                let order = NonceOrder::from_bytes(item).unwrap();
+                if order.epoch != epoch.public.epoch {
+                    return Err(RefusalReason::NoShare);
+                }
+                for _ in 0..order.count {
+                    let (pair, known) = frost::commit(&share, &mut rand::rng());
+                    drawn.count += 1;
+                    let number = drawn.count;
+                    drawn.waiting.insert(number, pair);
+                    let handle = NonceHandle { boot: BootId::default(), number };
+                    words.extend(SignerCommitments::words(&handle, known.to_bytes()));
+                }
+            } else {
+                let item = SignItem::from_bytes(item).unwrap();
+                if item.epoch != epoch.public.epoch {
+                    return Err(RefusalReason::NoShare);
+                }
+                let own = item.signers.iter().find(|s| s.node == self.index).unwrap();
+                let pair = drawn.waiting.remove(&own.handle.number);
+                let pair = pair.filter(|_| behaviour != Behaviour::Forgets);
+                let pair = pair.ok_or(RefusalReason::NonceGone)?;
+                let points = item.signers.iter();
+                let points =
+                    points.map(|s| (s.node, NonceCommitments::from_bytes(&s.commitments).unwrap()));
+                let set = SigningSet::new(&item.message, points.collect());
+                words.push(frost::sign(pair, &set, &share).unwrap());
+            }
+        }
+        match behaviour {
+            Behaviour::Junk => words.fill([0xff; 32]),
+            Behaviour::Short => words.truncate(words.len() - 1),
+            Behaviour::Lies if operation == Operation::Sign => {
+                words.fill(*SecretScalar::random(&mut rand::rng()).to_bytes());
+            }
+            _ => {}
+        }
+        Ok((epoch.public.epoch, words))
     }
 
     fn seal(

@@ -311,6 +311,19 @@ fn what_is_no_exact_set_of_members_is_refused_and_named() {
     shares(&world, 0, &sign_request(&world, &[whole]));
 }
 
+/// Two of a key that needs three: refused before anything is taken, though two are a set.
+#[test]
+fn a_set_below_the_keys_threshold_is_refused_and_costs_nothing() {
+    let world = World::with_key();
+    let order = world.create_to(Purpose::Sign, 3, SIGN, 1, Hash::default());
+    let record = world.give_birth(&order);
+    let drawn: Vec<_> = (0..3).map(|i| draw(&world, &record, i, 1)[0]).collect();
+    let two = sign_request(&world, &[item(&record, b"m", &drawn[..2])]);
+    refused(&world, 0, &two, RefusalReason::InvalidItem);
+    assert_eq!(waiting(&world, 0), 1);
+    shares(&world, 0, &sign_request(&world, &[item(&record, b"m", &drawn)]));
+}
+
 /// Row 12: this node's own commitment, swapped for one of an attacker's choice under its handle.
 #[test]
 fn a_set_with_another_commitment_under_this_nodes_handle_costs_the_pair_and_gets_no_share() {
