@@ -8,8 +8,10 @@
 //! assert_eq!(cluster.decrypt(&sealed).stdout, b"secret");
 //! ```
 
+mod network;
 mod tail;
 
+pub use network::{CENTRE, Cut, Network};
 pub use tail::LogTail;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -58,6 +60,7 @@ pub struct Plan {
     nodes: u16,
     threshold: u16,
     operators: u16,
+    binaries: Option<PathBuf>,
 }
 
 impl Plan {
@@ -75,6 +78,17 @@ impl Plan {
         self
     }
 
+    /// Another release's programs, in this folder, lay the cluster out and run it.
+    #[must_use]
+    pub fn binaries(mut self, dir: &Path) -> Self {
+        self.binaries = Some(dir.to_owned());
+        self
+    }
+
+    fn program(&self, name: &str) -> Command {
+        program(self.binaries.as_deref(), name)
+    }
+
     /// Lays the cluster out and starts every process.
     ///
     /// # Panics
@@ -83,7 +97,8 @@ impl Plan {
     pub fn start(self) -> Cluster {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let root = dir.path().join("c");
-        let out = Command::new(binary("quorate"))
+        let out = self
+            .program("quorate")
             .args(["cluster", "init", "--local", &self.nodes.to_string()])
             .args(["--threshold", &self.threshold.to_string()])
             .args(["--operators", &self.operators.to_string()])
@@ -92,7 +107,53 @@ impl Plan {
             .output()
             .expect("quorate runs");
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-        let mut cluster = Cluster { _dir: dir, root, nodes: BTreeMap::new(), coordinator: None };
+        self.run(dir, root, None)
+    }
+
+    /// The same, each node at a place of its own in a network. (Operators: one.)
+    ///
+    /// # Panics
+    /// If anything does not start.
+    #[must_use]
+    pub fn start_in(self, network: Network) -> Cluster {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let root = dir.path().join("c");
+        let mut init = self.program("quorate");
+        init.args(["cluster", "init", "--threshold", &self.threshold.to_string(), "--dir"]);
+        init.arg(&root).arg("--roster-out").arg(root.join("roster.json"));
+        init.arg("--orders-out").arg(root.join("orders"));
+        for index in 1..=self.nodes {
+            let card = root.join(format!("node-{index}.card"));
+            let mut node = self.program("quorate-node");
+            node.args(["init", "--name", &format!("node-{index}"), "--index", &index.to_string()]);
+            node.args(["--provider", &format!("Provider {index}")]);
+            let place = ["NZ", "CH", "IS", "DE", "NO", "CA", "JP"][usize::from(index) % 7];
+            node.args(["--home-jurisdiction", place, "--location", place]);
+            lay_out(node, &root.join(format!("node-{index}")), index, &card);
+            init.arg("--node-file").arg(card);
+        }
+        let card = root.join("coordinator.card");
+        let mut coordinator = self.program("quorate-coordinator");
+        coordinator.args(["init", "--name", "coordinator"]);
+        lay_out(coordinator, &root.join("coordinator"), CENTRE, &card);
+        done(init.arg("--coordinator-file").arg(card));
+        for home in (1..=self.nodes).map(|i| format!("node-{i}")).chain(["coordinator".into()]) {
+            let home = root.join(home);
+            fs::copy(root.join("roster.json"), home.join("roster.json")).expect("it is copied");
+            fs::create_dir_all(home.join("orders")).expect("a directory");
+            for order in fs::read_dir(root.join("orders")).expect("first orders") {
+                let order = order.expect("an entry");
+                let to = home.join("orders").join(order.file_name());
+                fs::copy(order.path(), to).expect("it is copied");
+            }
+        }
+        self.run(dir, root, Some(network))
+    }
+
+    fn run(self, dir: TempDir, root: PathBuf, network: Option<Network>) -> Cluster {
+        let (nodes, coordinator) = (BTreeMap::new(), None);
+        let binaries = self.binaries;
+        let mut cluster = Cluster { _dir: dir, root, nodes, coordinator, network, binaries };
         for index in 1..=self.nodes {
             cluster.start_node(index);
         }
@@ -102,6 +163,23 @@ impl Plan {
     }
 }
 
+/// Makes a home that listens at a place of a network.
+fn lay_out(mut init: Command, home: &Path, at: u16, card: &Path) {
+    let address = network::address(at).to_string();
+    fs::create_dir_all(home.parent().expect("a cluster's root")).expect("a directory");
+    init.args(["--endpoint", &address, "--listen", &address, "--home"]).arg(home);
+    done(init.arg("--public-out").arg(card));
+}
+
+fn program(binaries: Option<&Path>, name: &str) -> Command {
+    Command::new(binaries.map_or_else(|| binary(name), |dir| dir.join(name)))
+}
+
+fn done(command: &mut Command) {
+    let out = command.output().expect("it runs");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+}
+
 /// A cluster of real processes; they end with it.
 #[derive(Debug)]
 pub struct Cluster {
@@ -109,13 +187,36 @@ pub struct Cluster {
     root: PathBuf,
     nodes: BTreeMap<u16, Child>,
     coordinator: Option<Child>,
+    // Goes after the processes in it.
+    network: Option<Network>,
+    binaries: Option<PathBuf>,
 }
 
 impl Cluster {
     /// A cluster of `nodes`, 3 of which use a key, with one operator.
     #[must_use]
     pub fn of(nodes: u16) -> Plan {
-        Plan { nodes, threshold: 3, operators: 1 }
+        Plan { nodes, threshold: 3, operators: 1, binaries: None }
+    }
+
+    /// The network that the cluster was started in.
+    ///
+    /// # Panics
+    /// If it has none of its own.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        self.network.as_ref().expect("a cluster with a network of its own")
+    }
+
+    fn program(&self, name: &str) -> Command {
+        program(self.binaries.as_deref(), name)
+    }
+
+    fn at(&self, place: u16, program: Command) -> Command {
+        match &self.network {
+            Some(network) => network.inside(place, program),
+            None => program,
+        }
     }
 
     /// A directory of the cluster: "node-1", "client", "operator-1", …
@@ -180,7 +281,7 @@ impl Cluster {
     /// # Panics
     /// If the process cannot be started.
     pub fn start_node_in(&mut self, index: u16, home: &str) {
-        let child = self.spawn(Command::new(binary("quorate-node")), home);
+        let child = self.spawn(self.program("quorate-node"), home, index);
         self.nodes.insert(index, child);
     }
 
@@ -197,7 +298,7 @@ impl Cluster {
     /// # Panics
     /// If the process cannot be started.
     pub fn start_node_with(&mut self, index: u16, env: &[(&str, &str)]) {
-        let mut node = Command::new(binary("quorate-node"));
+        let mut node = self.program("quorate-node");
         node.envs(env.iter().copied());
         self.start_node_as(index, node);
     }
@@ -217,7 +318,7 @@ impl Cluster {
     /// # Panics
     /// If the program cannot be started.
     pub fn start_node_as(&mut self, index: u16, program: Command) {
-        let child = self.spawn(program, &format!("node-{index}"));
+        let child = self.spawn(program, &format!("node-{index}"), index);
         self.nodes.insert(index, child);
     }
 
@@ -226,17 +327,17 @@ impl Cluster {
     /// # Panics
     /// If the process cannot be started.
     pub fn start_coordinator(&mut self) {
-        let program = Command::new(binary("quorate-coordinator"));
-        self.coordinator = Some(self.spawn(program, "coordinator"));
+        let program = self.program("quorate-coordinator");
+        self.coordinator = Some(self.spawn(program, "coordinator", CENTRE));
     }
 
-    fn spawn(&self, mut program: Command, home: &str) -> Child {
+    fn spawn(&self, program: Command, home: &str, place: u16) -> Child {
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.log(home))
             .expect("the log can be written");
-        program
+        self.at(place, program)
             .args(["run", "--home"])
             .arg(self.home(home))
             .env("RUST_LOG", "trace")
@@ -401,7 +502,7 @@ impl Cluster {
     /// If the program cannot be run.
     #[must_use]
     pub fn quorate(&self, home: &str, args: &[&str], input: &[u8]) -> Output {
-        run(&self.home(home), args, input)
+        run_as(self.at(CENTRE, Command::new(binary("quorate"))), &self.home(home), args, input)
     }
 
     /// Starts `quorate --home HOME …`, to go on beside the test; what it says is piped.
@@ -410,7 +511,7 @@ impl Cluster {
     /// If the program cannot be started.
     #[must_use]
     pub fn start_quorate(&self, home: &str, args: &[&str]) -> Child {
-        Command::new(binary("quorate"))
+        self.at(CENTRE, Command::new(binary("quorate")))
             .arg("--home")
             .arg(self.home(home))
             .args(args)
@@ -473,7 +574,11 @@ impl Drop for Cluster {
 /// If the program cannot be run.
 #[must_use]
 pub fn run(home: &Path, args: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(binary("quorate"))
+    run_as(Command::new(binary("quorate")), home, args, input)
+}
+
+fn run_as(mut program: Command, home: &Path, args: &[&str], input: &[u8]) -> Output {
+    let mut child = program
         .arg("--home")
         .arg(home)
         .args(args)

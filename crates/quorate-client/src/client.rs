@@ -83,7 +83,7 @@ impl Client {
     /// not the pinned key's. [`Error::UnknownKey`].
     pub async fn key(&self, name: &str) -> Result<Key, Error> {
         let name = key_name(name)?;
-        match self.0.fetch_key(&name, None).await {
+        match self.0.newest_key(&name, false).await {
             Err(error @ Error::Party { .. }) if error.is_elsewhere() => {
                 match self.0.pins.newest(&name)? {
                     Some(version) => self.0.pinned_key(&name, version)?.ok_or(error),

@@ -4,6 +4,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -55,10 +56,12 @@ pub(crate) fn read(path: &Path, max: u64) -> Result<Option<Zeroizing<String>>, F
 }
 
 /// Replaces a file: written beside it, synced, renamed, and the directory synced. A crash
-/// leaves the old content or the new one.
+/// leaves the old content or the new one; of several at once, each is whole and one stays.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
+    // Of this process and this call: threads may replace one file at the same time.
+    let call = CALLS.fetch_add(1, Ordering::Relaxed);
+    name.push(format!(".{}.{call}.tmp", std::process::id()));
     let beside = path.with_file_name(name);
     let written = write_synced(&beside, bytes, mode).and_then(|()| fs::rename(&beside, path));
     if let Err(error) = written {
@@ -68,6 +71,8 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(parent).and_then(|d| d.sync_all()).map_err(FileError::at(parent))
 }
+
+static CALLS: AtomicU64 = AtomicU64::new(0);
 
 fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut options = OpenOptions::new();
@@ -115,3 +120,27 @@ fn set_mode(options: &mut OpenOptions, mode: u32) {
 
 #[cfg(not(unix))]
 fn set_mode(_options: &mut OpenOptions, _mode: u32) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_that_replace_one_file_do_not_get_in_each_others_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pin");
+        std::thread::scope(|scope| {
+            for thread in 0..8u8 {
+                let path = &path;
+                scope.spawn(move || {
+                    for _ in 0..30 {
+                        replace(path, &[thread; 4096], 0o644).unwrap();
+                    }
+                });
+            }
+        });
+        let bytes = fs::read(&path).unwrap();
+        assert!(bytes.len() == 4096 && bytes.iter().all(|b| *b == bytes[0]));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "something is left beside it");
+    }
+}

@@ -28,7 +28,7 @@ impl Inner {
         if let Some(key) = self.pinned_key(name, version)? {
             return Ok(key);
         }
-        self.fetch_key(name, Some(version)).await
+        self.fetch_key(name, Some(version), false).await
     }
 
     /// The key after its shares have moved: from the nodes, past what anybody remembers.
@@ -40,16 +40,22 @@ impl Inner {
         self.fetch_key_from(transport, key.name(), Some(key.version()), true).await
     }
 
+    /// The newest version of a key, `fresh` from the nodes past what anybody remembers.
+    pub(crate) async fn newest_key(&self, name: &KeyName, fresh: bool) -> Result<Key, Error> {
+        self.fetch_key(name, None, fresh).await
+    }
+
     /// Fetches a key from the first party that brings one that verifies.
-    pub(crate) async fn fetch_key(
+    async fn fetch_key(
         &self,
         name: &KeyName,
         version: Option<KeyVersion>,
+        fresh: bool,
     ) -> Result<Key, Error> {
         self.ask_roster_once().await?;
         let mut worst = None;
         for (i, transport) in self.in_order() {
-            match self.fetch_key_from(transport.as_ref(), name, version, false).await {
+            match self.fetch_key_from(transport.as_ref(), name, version, fresh).await {
                 Ok(key) => {
                     self.preferred.store(i, Ordering::Relaxed);
                     return Ok(key);

@@ -400,15 +400,7 @@ impl Operator {
     /// # Errors
     /// As [`Client::key`].
     pub async fn key_in_force(&self, name: &KeyName) -> Result<Key, Error> {
-        let newest = self.client.key(name.as_str()).await?;
-        let mut worst = None;
-        for (_, transport) in self.client.0.in_order() {
-            match self.client.0.moved_key(transport.as_ref(), &newest).await {
-                Ok(key) => return Ok(key),
-                Err(error) => worst = Some(heavier(worst, error)),
-            }
-        }
-        Err(worst.unwrap_or_else(nobody))
+        self.client.0.newest_key(name, true).await
     }
 
     /// What each node says that it has of a key's newest version: canonical

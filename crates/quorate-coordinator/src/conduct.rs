@@ -12,11 +12,13 @@ use quorate_ceremony::{
 };
 use quorate_rpc::{Deadline, Fault, FaultKind, v1::OrderProgress};
 use quorate_types::{Format, KeyRecord, NodeIndex, Reshare, SignedOrder, VerifiedOrder};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 use tokio::{task::JoinSet, time::timeout};
 
 /// How long one step's RPC may take: less than the conductor waits for an answer.
 const ONE_RPC: Duration = Duration::from_secs(15);
+/// For how long what the nodes have shown of a key is taken for where its shares are.
+const RECENT: Duration = Duration::from_secs(10);
 /// How often the conductor is asked what to do when nothing happens.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -44,8 +46,9 @@ impl State {
             }
         };
         let mut conductor = conductor.map_err(|e| Fault::invalid(e.to_string()))?;
-        let outcome = self.drive(&mut conductor, order, deadline, report).await?;
-        self.ended(&outcome)
+        let mut unwilling = Unwilling::default();
+        let outcome = self.drive(&mut conductor, order, deadline, report, &mut unwilling).await?;
+        self.ended(&outcome, &unwilling)
     }
 
     /// Conducts the next move of a schedule. Otherwise gives the code and the words of the
@@ -61,7 +64,9 @@ impl State {
         let (cluster, pace) = (self.cluster(), self.pace(deadline));
         let mut conductor = Conductor::again(cluster, order.clone(), descent, pace)
             .map_err(|e| (None, e.to_string()))?;
-        let outcome = self.drive(&mut conductor, order, deadline, &Reporter::nobody()).await;
+        let mut unwilling = Unwilling::default();
+        let nobody = &Reporter::nobody();
+        let outcome = self.drive(&mut conductor, order, deadline, nobody, &mut unwilling).await;
         match outcome.map_err(failed)? {
             Outcome::Moved { record, .. } => {
                 self.keep_newest(&record);
@@ -70,14 +75,18 @@ impl State {
             Outcome::Failed { reason: FailReason::Refused { code, message, .. }, .. } => {
                 Err((Some(code), message))
             }
-            Outcome::Failed { reason, .. } => Err((None, reason.to_string())),
+            Outcome::Failed { reason, .. } => Err((None, unwilling.explain(&reason))),
             Outcome::Born { .. } => Err((None, "a schedule bears no key".into())),
         }
     }
 
-    /// What is known to be in force of the key whose shares move.
+    /// What is known to be in force of the key whose shares move. The conductor asks the
+    /// members for anything newer; only long ago there may have been quite other ones.
     async fn descent(&self, to: &Reshare, deadline: Deadline) -> Result<Descent, Fault> {
-        let known = self.fresh_record(&to.name, to.version.get(), deadline).await?;
+        let known = match self.records.recent(&to.name, to.version.get(), RECENT) {
+            Some(known) => known,
+            None => self.fresh_record(&to.name, to.version.get(), deadline).await?,
+        };
         Ok(Descent {
             birth: known.birth.record().clone(),
             newest: known.newest.as_ref().map(|e| e.record().clone()),
@@ -91,6 +100,7 @@ impl State {
         order: &VerifiedOrder,
         deadline: Deadline,
         report: &Reporter,
+        unwilling: &mut Unwilling,
     ) -> Result<Outcome, Fault> {
         let _under_way = self.postman.ceremony();
         let grace = order.terms().map_or(0, |terms| u64::from(terms.grace));
@@ -116,7 +126,10 @@ impl State {
                 return Err(out_of_time(&conductor.progress()));
             }
             match timeout(TICK, under_way.join_next()).await {
-                Ok(Some(Ok((ticket, answer)))) => deliver(conductor, &ticket, answer),
+                Ok(Some(Ok((ticket, answer)))) => {
+                    unwilling.note(ticket.node, &answer);
+                    deliver(conductor, &ticket, answer);
+                }
                 // A call that panicked counts as lost: the conductor asks again.
                 Ok(Some(Err(_))) | Err(_) => {}
                 Ok(None) => tokio::time::sleep(TICK).await,
@@ -148,7 +161,7 @@ impl State {
         }
     }
 
-    fn ended(&self, outcome: &Outcome) -> Result<OrderProgress, Fault> {
+    fn ended(&self, outcome: &Outcome, unwilling: &Unwilling) -> Result<OrderProgress, Fault> {
         match outcome {
             Outcome::Born { record, as_ordered: true, absent, culprits } => {
                 self.keep(record);
@@ -189,7 +202,7 @@ impl State {
             }
             Outcome::Failed { reason, culprits, .. } => Ok(OrderProgress {
                 step: "failed".into(),
-                message: reason.to_string(),
+                message: unwilling.explain(reason),
                 culprits: culprits.iter().map(|c| u32::from(c.node.get())).collect(),
                 ..OrderProgress::default()
             }),
@@ -213,6 +226,28 @@ impl State {
         {
             self.records.keep(Known { birth: known.birth.clone(), newest: Some(newest) });
         }
+    }
+}
+
+/// What nodes said that would not take a call at all, of another protocol version for one. To the
+/// conductor they are silent; to people their words say what to do.
+#[derive(Debug, Default)]
+struct Unwilling(BTreeMap<NodeIndex, String>);
+
+impl Unwilling {
+    fn note(&mut self, node: NodeIndex, answer: &StepAnswer) {
+        match answer {
+            StepAnswer::Unreachable(fault) if fault.kind.is_decision() => {
+                self.0.insert(node, fault.message.clone());
+            }
+            StepAnswer::Unreachable(_) => {}
+            StepAnswer::Done(_) | StepAnswer::Fault { .. } => drop(self.0.remove(&node)),
+        }
+    }
+
+    fn explain(&self, reason: &FailReason) -> String {
+        let said = self.0.iter().map(|(node, words)| format!("; node {node} says: {words}"));
+        said.fold(reason.to_string(), |text, words| text + &words)
     }
 }
 
@@ -250,4 +285,26 @@ fn out_of_time(progress: &Progress) -> Fault {
         nodes.join(", ")
     );
     Fault::new(FaultKind::DeadlineExceeded, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate_ceremony::StepKind;
+
+    #[test]
+    fn who_takes_no_call_is_quoted_until_it_takes_one() {
+        let node = |i| NodeIndex::new(i).unwrap();
+        let silent = FailReason::Silent { step: StepKind::Prepare, nodes: vec![node(2), node(4)] };
+        let fault = |kind, text: &str| StepAnswer::Unreachable(Fault::new(kind, text));
+        let mut unwilling = Unwilling::default();
+        unwilling.note(node(2), &fault(FaultKind::Unavailable, "no connection"));
+        unwilling.note(node(4), &fault(FaultKind::FailedPrecondition, "only 2.0"));
+        // Nor does a call that is lost later take its words away.
+        unwilling.note(node(4), &fault(FaultKind::DeadlineExceeded, "too late"));
+        let text = unwilling.explain(&silent);
+        assert_eq!(text, format!("{silent}; node 4 says: only 2.0"));
+        unwilling.note(node(4), &StepAnswer::Done(Vec::new()));
+        assert_eq!(unwilling.explain(&silent), silent.to_string());
+    }
 }

@@ -21,8 +21,6 @@ use std::{
 };
 use tonic::{Request, Response, Status};
 
-/// The protocol that this software speaks.
-pub const PROTOCOL: ProtocolVersion = ProtocolVersion { major: 1, minor: 0 };
 /// The longest that a request is under way here.
 const LONGEST: Duration = Duration::from_secs(10);
 /// How long nodes may take to list keys or say how they are.
@@ -42,7 +40,7 @@ impl Keys for KeysService {
     ) -> Result<Response<GetRosterResponse>, Status> {
         quorate_rpc::version(request.get_ref().version.as_ref()).map_err(Fault::from)?;
         let rosters = self.0.cluster().chain().iter().map(Format::to_bytes).collect();
-        Ok(Response::new(GetRosterResponse { version: Some(PROTOCOL), rosters }))
+        Ok(Response::new(GetRosterResponse { version: Some(ProtocolVersion::spoken()), rosters }))
     }
 
     async fn get_key(
@@ -102,7 +100,7 @@ impl Keys for KeysService {
         let nodes = self.0.node_health(Deadline::after(PATIENCE)).await;
         Ok(Response::new(StatusResponse {
             coordinator: self.0.name.to_string(),
-            version: Some(PROTOCOL),
+            version: Some(ProtocolVersion::spoken()),
             software: env!("CARGO_PKG_VERSION").to_owned(),
             roster_version: self.0.cluster().roster().version,
             nodes,

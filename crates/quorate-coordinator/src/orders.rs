@@ -23,7 +23,7 @@ use std::{
     sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -288,15 +288,24 @@ impl State {
     ) -> (Vec<NodeIndex>, BTreeMap<NodeIndex, Fault>) {
         let deadline = deadline.min(Deadline::after(PATIENCE));
         let bytes = order.signed().to_bytes();
-        let outcome = self
-            .pool
-            .ask_all(nodes, deadline, |_, channel| {
-                let order = bytes.clone();
-                async move { bring(channel, order, deadline).await }
-            })
-            .await;
-        let applied = outcome.answers.into_iter().map(|(node, ())| node).collect();
-        (applied, outcome.failures.into_iter().collect())
+        let mut under_way = JoinSet::new();
+        for node in nodes.iter().copied() {
+            let (postman, order) = (self.postman.clone(), bytes.clone());
+            under_way.spawn(async move { (node, postman.order(node, order, deadline).await) });
+        }
+        let (mut applied, mut failed) = (Vec::new(), BTreeMap::new());
+        while let Some(told) = under_way.join_next().await {
+            match told {
+                Ok((node, Ok(()))) => applied.push(node),
+                Ok((node, Err(fault))) => drop(failed.insert(node, fault)),
+                // A call that panicked counts as lost, below.
+                Err(_) => {}
+            }
+        }
+        for node in nodes.iter().filter(|n| !applied.contains(n)) {
+            failed.entry(*node).or_insert_with(|| Fault::unavailable("the call was ended"));
+        }
+        (applied, failed)
     }
 
     /// Brings a node every order that another one knows: it may have been away, and a
@@ -304,7 +313,12 @@ impl State {
     pub(crate) async fn catch_up(&self, node: NodeIndex, deadline: Deadline) {
         // A node that hangs takes a part of the time, not all of it.
         let gathering = Deadline::after(deadline.remaining() / 3);
-        let Ok(mut orders) = self.gather_orders(gathering).await else { return };
+        let Ok(Gathered { mut orders, known }) = self.gather(gathering).await else { return };
+        // After a long time away there may be many thousands; what it has it need not hear again.
+        if let Some(known) = known.get(&node) {
+            orders.retain(|(hash, _)| !known.contains(hash));
+        }
+        let mut orders: Vec<Vec<u8>> = orders.into_iter().map(|(_, bytes)| bytes).collect();
         let only = [node];
         let said = self.learn_rosters(deadline).await;
         let Some((_, mut version)) = said.into_iter().find(|(n, _)| *n == node) else { return };
@@ -389,6 +403,11 @@ impl State {
     /// All orders that any node knows, by time of issue: nodes that were away lack some.
     /// Those that ended a fork come first, so that what fell is not taken for one again.
     pub(crate) async fn gather_orders(&self, deadline: Deadline) -> Result<Vec<Vec<u8>>, Fault> {
+        let gathered = self.gather(deadline).await?;
+        Ok(gathered.orders.into_iter().map(|(_, bytes)| bytes).collect())
+    }
+
+    async fn gather(&self, deadline: Deadline) -> Result<Gathered, Fault> {
         let outcome = self
             .pool
             .ask_all(&self.nodes(), deadline, |_, channel| async move {
@@ -409,22 +428,38 @@ impl State {
         if outcome.answers.is_empty() {
             return Err(Fault::unavailable("no node could be asked for its orders"));
         }
+        let mut known: BTreeMap<NodeIndex, HashSet<Hash>> = BTreeMap::new();
         let mut seen = HashSet::new();
-        let mut orders: Vec<(bool, u64, Vec<u8>)> = Vec::new();
-        for bytes in outcome.answers.into_iter().flat_map(|(_, all)| all) {
+        let mut orders: Vec<(bool, u64, Hash, Vec<u8>)> = Vec::new();
+        let all = outcome
+            .answers
+            .into_iter()
+            .flat_map(|(node, all)| all.into_iter().map(move |o| (node, o)));
+        for (node, bytes) in all {
             // A node cannot slip in what operators did not sign.
             let Ok(signed) = SignedOrder::from_bytes(&bytes) else { continue };
-            if !seen.insert(order_hash(self.cluster().fingerprint(), &signed.0.body)) {
+            let hash = order_hash(self.cluster().fingerprint(), &signed.0.body);
+            known.entry(node).or_default().insert(hash);
+            if !seen.insert(hash) {
                 continue;
             }
             if let Ok(order) = VerifiedOrder::verify(&self.cluster(), &signed) {
                 let link = order.resolves().is_none();
-                orders.push((link, order.order().issued_at.0, bytes));
+                orders.push((link, order.order().issued_at.0, hash, bytes));
             }
         }
-        orders.sort();
-        Ok(orders.into_iter().map(|(_, _, bytes)| bytes).collect())
+        orders.sort_by(|a, b| (a.0, a.1, &a.3).cmp(&(b.0, b.1, &b.3)));
+        let orders = orders.into_iter().map(|(_, _, hash, bytes)| (hash, bytes)).collect();
+        Ok(Gathered { orders, known })
     }
+}
+
+/// What nodes have listed.
+struct Gathered {
+    /// Each order once, as [`State::gather_orders`] says.
+    orders: Vec<(Hash, Vec<u8>)>,
+    /// Which node has shown which.
+    known: BTreeMap<NodeIndex, HashSet<Hash>>,
 }
 
 /// Brings one order to one node.

@@ -1,7 +1,7 @@
-//! Carries ceremony steps to nodes: up to 64 keys in one RPC, so that one flush at the
-//! node serves all ceremonies that are at the same step.
+//! Carries orders and ceremony steps to nodes: up to 64 keys in one RPC, so that one flush at
+//! the node serves all ceremonies that are at the same step.
 
-use quorate_ceremony::StepKind as Step;
+use quorate_ceremony::StepKind;
 use quorate_rpc::{
     Channel, Deadline, Fault, MAX_CEREMONY_BYTES, bounded,
     v1::{StepRequest, StepResponse, StepResult, ceremony_client::CeremonyClient, step_result},
@@ -19,7 +19,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, timeout_at},
 };
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 /// The most items in one RPC (DESIGN §4.2).
 pub const MAX_ITEMS: usize = 64;
@@ -33,6 +33,15 @@ const LINGER: Duration = Duration::from_millis(8);
 /// Items that wait for one node and step; more are refused as an overload of ours.
 const QUEUE: usize = 4096;
 
+/// What is brought to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Errand {
+    /// Orders.
+    Order,
+    /// The messages of a step.
+    Step(StepKind),
+}
+
 /// What a node answers to one item.
 #[derive(Debug)]
 pub enum StepAnswer {
@@ -40,7 +49,7 @@ pub enum StepAnswer {
     Done(Vec<u8>),
     /// The node did not do it, and says why.
     Fault {
-        /// quorate-ceremony's code.
+        /// quorate-ceremony's code; of an order a gRPC status code.
         code: u16,
         /// For people.
         message: String,
@@ -65,9 +74,9 @@ impl Drop for UnderWay {
     }
 }
 
-type Queues = HashMap<(NodeIndex, Step), mpsc::Sender<Letter>>;
+type Queues = HashMap<(NodeIndex, Errand), mpsc::Sender<Letter>>;
 
-/// Queues for nodes and steps; a worker for each, started at the first letter.
+/// Queues for nodes and errands; a worker for each, started at the first letter.
 #[derive(Clone)]
 pub struct Postman {
     queues: Arc<Mutex<Queues>>,
@@ -94,16 +103,45 @@ impl Postman {
         UnderWay(Arc::clone(&self.ceremonies))
     }
 
-    /// Brings one item to a node and its answer back.
+    /// Brings one step's message to a node and its answer back.
     pub async fn send(
         &self,
         node: NodeIndex,
-        step: Step,
+        step: StepKind,
+        item: Vec<u8>,
+        deadline: Deadline,
+    ) -> StepAnswer {
+        self.post(node, Errand::Step(step), item, deadline).await
+    }
+
+    /// Brings an order to a node, which has applied it, now or before, if this succeeds.
+    ///
+    /// # Errors
+    /// Why the node did not apply it, or did not answer.
+    pub(crate) async fn order(
+        &self,
+        node: NodeIndex,
+        order: Vec<u8>,
+        deadline: Deadline,
+    ) -> Result<(), Fault> {
+        match self.post(node, Errand::Order, order, deadline).await {
+            StepAnswer::Done(_) => Ok(()),
+            StepAnswer::Fault { code, message } => {
+                Err(Status::new(Code::from_i32(i32::from(code)), message).into())
+            }
+            StepAnswer::Unreachable(fault) => Err(fault),
+        }
+    }
+
+    async fn post(
+        &self,
+        node: NodeIndex,
+        errand: Errand,
         item: Vec<u8>,
         deadline: Deadline,
     ) -> StepAnswer {
         let (answer, answered) = oneshot::channel();
-        let Some(queue) = self.queue(node, step) else {
+        let Some(queue) = self.queue(node, errand) else {
             return StepAnswer::Unreachable(Fault::unavailable("the node is not in the roster"));
         };
         if queue.try_send(Letter { item, deadline, answer }).is_err() {
@@ -125,15 +163,15 @@ impl Postman {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn queue(&self, node: NodeIndex, step: Step) -> Option<mpsc::Sender<Letter>> {
+    fn queue(&self, node: NodeIndex, errand: Errand) -> Option<mpsc::Sender<Letter>> {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(queue) = queues.get(&(node, step)).filter(|q| !q.is_closed()) {
+        if let Some(queue) = queues.get(&(node, errand)).filter(|q| !q.is_closed()) {
             return Some(queue.clone());
         }
         let channel = (self.dial)(node)?;
         let (queue, letters) = mpsc::channel(QUEUE);
-        tokio::spawn(deliver(channel, step, letters, Arc::clone(&self.ceremonies)));
-        queues.insert((node, step), queue.clone());
+        tokio::spawn(deliver(channel, errand, letters, Arc::clone(&self.ceremonies)));
+        queues.insert((node, errand), queue.clone());
         Some(queue)
     }
 }
@@ -142,7 +180,7 @@ impl Postman {
 /// sends it as one.
 async fn deliver(
     channel: Channel,
-    step: Step,
+    errand: Errand,
     mut letters: mpsc::Receiver<Letter>,
     ceremonies: Arc<AtomicUsize>,
 ) {
@@ -178,17 +216,17 @@ async fn deliver(
         // Nobody waits for a letter whose sender has gone.
         batch.retain(|letter| !letter.answer.is_closed());
         if !batch.is_empty() {
-            deliver_one(channel.clone(), step, batch).await;
+            deliver_one(channel.clone(), errand, batch).await;
         }
     }
 }
 
-async fn deliver_one(channel: Channel, step: Step, batch: Vec<Letter>) {
+async fn deliver_one(channel: Channel, errand: Errand, batch: Vec<Letter>) {
     let (items, waiting): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|l| (l.item, (l.deadline, l.answer))).unzip();
     let latest = waiting.iter().map(|(deadline, _)| *deadline).max();
     let deadline = latest.unwrap_or_else(|| Deadline::after(Duration::from_secs(1)));
-    let answers = match call(channel, step, items, deadline).await {
+    let answers = match call(channel, errand, items, deadline).await {
         Ok(response) => response.results,
         Err(fault) => {
             for (_, answer) in waiting {
@@ -206,20 +244,21 @@ async fn deliver_one(channel: Channel, step: Step, batch: Vec<Letter>) {
 
 async fn call(
     channel: Channel,
-    step: Step,
+    errand: Errand,
     items: Vec<Vec<u8>>,
     deadline: Deadline,
 ) -> Result<StepResponse, Fault> {
     let request: Request<StepRequest> = deadline.request(StepRequest { items })?;
     let mut client = bounded!(CeremonyClient::new(channel), MAX_CEREMONY_BYTES);
     let answered = tokio::time::timeout_at(deadline.instant(), async {
-        match step {
-            Step::Survey => client.survey(request).await,
-            Step::Prepare => client.prepare(request).await,
-            Step::Deal => client.deal(request).await,
-            Step::Receive => client.receive(request).await,
-            Step::Activate => client.activate(request).await,
-            Step::Retire => client.retire(request).await,
+        match errand {
+            Errand::Order => client.order(request).await,
+            Errand::Step(StepKind::Survey) => client.survey(request).await,
+            Errand::Step(StepKind::Prepare) => client.prepare(request).await,
+            Errand::Step(StepKind::Deal) => client.deal(request).await,
+            Errand::Step(StepKind::Receive) => client.receive(request).await,
+            Errand::Step(StepKind::Activate) => client.activate(request).await,
+            Errand::Step(StepKind::Retire) => client.retire(request).await,
         }
     });
     match answered.await {

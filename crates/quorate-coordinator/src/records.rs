@@ -6,11 +6,13 @@ use quorate_rpc::{
     Deadline, Fault, FaultKind, MAX_REQUEST_BYTES, bounded,
     v1::{GetKeyRequest, GetKeyResponse, node_client::NodeClient},
 };
-use quorate_types::{EpochPublic, Format, KeyName, KeyRecord, VerifiedEpoch, VerifiedKey};
+use quorate_types::{
+    EpochPublic, Format, KeyName, KeyRecord, NodeIndex, VerifiedEpoch, VerifiedKey,
+};
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Records kept at most; the oldest goes first.
@@ -47,26 +49,37 @@ pub struct Records(Mutex<Cache>);
 
 #[derive(Debug, Default)]
 struct Cache {
-    records: HashMap<(KeyName, u32), Arc<Known>>,
+    /// Each with when the nodes last showed it, or something older.
+    records: HashMap<(KeyName, u32), (Arc<Known>, Instant)>,
     order: VecDeque<(KeyName, u32)>,
 }
 
 impl Records {
     pub(crate) fn cached(&self, name: &KeyName, version: u32) -> Option<Arc<Known>> {
         let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.records.get(&(name.clone(), version)).cloned()
+        cache.records.get(&(name.clone(), version)).map(|(key, _)| Arc::clone(key))
     }
 
-    /// Keeps what is known, unless a newer epoch is known; gives the newer.
+    /// The same, if the nodes were asked less than `age` ago.
+    pub(crate) fn recent(&self, name: &KeyName, version: u32, age: Duration) -> Option<Arc<Known>> {
+        let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (key, asked) = cache.records.get(&(name.clone(), version))?;
+        (asked.elapsed() < age).then(|| Arc::clone(key))
+    }
+
+    /// Keeps what the nodes have just shown, unless a newer epoch is known; gives the newer.
     pub fn keep(&self, key: Known) -> Arc<Known> {
         let id = (key.birth.create().name.clone(), key.birth.create().version.get());
         let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let newer = |old: &&Arc<Known>| old.epoch().name() > key.epoch().name();
-        if let Some(old) = cache.records.get(&id).filter(newer) {
+        let asked = Instant::now();
+        if let Some((old, last)) = cache.records.get_mut(&id)
+            && old.epoch().name() > key.epoch().name()
+        {
+            *last = asked;
             return Arc::clone(old);
         }
         let key = Arc::new(key);
-        if cache.records.insert(id.clone(), Arc::clone(&key)).is_none() {
+        if cache.records.insert(id.clone(), (Arc::clone(&key), asked)).is_none() {
             cache.order.push_back(id);
         }
         while cache.order.len() > CACHE {
@@ -110,12 +123,20 @@ impl State {
     ) -> Result<Arc<Known>, Fault> {
         let outcome = self.ask_records(name, version, deadline).await;
         let failures = outcome.failures;
-        if outcome.answers.iter().any(|(_, answer)| self.verify(name, answer).is_none()) {
+        // Mostly all show the same.
+        let mut shown: Vec<(NodeIndex, GetKeyResponse)> = Vec::new();
+        for (node, answer) in outcome.answers {
+            if shown.iter().all(|(_, known)| *known != answer) {
+                shown.push((node, answer));
+            }
+        }
+        let mut verified: Vec<_> = shown.iter().map(|(_, a)| self.verify(name, a)).collect();
+        if verified.iter().any(Option::is_none) {
             // It may have been made under a roster that is not known here yet.
             self.learn_rosters(deadline).await;
+            verified = shown.iter().map(|(_, a)| self.verify(name, a)).collect();
         }
-        let verified = outcome.answers.into_iter().filter_map(|(node, answer)| {
-            let known = self.verify(name, &answer);
+        let verified = shown.iter().zip(verified).filter_map(|((node, _), known)| {
             if known.is_none() {
                 tracing::warn!(%node, "a node showed a key record that does not verify");
             }

@@ -12,8 +12,9 @@ use zeroize::Zeroizing;
 
 /// Decoded public keys: a committee's come with each of its messages.
 static DECODED: Memo<[u8; 32], VerifyingKey> = Memo::new(1024);
-/// Hashes of (key, signature, what was signed) of signatures that verified.
-static VERIFIED: Memo<[u8; 32], ()> = Memo::new(8192);
+/// Hashes of (key, signature, what was signed) of signatures that verified: some dozens for each
+/// key of a pass over thousands, in up to 10 MB.
+static VERIFIED: Memo<[u8; 32], ()> = Memo::new(64 * 1024);
 
 /// Why a public key or signature is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -263,6 +263,14 @@ impl Ceremony for Api {
     async fn retire(&self, r: Request<StepRequest>) -> Result<Response<StepResponse>, Status> {
         self.step(StepKind::Retire, r).await
     }
+
+    async fn order(&self, r: Request<StepRequest>) -> Result<Response<StepResponse>, Status> {
+        self.conductor("order", &r)?;
+        let items = r.into_inner().items;
+        let results = self.run("order", move |core| ceremonies::orders(core, &items)).await?;
+        self.core.metrics.count("order", "done");
+        Ok(Response::new(StepResponse { results }))
+    }
 }
 
 #[tonic::async_trait]

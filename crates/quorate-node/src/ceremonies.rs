@@ -5,7 +5,7 @@
 //! the step's own: persist, audit, send. A crash between any two loses nothing, since the
 //! conductor asks again and the same request gives the same bytes.
 
-use crate::{core::Core, forks, locks::Subject as Lock, quarantine, records, unlogged};
+use crate::{core::Core, forks, locks::Subject as Lock, orders, quarantine, records, unlogged};
 use quorate_ceremony::{
     Fault as StepFault, Me, Request, Step, StepKind, Subject, VersionState, fault, perform,
 };
@@ -19,6 +19,7 @@ use std::{
     collections::{BTreeSet, VecDeque},
     sync::atomic::Ordering,
 };
+use tonic::Status;
 
 /// The most items in one RPC (DESIGN §4.2).
 pub(crate) const MAX_ITEMS: usize = 64;
@@ -36,10 +37,7 @@ pub(crate) fn run(
     kind: StepKind,
     items: &[Vec<u8>],
 ) -> Result<Vec<v1::StepResult>, Fault> {
-    if items.is_empty() || items.len() > MAX_ITEMS {
-        let text = format!("a step has 1 to {MAX_ITEMS} items, got {}", items.len());
-        return Err(Fault::invalid(text));
-    }
+    check_count(items)?;
     if core.removed() && !matches!(kind, StepKind::Survey | StepKind::Retire) {
         // It only hears what has come into force without it, and erases what that ends.
         return Ok(items.iter().map(|_| refused(&StepFault::NotMember)).collect());
@@ -67,6 +65,28 @@ pub(crate) fn run(
     }
     let missing = || failed("the step was not done");
     Ok(results.into_iter().map(|r| r.unwrap_or_else(missing)).collect())
+}
+
+/// Applies orders; as many results, in their order. Blocks.
+pub(crate) fn orders(core: &Core, items: &[Vec<u8>]) -> Result<Vec<v1::StepResult>, Fault> {
+    check_count(items)?;
+    let result = |applied: Result<(), Fault>| match applied {
+        Ok(()) => v1::StepResult { outcome: Some(v1::step_result::Outcome::Done(Vec::new())) },
+        Err(fault) => {
+            let status = Status::from(fault);
+            let code = u16::try_from(status.code() as i32).unwrap_or(u16::MAX);
+            fault_result(code, status.message().to_owned(), Vec::new())
+        }
+    };
+    Ok(orders::submit_all(core, items).into_iter().map(result).collect())
+}
+
+fn check_count(items: &[Vec<u8>]) -> Result<(), Fault> {
+    if items.is_empty() || items.len() > MAX_ITEMS {
+        let text = format!("a step has 1 to {MAX_ITEMS} items, got {}", items.len());
+        return Err(Fault::invalid(text));
+    }
+    Ok(())
 }
 
 /// The next items of different keys: a step never looks at a state that another one of
@@ -168,7 +188,7 @@ fn persist(core: &Core, steps: &[Done]) -> Result<(), Fault> {
         if !step.persist.list.is_empty() {
             core.keys.forget(&subject.key);
             core.nonces.forget(&subject.key);
-            core.forget_shareless();
+            core.have_changed(&step.persist.list);
         }
     }
     result.map_err(|e| core.store_fault(&e))

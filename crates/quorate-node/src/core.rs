@@ -17,10 +17,13 @@ use crate::{
     sessions::Sessions,
     unlogged::Unlogged,
 };
+use quorate_ceremony::Change;
 use quorate_crypto::{IdentityKey, PublicKey, Threshold};
 use quorate_rpc::{Fault, FaultKind};
 use quorate_store::{Store, StoreError};
-use quorate_types::{AuditEntry, Cluster, Event, Fingerprint, Format, NodeEntry, NodeIndex};
+use quorate_types::{
+    AuditEntry, Cluster, Event, Fingerprint, Format, KeyRecord, NodeEntry, NodeIndex,
+};
 use std::{
     sync::{
         Arc, Mutex, PoisonError, RwLock,
@@ -66,7 +69,7 @@ pub(crate) struct Core {
     draining: AtomicBool,
     /// Keys without a share here, as last counted; none once a ceremony has changed it.
     shareless: Mutex<Option<u64>>,
-    /// The greatest threshold of a key that is served here; as above.
+    /// The greatest threshold of a key that is served here; none once that may have changed.
     threshold: Mutex<Option<Option<Threshold>>>,
     /// What is seen of peers changes one at a time.
     pub(crate) sightings: Mutex<()>,
@@ -210,17 +213,34 @@ impl Core {
         *known.get_or_insert_with(|| count(self).unwrap_or(0))
     }
 
-    /// The greatest threshold of a key that is served here; read again after ceremonies
-    /// only. If the store cannot be read, none, which shows elsewhere.
+    /// The greatest threshold of a key that is served here; read again only after changes that
+    /// may bear on it. If the store cannot be read, none, which shows elsewhere.
     pub(crate) fn greatest_threshold(&self) -> Option<Threshold> {
         let mut known = self.threshold.lock().unwrap_or_else(PoisonError::into_inner);
         *known.get_or_insert_with(|| records::greatest_threshold(&*self.store).unwrap_or(None))
     }
 
-    /// A ceremony has changed what shares are here.
+    /// A ceremony, or a roster, has changed what shares should be here.
     pub(crate) fn forget_shareless(&self) {
-        *self.threshold.lock().unwrap_or_else(PoisonError::into_inner) = None;
         *self.shareless.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// These changes are committed.
+    pub(crate) fn have_changed(&self, changes: &[Change]) {
+        self.forget_shareless();
+        let mut known = self.threshold.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(greatest) = *known else { return };
+        let same =
+            |record: &KeyRecord| Some(record.certificate.public.committee.threshold()) == greatest;
+        // Most moves of shares leave the threshold as it was.
+        let bears = |change: &Change| match change {
+            Change::Record(record) | Change::Newest(record) => !same(record),
+            Change::Standing(standing) => standing.serves().next().is_none(),
+            _ => false,
+        };
+        if changes.iter().any(bears) {
+            *known = None;
+        }
     }
 
     /// Whether a supervisor should leave the process alone: also while it waits for its peers'

@@ -30,31 +30,89 @@ pub(crate) enum Applied {
 ///
 /// An order proves itself, so anybody may bring it.
 pub(crate) fn submit(core: &Core, bytes: &[u8]) -> Result<(Applied, Hash), Fault> {
-    let signed = SignedOrder::from_bytes(bytes).map_err(|e| Fault::invalid(e.to_string()))?;
-    let order = VerifiedOrder::verify(&core.cluster(), &signed).map_err(|e| order_fault(&e))?;
-    let hash = order.hash();
+    let order = read(core, bytes)?;
     let _held = core.locks.hold([subject(&order)].into());
-    let failed = |e: RecordError| e.fault(core);
+    let hash = order.hash();
+    if is_applied(core, &order)? {
+        return Ok((Applied::Before, hash));
+    }
+    apply(core, &[&order])?;
+    Ok((Applied::Now, hash))
+}
+
+/// Applies orders as [`submit`] does, all that are new with one commit; what became of each,
+/// in their order. Blocks.
+pub(crate) fn submit_all(core: &Core, items: &[Vec<u8>]) -> Vec<Result<(), Fault>> {
+    let orders: Vec<_> = items.iter().map(|bytes| read(core, bytes)).collect();
+    let subjects = orders.iter().flatten().map(subject).collect();
+    let _held = core.locks.hold(subjects);
+    let mut results: Vec<Result<(), Fault>> = Vec::with_capacity(items.len());
+    let mut group = Group::default();
+    for (at, order) in orders.iter().enumerate() {
+        results.push(order.as_ref().map(drop).map_err(Clone::clone));
+        let Ok(order) = order else { continue };
+        // What is looked at is what the group before it has left.
+        if !group.takes(order) {
+            group.apply(core, &mut results);
+        }
+        match is_applied(core, order) {
+            Ok(true) => {}
+            Ok(false) => group.push(at, order),
+            Err(fault) => results[at] = Err(fault),
+        }
+    }
+    group.apply(core, &mut results);
+    results
+}
+
+/// New orders of different chains, that are applied with one commit; each with its place.
+#[derive(Default)]
+struct Group<'a>(Vec<(usize, &'a VerifiedOrder)>);
+
+impl<'a> Group<'a> {
+    /// Only orders of keys stand together: the others change what orders are looked at with.
+    fn takes(&self, order: &VerifiedOrder) -> bool {
+        let of_key = |o: &VerifiedOrder| matches!(o.order().chain(), Some(ChainId::Key(_)));
+        let apart = |o: &VerifiedOrder| of_key(o) && subject(o) != subject(order);
+        self.0.is_empty() || (of_key(order) && self.0.iter().all(|(_, o)| apart(o)))
+    }
+
+    fn push(&mut self, at: usize, order: &'a VerifiedOrder) {
+        self.0.push((at, order));
+    }
+
+    fn apply(&mut self, core: &Core, results: &mut [Result<(), Fault>]) {
+        let (places, orders): (Vec<usize>, Vec<_>) = self.0.drain(..).unzip();
+        if let Err(fault) = apply(core, &orders) {
+            places.iter().for_each(|at| results[*at] = Err(fault.clone()));
+        }
+    }
+}
+
+fn read(core: &Core, bytes: &[u8]) -> Result<VerifiedOrder, Fault> {
+    let signed = SignedOrder::from_bytes(bytes).map_err(|e| Fault::invalid(e.to_string()))?;
+    VerifiedOrder::verify(&core.cluster(), &signed).map_err(|e| order_fault(&e))
+}
+
+/// Whether the order holds already, and is logged. If not, it may be applied now.
+fn is_applied(core: &Core, order: &VerifiedOrder) -> Result<bool, Fault> {
+    let hash = order.hash();
     if let Some(fault) = forks::fell(core, &hash)? {
         return Err(fault);
     }
     if forks::holds(core, &hash)? {
         unlogged::settle(core)?;
-        return Ok((Applied::Before, hash));
+        return Ok(true);
     }
-    timely(core, &order)?;
+    timely(core, order)?;
     if let Some(chain) = order.order().chain() {
-        in_sequence(core, &chain, &order)?;
+        in_sequence(core, &chain, order)?;
         if let Some(fault) = forks::blocked(core, &chain)? {
             return Err(fault);
         }
     }
-    of_its_key(core, &order)?;
-    let events = apply(core, &order).map_err(failed)?;
-    // A crash here: the order holds, and its mark has it logged at the next start.
-    unlogged::log(core, events)?;
-    tracing::info!(order = %hash, action = word(&order.order().action), "applied an order");
-    Ok((Applied::Now, hash))
+    of_its_key(core, order)?;
+    Ok(false)
 }
 
 /// Whether an order may still be applied for the first time: in its life, and under the newest
@@ -66,16 +124,16 @@ pub(crate) fn submit(core: &Core, bytes: &[u8]) -> Result<(Applied, Hash), Fault
 ///   still taken in sequence only, so that nothing comes between what others have applied.
 fn timely(core: &Core, order: &VerifiedOrder) -> Result<(), Fault> {
     let fresh = order.check_fresh(core.now().wall);
+    let newest = core.cluster().roster().version;
+    if fresh.is_ok() && order.order().roster_version == newest {
+        return Ok(());
+    }
     let revokes = matches!(order.order().action, Action::RevokeClient { .. });
     let late = matches!(&fresh, Ok(()) | Err(OrderError::Expired(LIFE_OVER)));
     if late && (revokes || before_our_time(core, order)?) {
         return Ok(());
     }
     fresh.map_err(|e| order_fault(&e))?;
-    let newest = core.cluster().roster().version;
-    if order.order().roster_version == newest {
-        return Ok(());
-    }
     let text = format!(
         "the order names roster version {}, the newest known here is {newest}; make a new order",
         order.order().roster_version
@@ -167,14 +225,30 @@ fn in_sequence(core: &Core, chain: &ChainId, order: &VerifiedOrder) -> Result<()
     Err(Fault::new(FaultKind::FailedPrecondition, text))
 }
 
+/// Orders are durable, and in the audit log, when this returns.
+fn apply(core: &Core, orders: &[&VerifiedOrder]) -> Result<(), Fault> {
+    if orders.is_empty() {
+        return Ok(());
+    }
+    let events = commit(core, orders).map_err(|e| e.fault(core))?;
+    // A crash here: the orders hold, and their marks have them logged at the next start.
+    unlogged::log(core, events)?;
+    for order in orders {
+        let action = word(&order.order().action);
+        tracing::info!(order = %order.hash(), action, "applied an order");
+    }
+    Ok(())
+}
+
 /// Durable first, then in memory, so that memory never shows what a crash takes back. Gives
 /// what is to be logged.
-fn apply(core: &Core, order: &VerifiedOrder) -> Result<Vec<Event>, RecordError> {
-    let end = match order.resolves() {
-        Some(fork) => forks::end(core, order, fork)?,
+fn commit(core: &Core, orders: &[&VerifiedOrder]) -> Result<Vec<Event>, RecordError> {
+    // An order that ends a fork stands alone: it may change what others are looked at with.
+    let end = match orders.iter().find_map(|o| Some((o, o.resolves()?))) {
+        Some((order, fork)) => forks::end(core, order, fork)?,
         None => End::default(),
     };
-    let applied: Vec<&VerifiedOrder> = end.joins.iter().chain([order]).collect();
+    let applied: Vec<&VerifiedOrder> = end.joins.iter().chain(orders.iter().copied()).collect();
     let events: Vec<Event> = applied.iter().map(|o| Event::Order { order: o.hash() }).collect();
     let mut batch = core.unlogged.sweep(Batch::new()).and(end.batch);
     for order in &applied {

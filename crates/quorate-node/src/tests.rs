@@ -7,6 +7,7 @@ mod fixture;
 mod forgeries;
 mod forks;
 mod orders;
+mod power;
 mod quarantine;
 mod refusals;
 mod replays;

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-/// Extra calls that may be made without any success.
+/// Extra calls that may be made without any success, by default.
 const FULL: f64 = 10.0;
 /// What a success adds.
 const PER_SUCCESS: f64 = 0.1;
@@ -10,24 +10,33 @@ const PER_SUCCESS: f64 = 0.1;
 /// A token bucket. When calls fail because everybody is overloaded, hedging would only
 /// add to the load; then the bucket runs dry and exactly `t` nodes are asked.
 #[derive(Debug)]
-pub struct Budget(Mutex<f64>);
+pub struct Budget {
+    tokens: Mutex<f64>,
+    full: f64,
+}
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(Mutex::new(FULL))
+        Self::holding(FULL)
     }
 }
 
 impl Budget {
+    /// A budget for so many extra calls without any success.
+    #[must_use]
+    pub fn holding(full: f64) -> Self {
+        Self { tokens: Mutex::new(full), full }
+    }
+
     /// A call succeeded.
     pub fn earn(&self) {
-        let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *tokens = (*tokens + PER_SUCCESS).min(FULL);
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        *tokens = (*tokens + PER_SUCCESS).min(self.full);
     }
 
     /// Whether an extra call may be made; it is then paid for.
     pub fn spend(&self) -> bool {
-        let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         let affordable = *tokens >= 1.0;
         if affordable {
             *tokens -= 1.0;

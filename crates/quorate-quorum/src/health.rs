@@ -24,6 +24,8 @@ pub struct Health {
     outrun_at: Option<Instant>,
     /// Times in a row that it was outrun.
     outruns: u32,
+    /// A call is finding out whether it is well again.
+    tried_at: Option<Instant>,
 }
 
 impl Health {
@@ -49,6 +51,7 @@ impl Health {
     pub(crate) fn answered(&mut self, took: Duration) {
         self.failed_at = None;
         self.failures = 0;
+        self.tried_at = None;
         if took < self.hedge_after() {
             self.outrun_at = None;
             self.outruns = 0;
@@ -77,20 +80,33 @@ impl Health {
         }
     }
 
-    /// Others answered first. One that was overdue by then is slow, though nobody will
-    /// ever measure how slow: without this it would stay the preferred one for ever.
+    /// Others answered first, or are asked in its place. One that was overdue by then is slow,
+    /// though nobody will ever measure how slow: without this it would stay the preferred one for
+    /// ever. Requests that overlap find out once: what counts is each time that it is tried again.
     pub(crate) fn outrun(&mut self, waited: Duration) {
-        if waited >= self.hedge_after() {
+        if waited >= self.hedge_after() && !self.is_outrun() {
             self.outrun_at = Some(Instant::now());
             self.outruns = self.outruns.saturating_add(1);
+        }
+    }
+
+    /// It is asked. After a penalty one call finds out how it is; until that shows, others ask it
+    /// last.
+    pub(crate) fn asked(&mut self) {
+        if (self.failed_at.is_some() || self.outrun_at.is_some()) && !self.rank().0 {
+            self.tried_at = Some(Instant::now());
         }
     }
 
     /// Smaller is asked earlier.
     pub(crate) fn rank(&self) -> (bool, Duration) {
         let failed = self.failed_at.is_some_and(|at| at.elapsed() < PENALTY);
-        let outrun = self.outrun_at.is_some_and(|at| at.elapsed() < self.outrun_penalty());
-        (failed || outrun, self.mean.unwrap_or(UNKNOWN))
+        let tried = self.tried_at.is_some_and(|at| at.elapsed() < MOST_HEDGE);
+        (failed || tried || self.is_outrun(), self.mean.unwrap_or(UNKNOWN))
+    }
+
+    fn is_outrun(&self) -> bool {
+        self.outrun_at.is_some_and(|at| at.elapsed() < self.outrun_penalty())
     }
 
     fn outrun_penalty(&self) -> Duration {
@@ -141,6 +157,18 @@ mod tests {
         assert_eq!(health.outruns, 0);
         health.outrun(Duration::from_millis(1)); // it was not overdue
         assert_eq!(health.rank(), good.rank());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_that_overlap_count_one_stall() {
+        let mut health = Health::default();
+        health.answered(Duration::from_millis(2));
+        for _ in 0..100 {
+            health.outrun(Duration::from_millis(500));
+        }
+        assert_eq!(health.outruns, 1);
+        tokio::time::advance(PENALTY).await;
+        assert!(!health.rank().0);
     }
 
     #[test]

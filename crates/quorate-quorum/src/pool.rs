@@ -10,6 +10,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     future::Future,
     sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
 };
 use thiserror::Error;
 use tokio::{
@@ -86,7 +87,7 @@ impl Pool {
         Ok(Self {
             dialer: Dialer::new(identity, options)?,
             links: RwLock::default(),
-            budget: Budget::default(),
+            budget: Budget::holding(HEDGES),
         })
     }
 
@@ -146,9 +147,12 @@ impl Pool {
         self.links.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
 
-    /// Asks the `want` fastest of `candidates`, one more when they are slower than usual,
+    /// Asks the `want` fastest of `candidates`, another for each that is slower than usual,
     /// another at once for each that fails, until `want` have answered, none is left, or
     /// the deadline has come. Dropping the future drops the calls under way.
+    ///
+    /// Who is overdue is noted at once, so that requests that begin later ask others first.
+    /// When the budget is spent, a request waits until answers to others have earned more.
     ///
     /// `call` must be safe to make at any number of nodes: requests are, by their id.
     pub async fn ask<T, F, Fut>(
@@ -187,15 +191,17 @@ impl Pool {
                     Finished::TimeIsUp => break,
                 },
                 () = sleep_until(hedge), if may_hedge => {
-                    if let Some(link) = waiting.pop_front() {
-                        if self.budget.spend() {
-                            hedge = Instant::now() + link.health().hedge_after();
+                    let mut patience = AGAIN;
+                    for _ in 0..asked.lacking(want) {
+                        if waiting.is_empty() || !self.budget.spend() {
+                            break;
+                        }
+                        if let Some(link) = waiting.pop_front() {
+                            patience = patience.max(link.health().hedge_after());
                             asked.start(link, &call);
-                        } else {
-                            waiting.push_front(link);
-                            hedge = deadline.instant();
                         }
                     }
+                    hedge = Instant::now() + patience;
                 },
             }
         }
@@ -231,6 +237,13 @@ impl Pool {
     }
 }
 
+/// Further nodes that may be asked without any answer: when two nodes fall silent, two for each
+/// request that is under way, of 25 in the time until it shows.
+const HEDGES: f64 = 50.0;
+
+/// How soon a request that may ask nobody more looks again.
+const AGAIN: Duration = Duration::from_millis(20);
+
 enum Finished {
     Answered,
     Failed,
@@ -240,7 +253,7 @@ enum Finished {
 /// The calls of one question.
 struct Round<T> {
     deadline: Deadline,
-    calls: JoinSet<(Arc<Link>, std::time::Duration, Result<T, Fault>)>,
+    calls: JoinSet<(Arc<Link>, Duration, Result<T, Fault>)>,
     asked: BTreeMap<NodeIndex, (Arc<Link>, Instant)>,
     answers: Vec<(NodeIndex, T)>,
     failures: Vec<(NodeIndex, Fault)>,
@@ -261,12 +274,27 @@ impl<T: Send + 'static> Round<T> {
         self.calls.len()
     }
 
+    /// How many more must be asked for `want` answers, if those that are overdue never answer.
+    fn lacking(&self, want: usize) -> usize {
+        let mut overdue = 0;
+        for (link, begun) in self.asked.values() {
+            let waited = begun.elapsed();
+            if waited >= link.health().hedge_after() {
+                overdue += 1;
+                link.note(|h| h.outrun(waited));
+            }
+        }
+        let hopeful = self.under_way().saturating_sub(overdue);
+        want.saturating_sub(self.answers.len() + hopeful)
+    }
+
     fn start<F, Fut>(&mut self, link: Arc<Link>, call: &F)
     where
         F: Fn(NodeIndex, Channel) -> Fut,
         Fut: Future<Output = Result<T, Fault>> + Send + 'static,
     {
         let index = link.peer.index;
+        link.note(Health::asked);
         self.asked.insert(index, (Arc::clone(&link), Instant::now()));
         let work = call(index, link.channel.clone());
         let begun = Instant::now();

@@ -94,6 +94,10 @@ pub struct DialOptions {
     pub keepalive_interval: Duration,
     /// How long it may take to answer.
     pub keepalive_timeout: Duration,
+    /// How long what was sent may stay without the peer's acknowledgement. Then the connection is
+    /// given up and the next call dials anew. TCP itself doubles its pauses: left alone, it
+    /// finds out as long after a partition has healed as it lasted.
+    pub unacknowledged: Duration,
     /// Unread bytes of one answer under way.
     pub stream_window: u32,
     /// Unread bytes of all answers under way.
@@ -106,6 +110,7 @@ impl Default for DialOptions {
             connect_timeout: Duration::from_secs(3),
             keepalive_interval: Duration::from_secs(15),
             keepalive_timeout: Duration::from_secs(5),
+            unacknowledged: Duration::from_secs(5),
             stream_window: 1024 * 1024,
             connection_window: 4 * 1024 * 1024,
         }
@@ -157,8 +162,8 @@ impl Dialer {
             .http2_max_header_list_size(ANSWER_HEADER_BYTES);
 
         let config = Arc::new(self.identity.client_config(expected)?);
-        let within = self.options.connect_timeout;
-        let dial = Arc::new(Dial { target, expected, within, config });
+        let (within, unacknowledged) = (self.options.connect_timeout, self.options.unacknowledged);
+        let dial = Arc::new(Dial { target, expected, within, unacknowledged, config });
         let connector = service_fn(move |_: http::Uri| {
             let dial = Arc::clone(&dial);
             Box::pin(async move { dial.connect().await.map(TokioIo::new) }) as Connecting
@@ -177,6 +182,7 @@ struct Dial {
     target: Target,
     expected: PublicKey,
     within: Duration,
+    unacknowledged: Duration,
     config: Arc<ClientConfig>,
 }
 
@@ -194,6 +200,9 @@ impl Dial {
             .map_err(|error| DialError::Connect { endpoint: endpoint(), error })?;
         // Only latency is lost if this fails.
         let _ = tcp.set_nodelay(true);
+        // Without it a dead path is found by the keep-alive, later.
+        #[cfg(target_os = "linux")]
+        let _ = socket2::SockRef::from(&tcp).set_tcp_user_timeout(Some(self.unacknowledged));
         // rustls wants a name; the verifier looks at the key only, and none is sent.
         let name = ServerName::IpAddress(IpAddr::V4(Ipv4Addr::UNSPECIFIED).into());
         let tls = TlsConnector::from(Arc::clone(&self.config))

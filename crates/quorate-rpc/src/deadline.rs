@@ -1,6 +1,9 @@
 //! Deadlines travel with the request, so that nobody works for a caller who has left.
 
-use crate::status::{Fault, FaultKind};
+use crate::{
+    status::{Fault, FaultKind},
+    version,
+};
 use http::HeaderMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -75,13 +78,15 @@ impl Deadline {
         Ok(left - HOP_MARGIN)
     }
 
-    /// The message with what is left as its `grpc-timeout`, which the server obeys.
+    /// The message with what is left as its `grpc-timeout`, which the server obeys, and the
+    /// protocol that we speak.
     ///
     /// # Errors
     /// As [`Deadline::forward`].
     pub fn request<T>(&self, message: T) -> Result<Request<T>, Fault> {
         let mut request = Request::new(message);
         request.set_timeout(self.forward()?);
+        version::state(request.metadata_mut());
         Ok(request)
     }
 }

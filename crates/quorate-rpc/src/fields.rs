@@ -75,17 +75,12 @@ pub fn index(field: &'static str, value: u32) -> Result<u16, FieldError> {
     }
 }
 
-impl ProtocolVersion {
-    /// What this build speaks.
-    pub const CURRENT: Self = Self { major: 1, minor: 0 };
-}
-
 /// Refuses a major version that is not spoken; an absent one counts as ours.
 ///
 /// # Errors
 /// [`FieldError::Version`].
 pub fn version(version: Option<&ProtocolVersion>) -> Result<(), FieldError> {
-    let expected = ProtocolVersion::CURRENT.major;
+    let expected = ProtocolVersion::spoken().major;
     match version {
         Some(v) if v.major != expected => Err(FieldError::Version { expected, got: v.major }),
         _ => Ok(()),

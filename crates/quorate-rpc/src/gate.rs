@@ -6,6 +6,7 @@ use crate::{
     deadline::Deadline,
     limits::Class,
     status::{Fault, FaultKind},
+    version,
 };
 use http::{Request, Response};
 use std::{
@@ -60,6 +61,7 @@ where
             let stated = Deadline::stated(request.headers());
             let limit = stated.map_or(class.time_limit, |stated| stated.min(class.time_limit));
             let served = timeout(limit, async {
+                version::check(request.headers())?;
                 let _permit = class.enter(limit).await?;
                 // Infallible: the answer is always a response.
                 inner.call(request).await.map_err(|never| match never {})

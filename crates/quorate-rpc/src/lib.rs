@@ -24,6 +24,7 @@ mod server;
 mod status;
 mod tls;
 mod verify;
+mod version;
 
 pub use admission::Stats;
 pub use channel::{DialError, DialOptions, Dialer, EndpointError};
@@ -37,6 +38,8 @@ pub use server::{ServeError, Server, ServerBuilder, ServerHandle};
 pub use status::{Fault, FaultKind, Retry};
 pub use tls::{TlsError, TlsIdentity};
 pub use verify::Allow;
+#[doc(hidden)]
+pub use version::danger_speak;
 
 pub use tonic::transport::Channel;
 

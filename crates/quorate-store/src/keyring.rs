@@ -13,6 +13,8 @@
 //! start drops what is not needed.
 
 use quorate_crypto::{SecretBytes, hash::Label};
+use rand::rngs::SysRng;
+use rand_core::{Rng as _, UnwrapErr};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -23,7 +25,7 @@ use crate::{
     EpochId, StoreError,
     disk::{Disk, DiskFile, open_existing, read_small},
     layout::{CHECK_LEN, Reader, VERSION, check, checked},
-    seal::{self, Owner, SEAL_OVERHEAD, aad},
+    seal::{self, Owner, SEAL_OVERHEAD, Sealing, aad},
 };
 
 /// The open key file, its root key, and the key of each epoch.
@@ -104,10 +106,11 @@ impl Keyring {
     /// was acknowledged, and the next start drops both.
     pub(crate) fn append(&mut self, disk: &Disk, epochs: &[EpochId]) -> Result<(), StoreError> {
         let mut bytes = Vec::new();
+        let sealing = Sealing::new(&self.root);
         for epoch in epochs {
             let Some(key) = self.keys.get(epoch) else { continue };
-            let entry = entry(&self.owner, &self.root, self.generation, self.entries, epoch, key);
-            bytes.extend_from_slice(&entry);
+            let aad = epoch_aad(&self.owner, self.generation, self.entries, epoch);
+            push_entry(&sealing, seal::random().expose(), &aad, epoch, key, &mut bytes);
             self.entries += 1;
         }
         if bytes.is_empty() {
@@ -168,8 +171,15 @@ fn encode(
     let check = check(&out);
     out.extend_from_slice(&check);
     debug_assert_eq!(out.len(), HEADER);
-    for (number, (epoch, key)) in (0..).zip(keys) {
-        out.extend_from_slice(&entry(owner, root, generation, number, epoch, key));
+    // The whole ring is written for each erasure: all nonces at one asking.
+    let mut nonces = vec![0; 24 * keys.len()];
+    UnwrapErr(SysRng).fill_bytes(&mut nonces);
+    let longest = keys.keys().map(|e| 2 + e.as_bytes().len() + SEALED_KEY).max().unwrap_or(0);
+    out.reserve_exact(longest * keys.len());
+    let sealing = Sealing::new(root);
+    for ((number, (epoch, key)), nonce) in (0..).zip(keys).zip(nonces.as_chunks().0) {
+        let aad = epoch_aad(owner, generation, number, epoch);
+        push_entry(&sealing, nonce, &aad, epoch, key, &mut out);
     }
     out
 }
@@ -186,17 +196,18 @@ fn decode_header<'a>(header: &'a [u8], owner: &Owner) -> Option<(u64, &'a [u8])>
     ours.then_some((generation, wrapped))
 }
 
-fn entry(
-    owner: &Owner,
-    root: &SecretBytes<32>,
-    generation: u64,
-    number: u32,
+fn push_entry(
+    sealing: &Sealing,
+    nonce: &[u8; 24],
+    aad: &[u8],
     epoch: &EpochId,
     key: &SecretBytes<32>,
-) -> Vec<u8> {
+    out: &mut Vec<u8>,
+) {
     let len = u16::try_from(epoch.as_bytes().len()).expect("an epoch id has at most 96 bytes");
-    let sealed = seal::seal(root, &epoch_aad(owner, generation, number, epoch), key.expose());
-    [&len.to_be_bytes(), epoch.as_bytes(), &sealed].concat()
+    out.extend_from_slice(&len.to_be_bytes());
+    out.extend_from_slice(epoch.as_bytes());
+    sealing.append(nonce, aad, key.expose(), out);
 }
 
 /// The entries up to the first that is torn or changed. Whether something is missing is decided

@@ -2,7 +2,7 @@
 
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
-    aead::{Aead, Payload},
+    aead::{Aead, AeadInOut, Payload},
 };
 use quorate_crypto::{SecretBytes, ShareIndex, hash::Label};
 use rand::rngs::SysRng;
@@ -23,15 +23,30 @@ pub(crate) struct Owner {
 
 /// `nonce ‖ ciphertext ‖ tag`. The nonce is random: 192 bits, so a key never meets one twice.
 pub(crate) fn seal(key: &SecretBytes<32>, aad: &[u8], plain: &[u8]) -> Vec<u8> {
-    let nonce = *random::<24>().expose();
-    let payload = Payload { msg: plain, aad };
-    let sealed = cipher(key)
-        .encrypt(&XNonce::from(nonce), payload)
-        .expect("a record is shorter than the 256 GiB that the cipher allows");
-    let mut out = Vec::with_capacity(nonce.len() + sealed.len());
-    out.extend_from_slice(&nonce);
-    out.extend_from_slice(&sealed);
+    let mut out = Vec::with_capacity(plain.len() + SEAL_OVERHEAD);
+    Sealing::new(key).append(random::<24>().expose(), aad, plain, &mut out);
     out
+}
+
+/// Seals many records under one key.
+pub(crate) struct Sealing(XChaCha20Poly1305);
+
+impl Sealing {
+    pub(crate) fn new(key: &SecretBytes<32>) -> Self {
+        Self(cipher(key))
+    }
+
+    /// Appends what [`seal`] gives, with a nonce that is random too.
+    pub(crate) fn append(&self, nonce: &[u8; 24], aad: &[u8], plain: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(nonce);
+        let begin = out.len();
+        out.extend_from_slice(plain);
+        let tag = self
+            .0
+            .encrypt_inout_detached(&XNonce::from(*nonce), aad, (&mut out[begin..]).into())
+            .expect("a record is shorter than the 256 GiB that the cipher allows");
+        out.extend_from_slice(&tag);
+    }
 }
 
 /// The plaintext, or `None` if key, associated data or bytes are not those that were sealed.
@@ -60,7 +75,9 @@ pub(crate) fn record_aad(
 
 /// Associated data from labelled parts, each behind its length.
 pub(crate) fn aad(label: Label, owner: &Owner, parts: &[&[u8]]) -> Vec<u8> {
-    let mut out = label.as_bytes().to_vec();
+    let length: usize = parts.iter().map(|part| 8 + part.len()).sum();
+    let mut out = Vec::with_capacity(label.as_bytes().len() + 34 + length);
+    out.extend_from_slice(label.as_bytes());
     out.extend_from_slice(&owner.node.get().to_be_bytes());
     out.extend_from_slice(&owner.cluster);
     for part in parts {

@@ -11,6 +11,7 @@ mod kill;
 mod measure;
 mod misuse;
 mod power;
+mod trace;
 
 pub(crate) use child::{folder, home};
 pub(crate) use faults::Faults;

@@ -139,7 +139,7 @@ impl Transport for CoordinatorTransport {
 
     fn rosters(&self, deadline: Deadline) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Fault>> {
         let call = move |channel| async move {
-            let request = v1::GetRosterRequest { version: Some(v1::ProtocolVersion::CURRENT) };
+            let request = v1::GetRosterRequest { version: Some(v1::ProtocolVersion::spoken()) };
             let mut client = bounded!(KeysClient::new(channel), MAX_CEREMONY_BYTES);
             let answer = client.get_roster(deadline.request(request)?).await?.into_inner();
             quorate_rpc::version(answer.version.as_ref())?;

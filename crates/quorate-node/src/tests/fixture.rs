@@ -20,7 +20,7 @@ use quorate_crypto::{
     tdh2::{self, Binding},
 };
 use quorate_rpc::{Fault, v1::step_result::Outcome as Answered};
-use quorate_store::{Batch, MemStore, Record, Space, Store, StoreError, Tree};
+use quorate_store::{Batch, MemStore, Record, SledStore, Space, Store, StoreError, Tree};
 use quorate_types::*;
 use rand::rngs::SysRng;
 use rand_core::UnwrapErr;
@@ -70,16 +70,26 @@ impl Clock for TestClock {
     }
 }
 
-/// [`MemStore`] that counts, and refuses commits or audit entries when it is told to.
+/// [`MemStore`], or a store on a disk, that counts, and refuses commits or audit entries when it
+/// is told to.
 #[derive(Default)]
 pub(crate) struct Spy {
     pub(crate) inner: MemStore,
+    /// In the place of `inner`.
+    pub(crate) disk: Option<SledStore>,
     pub(crate) commits: AtomicUsize,
     pub(crate) refuse_audit: AtomicBool,
     pub(crate) refuse_commit: AtomicBool,
 }
 
 impl Spy {
+    fn store(&self) -> &dyn Store {
+        match &self.disk {
+            Some(disk) => disk,
+            None => &self.inner,
+        }
+    }
+
     /// A copy, as a disk image is.
     pub(crate) fn image(&self) -> Arc<Self> {
         Arc::new(Self { inner: self.inner.image(), ..Self::default() })
@@ -92,10 +102,10 @@ impl Store for Spy {
         if self.refuse_commit.load(Ordering::SeqCst) {
             return Err(StoreError::Full { free: 0, hard: 1 });
         }
-        self.inner.commit(batch)
+        self.store().commit(batch)
     }
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        self.inner.get(tree, key)
+        self.store().get(tree, key)
     }
     fn scan(
         &self,
@@ -104,28 +114,28 @@ impl Store for Spy {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Record>, StoreError> {
-        self.inner.scan(tree, prefix, after, limit)
+        self.store().scan(tree, prefix, after, limit)
     }
     fn audit_append_many(&self, leaves: Vec<Vec<u8>>) -> Result<u64, StoreError> {
         if self.refuse_audit.load(Ordering::SeqCst) {
             return Err(StoreError::Full { free: 0, hard: 1 });
         }
-        self.inner.audit_append_many(leaves)
+        self.store().audit_append_many(leaves)
     }
     fn audit_read(&self, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
-        self.inner.audit_read(from, limit)
+        self.store().audit_read(from, limit)
     }
     fn audit_head(&self) -> (u64, [u8; 32]) {
-        self.inner.audit_head()
+        self.store().audit_head()
     }
     fn manifest_head(&self) -> (u64, [u8; 32]) {
-        self.inner.manifest_head()
+        self.store().manifest_head()
     }
     fn poisoned(&self) -> bool {
-        self.inner.poisoned()
+        self.store().poisoned()
     }
     fn space(&self) -> Space {
-        self.inner.space()
+        self.store().space()
     }
 }
 
@@ -221,7 +231,7 @@ pub(crate) fn roster() -> Roster {
     }
 }
 
-fn cluster() -> Cluster {
+pub(crate) fn cluster() -> Cluster {
     let mut signed = Signed::unsigned(roster().to_bytes());
     let fingerprint = quorate_types::roster::fingerprint(&signed.body);
     for n in [101, 102] {
@@ -241,9 +251,15 @@ pub(crate) const LIMITS: CoreLimits = CoreLimits {
 impl World {
     /// Nodes that know nothing yet.
     pub(crate) fn empty() -> Self {
+        Self::on(std::array::from_fn(|_| Arc::default()))
+    }
+
+    /// Nodes that know what is in their stores, started all at once.
+    pub(crate) fn on(stores: [Arc<Spy>; 3]) -> Self {
         let clock = Arc::new(TestClock(AtomicU64::new(START), AtomicU64::new(0)));
         let cluster = cluster();
-        let nodes = (1..=3).map(|i| start(&cluster, &clock, i, Arc::default(), LIMITS)).collect();
+        let started = (1..).zip(stores);
+        let nodes = started.map(|(i, store)| start(&cluster, &clock, i, store, LIMITS)).collect();
         let reply = ReplyKey::generate(&mut UnwrapErr(SysRng));
         let world = Self { cluster, clock, nodes, reply, record: None };
         (0..3).for_each(|i| world.acquaint(i));
@@ -300,7 +316,7 @@ impl World {
         start_as(key(n), cluster, &self.clock, Arc::default(), LIMITS)
     }
 
-    fn add(&self, client: u8) -> VerifiedOrder {
+    pub(crate) fn add(&self, client: u8) -> VerifiedOrder {
         let predecessor = if client == 50 { Hash::default() } else { self.add(client - 1).hash() };
         let signed = self.signed(self.add_order(client, predecessor), &[101, 102]);
         VerifiedOrder::verify(&self.cluster, &signed).unwrap()
@@ -422,7 +438,11 @@ impl World {
         self.conduct(conductor, before)
     }
 
-    fn conduct(&self, mut conductor: Conductor, mut before: impl FnMut(&Ticket)) -> KeyRecord {
+    pub(crate) fn conduct(
+        &self,
+        mut conductor: Conductor,
+        mut before: impl FnMut(&Ticket),
+    ) -> KeyRecord {
         loop {
             let now = self.clock.now().wall;
             for send in conductor.poll(now) {

@@ -4,6 +4,7 @@ use super::fixture::*;
 use crate::orders::{self, Applied};
 use quorate_rpc::{Fault, FaultKind};
 use quorate_types::*;
+use std::sync::atomic::Ordering;
 
 fn submit(world: &World, order: &SignedOrder) -> Result<(Applied, Hash), Fault> {
     orders::submit(&world.nodes[0].core, &order.to_bytes())
@@ -143,4 +144,52 @@ fn a_revocation_is_taken_at_any_age_but_not_from_the_future_or_of_too_few() {
     assert_eq!(submit(&world, &good).unwrap().0, Applied::Now);
     assert_eq!(standing(), Some(crate::clients::Standing::Revoked));
     assert_eq!(submit(&world, &good).unwrap().0, Applied::Before);
+}
+
+#[test]
+fn orders_that_come_together_are_applied_under_one_commit_and_each_is_answered() {
+    let world = World::empty();
+    let node = &world.nodes[0];
+    let mut items: Vec<_> =
+        (0..60).map(|i| world.create(&format!("key-{i}"), 1, Hash::default())).collect();
+    let too_few = world
+        .signed(world.order(Action::RevokeClient { client: public(50) }, Hash::default()), &[101]);
+    items.push(too_few);
+    let mut items: Vec<_> = items.iter().map(Format::to_bytes).collect();
+    items.push(b"rubbish".to_vec());
+    items.push(items[7].clone());
+    let results = orders::submit_all(&node.core, &items);
+    assert!(results[..60].iter().all(Result::is_ok));
+    assert_eq!(results[60].as_ref().unwrap_err().kind, FaultKind::PermissionDenied);
+    assert_eq!(results[61].as_ref().unwrap_err().kind, FaultKind::InvalidArgument);
+    assert_eq!(results[62], Ok(()), "it was applied a moment ago");
+    assert_eq!(node.store.commits.load(Ordering::SeqCst), 1);
+    assert_eq!(node.logged_orders().len(), 60);
+}
+
+#[test]
+fn orders_of_one_chain_that_come_together_are_looked_at_one_after_the_other() {
+    let world = World::empty();
+    let create = world.create("key", 1, Hash::default());
+    let (one, other) = (add(&world, 50, Hash::default()), add(&world, 60, Hash::default()));
+    let next = add(&world, 51, VerifiedOrder::verify(&world.cluster, &one).unwrap().hash());
+    let items = [&create, &one, &next, &other, &create].map(Format::to_bytes);
+    let results = orders::submit_all(&world.nodes[0].core, &items);
+    assert_eq!(results[3].as_ref().unwrap_err().kind, FaultKind::AlreadyExists, "a fork");
+    assert_eq!(results.iter().filter(|r| r.is_ok()).count(), 4, "{results:?}");
+    assert_eq!(world.nodes[0].logged_orders().len(), 3);
+}
+
+/// A crash, or a refused entry, loses the answer and nothing else.
+#[test]
+fn orders_that_come_together_and_are_not_logged_are_not_acknowledged() {
+    let world = World::empty();
+    let items = ["a", "b"].map(|name| world.create(name, 1, Hash::default()).to_bytes());
+    let node = &world.nodes[0];
+    node.store.refuse_audit.store(true, Ordering::SeqCst);
+    let results = orders::submit_all(&node.core, &items);
+    assert!(results.iter().all(Result::is_err), "{results:?}");
+    node.store.refuse_audit.store(false, Ordering::SeqCst);
+    assert_eq!(orders::submit_all(&node.core, &items), [Ok(()), Ok(())]);
+    assert_eq!(node.logged_orders().len(), 2);
 }

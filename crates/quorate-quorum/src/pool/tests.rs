@@ -193,3 +193,62 @@ async fn a_callers_haste_blames_no_node() {
         assert!(all.iter().all(|i| pool.health(*i).unwrap().reachable()));
     }
 }
+
+/// Two of five fall silent at once: both are replaced after one delay, not one after the other.
+#[tokio::test(start_paused = true)]
+async fn two_silent_nodes_are_replaced_at_once() {
+    let (pool, _) = pool(5);
+    for _ in 0..20 {
+        ask(&pool, 5, &[5, 5, 6, 50, 50]).await;
+    }
+    let begun = Instant::now();
+    let (outcome, calls) = ask(&pool, 3, &[1900, 1900, 6, 50, 50]).await;
+    assert_eq!((outcome.answers.len(), calls), (3, 5));
+    assert!(begun.elapsed() < millis(100), "{:?}", begun.elapsed());
+    // And are asked last by whoever comes next.
+    assert_eq!(ask(&pool, 3, &[1900, 1900, 6, 50, 50]).await.1, 3);
+}
+
+/// More requests are under way when two nodes fall silent than there is budget for: they are
+/// finished as soon as others have earned it, and none waits for its deadline.
+#[tokio::test(start_paused = true)]
+async fn requests_that_find_the_budget_spent_go_on_when_more_is_earned() {
+    let (pool, _) = pool(5);
+    for _ in 0..20 {
+        ask(&pool, 5, &[5, 5, 6, 6, 6]).await;
+    }
+    let pool = Arc::new(pool);
+    let mut burst = JoinSet::new();
+    for _ in 0..40 {
+        let pool = Arc::clone(&pool);
+        burst.spawn(async move { ask(&pool, 3, &[9000, 9000, 6, 6, 6]).await.0.answers.len() });
+    }
+    for _ in 0..400 {
+        assert_eq!(ask(&pool, 3, &[9000, 9000, 6, 6, 6]).await.0.answers.len(), 3);
+    }
+    while let Some(answers) = burst.join_next().await {
+        assert_eq!(answers.unwrap(), 3);
+    }
+}
+
+/// After its penalty one request finds out, at its own cost, whether a slow node is back.
+#[tokio::test(start_paused = true)]
+async fn of_many_requests_one_tries_a_slow_node_again() {
+    let (pool, _) = pool(4);
+    for _ in 0..20 {
+        ask(&pool, 4, &[2, 5, 5, 5]).await;
+    }
+    ask(&pool, 3, &[1900, 5, 5, 5]).await;
+    tokio::time::sleep(millis(6000)).await;
+    let pool = Arc::new(pool);
+    let mut burst = JoinSet::new();
+    for _ in 0..20 {
+        let pool = Arc::clone(&pool);
+        burst.spawn(async move { ask(&pool, 3, &[1900, 5, 5, 5]).await.1 });
+    }
+    let mut calls = 0;
+    while let Some(made) = burst.join_next().await {
+        calls += made.unwrap();
+    }
+    assert_eq!(calls, 20 * 3 + 1);
+}

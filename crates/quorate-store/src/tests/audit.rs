@@ -6,7 +6,7 @@ use quorate_audit::{Chain, Frame};
 
 use super::{
     home, opening,
-    power::{read_all, write_all},
+    trace::{read_all, write_all},
 };
 use crate::{SledStore, Store, StoreError};
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use quorate_crypto::SecretBytes;
 
-use super::{epoch, faults::Kind, folder, home, open_faulty, opening, power::read_all};
+use super::{epoch, faults::Kind, folder, home, open_faulty, opening, trace::read_all};
 use crate::{
     Batch, SledStore, Store, Tree,
     keyring::Keyring,
@@ -36,7 +36,7 @@ fn an_erasure_cut_short_is_finished_at_the_next_start() {
     assert!(store.commit(Batch::new().erase_epoch(&old)).is_err());
     drop(store);
     let copy = folder();
-    super::power::write_all(copy.path(), &read_all(&dir));
+    super::trace::write_all(copy.path(), &read_all(&dir));
     assert_eq!(fs::read(Keyring::path(copy.path())).unwrap(), before);
 
     let store = SledStore::open(copy.path(), opening()).unwrap();

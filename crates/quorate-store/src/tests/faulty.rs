@@ -105,7 +105,7 @@ fn each_operation_of_a_step_that_fails_poisons_for_good() {
             // This process goes on only because it is a test; its engine is leaked, with its lock.
             drop(store);
             let copy = tempfile::tempdir_in(home.path()).unwrap();
-            super::power::write_all(copy.path(), &super::power::read_all(&dir));
+            super::trace::write_all(copy.path(), &super::trace::read_all(&dir));
             let store = SledStore::open(copy.path(), opening())
                 .unwrap_or_else(|e| panic!("operation {at}: {e}"));
             let a = store.get(Tree::Secrets, b"a").unwrap().is_some();

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use super::{
     epoch, home, opening,
-    power::{read_all, write_all},
+    trace::{read_all, write_all},
 };
 use crate::{Batch, SledStore, Store, Tree};
 

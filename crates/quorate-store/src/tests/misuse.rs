@@ -100,17 +100,17 @@ fn swapped_files_are_refused() {
     SledStore::create(&theirs, other).unwrap().close().unwrap();
     let ours = ours.path().join("store");
     let store = SledStore::open(&ours, opening()).unwrap();
-    let old = super::power::read_all(&ours);
+    let old = super::trace::read_all(&ours);
     store.commit(Batch::new().seal(Tree::Secrets, "s", &epoch("e"), vec![1])).unwrap();
     store.audit_append(vec![1]).unwrap();
     store.close().unwrap();
-    let new = super::power::read_all(&ours);
-    let foreign = super::power::read_all(&theirs);
+    let new = super::trace::read_all(&ours);
+    let foreign = super::trace::read_all(&theirs);
     let audit = PathBuf::from("audit/audit-00000000000000000000");
     for file in ["keys", "manifest", "sled/db", audit.to_str().unwrap()] {
         for source in [&old, &foreign] {
             let copy = folder();
-            super::power::write_all(copy.path(), &new);
+            super::trace::write_all(copy.path(), &new);
             fs::write(copy.path().join(file), &source[Path::new(file)]).unwrap();
             let same = source[Path::new(file)] == new[Path::new(file)];
             match SledStore::open(copy.path(), opening()) {

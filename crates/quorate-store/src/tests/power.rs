@@ -1,16 +1,12 @@
-//! Power cuts, by replay: the shim records what a writer wrote and synced; an image is a directory
-//! as a disk with a volatile cache could leave it. Of each file, all up to its last sync is there,
-//! and of what was written later a random subset of 512-byte sectors. `sync_file_range` counts for
-//! nothing. Names change in order, as a journal keeps them. A model, not a pulled plug.
+//! Power cuts, by replay of what the shim recorded of a writer (`trace`). A model, not a pulled plug.
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
-use super::child::{Acks, Run, home, parse_acks, rounds, verify};
+use super::{
+    child::{Acks, Run, home, parse_acks, rounds, verify},
+    trace::{self, Event, Files, parse, read_all, write_all},
+};
 
 #[test]
 fn after_a_power_cut_it_shows_what_was_acknowledged_and_exactly_that() {
@@ -55,16 +51,6 @@ fn a_power_cut_soon_after_a_kill_takes_nothing_back_that_the_restart_showed() {
         let failures = trace.cut(12);
         assert!(failures.is_empty(), "killed at {at}: {failures:#?}");
     }
-}
-
-type Files = BTreeMap<PathBuf, Vec<u8>>;
-
-/// One operation of the shim's log.
-struct Event {
-    kind: u8,
-    path: PathBuf,
-    at: usize,
-    data: Vec<u8>,
 }
 
 struct Trace {
@@ -139,102 +125,6 @@ impl Trace {
 
     fn image(&self, upto: usize, keep: f64, rng: &mut StdRng) -> Files {
         let store = self.home.path().join("store");
-        let mut durable = self.before.clone();
-        let mut pending: BTreeMap<PathBuf, Vec<&Event>> = BTreeMap::new();
-        for event in &self.events[..upto] {
-            let Ok(path) = event.path.strip_prefix(&store).map(Path::to_owned) else { continue };
-            match event.kind {
-                b'w' | b't' => pending.entry(path).or_default().push(event),
-                b's' => {
-                    for event in pending.remove(&path).unwrap_or_default() {
-                        apply(durable.entry(path.clone()).or_default(), event, 0, event.data.len());
-                    }
-                }
-                b'c' => drop(durable.entry(path).or_default()),
-                b'z' => {
-                    pending.remove(&path);
-                    durable.insert(path, Vec::new());
-                }
-                b'u' => {
-                    pending.remove(&path);
-                    durable.remove(&path);
-                }
-                b'r' => {
-                    let to = PathBuf::from(String::from_utf8(event.data.clone()).unwrap());
-                    let to = to.strip_prefix(&store).unwrap().to_owned();
-                    durable.insert(to.clone(), durable.get(&path).cloned().unwrap_or_default());
-                    durable.remove(&path);
-                    let moved = pending.remove(&path).unwrap_or_default();
-                    pending.insert(to, moved);
-                }
-                other => panic!("unknown event {other}"),
-            }
-        }
-        for (path, events) in pending {
-            let file = durable.entry(path).or_default();
-            for event in events {
-                for from in (0..event.data.len().max(1)).step_by(512) {
-                    if rng.random_bool(keep) {
-                        apply(file, event, from, event.data.len().min(from + 512));
-                    }
-                }
-            }
-        }
-        durable
-    }
-}
-
-/// Applies bytes `from..to` of an event's data to a file.
-fn apply(file: &mut Vec<u8>, event: &Event, from: usize, to: usize) {
-    if event.kind == b't' {
-        file.resize(event.at, 0);
-        return;
-    }
-    if file.len() < event.at + to {
-        file.resize(event.at + to, 0);
-    }
-    file[event.at + from..event.at + to].copy_from_slice(&event.data[from..to]);
-}
-
-fn parse(mut log: &[u8]) -> Vec<Event> {
-    let mut take = |len: usize| {
-        let (head, rest) = log.split_at_checked(len)?;
-        log = rest;
-        Some(head)
-    };
-    let mut events = Vec::new();
-    while let Some(kind) = take(1) {
-        let kind = kind[0];
-        let len = usize::from(u16::from_ne_bytes(take(2).unwrap().try_into().unwrap()));
-        let path = PathBuf::from(String::from_utf8(take(len).unwrap().to_vec()).unwrap());
-        let at = u64::from_ne_bytes(take(8).unwrap().try_into().unwrap()) as usize;
-        let len = u32::from_ne_bytes(take(4).unwrap().try_into().unwrap()) as usize;
-        events.push(Event { kind, path, at, data: take(len).unwrap().to_vec() });
-    }
-    events
-}
-
-/// Every file below a folder, by relative path.
-pub(crate) fn read_all(dir: &Path) -> Files {
-    let mut files = Files::new();
-    let mut folders = vec![dir.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                files.insert(path.strip_prefix(dir).unwrap().to_owned(), fs::read(&path).unwrap());
-            }
-        }
-    }
-    files
-}
-
-pub(crate) fn write_all(dir: &Path, files: &Files) {
-    fs::create_dir_all(dir.join("sled/blobs")).unwrap();
-    fs::create_dir_all(dir.join("audit")).unwrap();
-    for (path, bytes) in files {
-        fs::write(dir.join(path), bytes).unwrap();
+        trace::image(&self.before, &store, &self.events[..upto], keep, rng)
     }
 }
