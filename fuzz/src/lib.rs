@@ -23,12 +23,13 @@ mod rig;
 use quorate_audit::{Chain, Frame};
 use quorate_ceremony::{Request, SecretKind, Secrets, StepKind};
 use quorate_crypto::{
-    EncodedPoint, PublicKey, SecretBytes, Threshold,
+    EncodedPoint, PublicKey, SecretBytes, ShareIndex, Threshold,
     answer::{OpeningSession, ReplyKey},
     complaint::Complaint,
     dealing::Dealing,
     dleq,
     envelope::{self as sealed, Cost},
+    frost::NonceCommitments,
     group::{B, Group, decode_scalar},
     sharing::{Commitments, Polynomial},
     stream::Opener,
@@ -42,6 +43,7 @@ use quorate_types::{
     ids::parse_public_key,
     keyfile,
     request::claimed_client,
+    signing::{NonceOrder, SignItem, SignerCommitments},
 };
 use rand::{SeedableRng, rngs::StdRng};
 use std::str::FromStr;
@@ -77,6 +79,35 @@ pub fn request_head(data: &[u8]) {
     let claimed = claimed_client(data);
     if let Ok(head) = RequestHead::from_bytes(data) {
         assert_eq!(claimed, Ok(head.client));
+    }
+}
+
+/// Both items of a signature: nonces that are ordered, and a message with its signers.
+pub fn sign_item(data: &[u8]) {
+    format::<NonceOrder>(data);
+    format::<SignItem>(data);
+    if let Ok(item) = SignItem::from_bytes(data) {
+        for signer in &item.signers {
+            frost_commitments(&signer.commitments);
+        }
+    }
+}
+
+/// Commitments to a nonce pair.
+pub fn frost_commitments(data: &[u8]) {
+    let Ok(bytes) = data.try_into() else { return };
+    if let Ok(commitments) = NonceCommitments::from_bytes(bytes) {
+        assert_eq!(commitments.to_bytes(), bytes);
+    }
+}
+
+/// The words of an answer to an order for nonces.
+pub fn nonce_words(data: &[u8]) {
+    let (words, _) = data.as_chunks::<32>();
+    let Ok(node) = ShareIndex::new(1) else { return };
+    if let Ok(drawn) = SignerCommitments::from_words(node, words) {
+        let again = drawn.iter().flat_map(|d| SignerCommitments::words(&d.handle, &d.commitments));
+        assert!(again.eq(words.iter().copied()));
     }
 }
 

@@ -303,6 +303,30 @@ fn nonces_are_drawn_ahead_and_batches_are_signed_whole() {
     });
 }
 
+/// Many callers at once share what is drawn: no node is asked to keep more than it may.
+#[test]
+fn a_hundred_signatures_at_once_draw_no_more_than_nodes_keep() {
+    let cluster = Cluster::of(3).threshold(2).start();
+    key_that_signs(&cluster);
+    let public = public(&cluster);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = Client::open(cluster.home("client")).unwrap();
+        for _ in 0..3 {
+            let calls: Vec<_> = (0..100_u8)
+                .map(|i| {
+                    let client = client.clone();
+                    tokio::spawn(async move { (i, client.sign("release", &[i]).await) })
+                })
+                .collect();
+            for call in calls {
+                let (i, signature) = call.await.unwrap();
+                frost::verify(&public, &[i], &signature.unwrap()).unwrap();
+            }
+        }
+    });
+}
+
 #[test]
 fn a_key_does_one_thing_and_a_message_has_its_limit() {
     let cluster = Cluster::of(3).threshold(2).start();

@@ -120,6 +120,7 @@ impl Client {
     pub async fn prepare_signing(&self, key: &Key, count: usize) -> Result<(), Error> {
         key.must_allow(Operation::Sign)?;
         let context = &EncryptionContext::default();
+        let _turn = self.0.nonces.turn(self.0.timeout).await;
         for from in (0..count).step_by(usize::from(MAX_NONCES)) {
             let count = (count - from).min(usize::from(MAX_NONCES));
             self.0.work(key, &Drawing { count, context }).await.map_err(of)?;
@@ -259,10 +260,18 @@ async fn signers(
 ) -> Result<BTreeMap<NodeIndex, Vec<Drawn>>, Failed> {
     let (id, t) = (pool_id(asking.key), asking.threshold());
     let mut before: Option<BTreeSet<NodeIndex>> = None;
+    let mut turn = None;
     for _ in 0..MAX_DRAWS {
         let candidates: Vec<NodeIndex> = asking.candidates().collect();
         if let Some(taken) = asking.client.nonces.take(&id, &candidates, t, need) {
             return Ok(taken);
+        }
+        if turn.is_none() {
+            // What others have drawn meanwhile may do.
+            turn = asking.client.nonces.turn(asking.deadline.remaining()).await;
+            if let Some(taken) = asking.client.nonces.take(&id, &candidates, t, need) {
+                return Ok(taken);
+            }
         }
         let count = asking.client.nonces.to_draw(&id, need).min(usize::from(MAX_NONCES));
         // From the same nodes as before, so that some have enough in the end.

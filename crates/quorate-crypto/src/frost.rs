@@ -13,7 +13,7 @@
 //!
 //! The arithmetic is that of the crate `frost-ed25519`, over shares of our own dealings. Its key
 //! generation, refresh and repair are not used (`SECURITY.md`). It stands on an older dalek and
-//! an older `rand_core`: all that crosses to it, does so as bytes, in [`border`].
+//! an older `rand_core`: all that crosses to it, does so as bytes, in `border.rs`.
 //!
 //! # Security
 //! Two messages under one nonce pair give two equations in `d + ρ·e` and `s_i`; three give the

@@ -540,6 +540,51 @@ def check_frost(file):
     assert equal_ed(mul(z, ED_B), add(r, mul(c, mul(coefficients[0], ED_B))))
 
 
+    check_edwards_dealing(file["dealing"])
+
+
+def hkdf_sha512(salt, ikm, info):
+    """32 bytes: one block."""
+    prk = hmac.digest(salt, ikm, "sha512")
+    return hmac.digest(prk, info + b"\x01", "sha512")[:32]
+
+
+def knowledge(encoder, base, fresh, secret, label, *parts):
+    """A proof of knowledge; the nonce hashes the whole label."""
+    whole = b"quorate/v1/" + label
+    nonce = H_scalar(b"schnorr/nonce.", fresh, to_bytes(secret), whole, *parts)
+    public, commitment = encoder(mul(secret, base)), encoder(mul(nonce, base))
+    c = H_scalar(label, *parts, public, commitment)
+    return to_bytes(c) + to_bytes(nonce + c * secret)
+
+
+def check_edwards_dealing(case):
+    ctx, identity, u16 = hexed(case["ctx"]), hexed(case["dealer_identity"]), lambda i: i.to_bytes(2, "big")
+    dealer, fresh = u16(case["dealer"]), [hexed(f) for f in case["fresh"]]
+    coefficients = [scalar(hexed(c)) for c in case["coefficients"]]
+    commitments = b"".join(ed_encode(mul(c, ED_B)) for c in coefficients)
+    group = b"edwards25519"
+    statement = H(b"dealing/statement.", ctx, dealer, identity, commitments, group)[:32]
+    proof = knowledge(ed_encode, ED_B, fresh[0], coefficients[0], b"dealing/pok.", statement)
+    stored = b"".join(map(to_bytes, coefficients))
+    secret = H_scalar(b"dealing/ephemeral-secret.", fresh[1], stored, statement)
+    ephemeral = encode(mul(secret, B))
+    body = u16(len(coefficients)) + commitments + proof + ephemeral + u16(len(case["receivers"]))
+    for receiver in case["receivers"]:
+        i, key = receiver["index"], hexed(receiver["key"])
+        assert encode(mul(scalar(hexed(receiver["secret"])), B)) == key
+        binding = H(b"dealing/seal.", statement, ephemeral, u16(i), key)
+        shared = encode(mul(secret, decode(key)))
+        sealing = hkdf_sha512(b"quorate/v1/dealing/seal.", shared, binding)
+        value = sum(a * i**k for k, a in enumerate(coefficients))
+        body += u16(i) + chacha_seal(sealing, bytes(12), binding, to_bytes(value))
+    last = knowledge(encode, B, fresh[2], secret, b"dealing/ephemeral.", statement, body)
+    assert body + last == hexed(case["bytes"])
+    assert H(b"dealing/hash.", ctx, body + last)[:32] == hexed(case["hash"])
+    named = H(b"dealing/commit.", hexed(case["scope"]), dealer, identity, commitments, group)[:32]
+    assert named == hexed(case["commitment_hash"])
+
+
 def equal_ed(p, q):
     return ed_encode(p) == ed_encode(q)
 

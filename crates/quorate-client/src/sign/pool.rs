@@ -36,7 +36,12 @@ pub(crate) struct Drawn {
 
 /// What is at hand.
 #[derive(Default)]
-pub(crate) struct NoncePool(Mutex<HashMap<PoolId, OfKey>>);
+pub(crate) struct NoncePool {
+    keys: Mutex<HashMap<PoolId, OfKey>>,
+    /// One call draws, the others wait for what it brings: a hundred at once must not draw a
+    /// hundred times ahead, nodes keep so many pairs only.
+    drawing: tokio::sync::Mutex<()>,
+}
 
 #[derive(Default)]
 struct OfKey {
@@ -45,7 +50,15 @@ struct OfKey {
     ahead: usize,
 }
 
+/// The turn to draw. Others wait.
+pub(crate) type Turn<'a> = tokio::sync::MutexGuard<'a, ()>;
+
 impl NoncePool {
+    /// Waits for the turn to draw, so long. `None` after that: a draw that hangs holds up no other.
+    pub(crate) async fn turn(&self, limit: Duration) -> Option<Turn<'_>> {
+        tokio::time::timeout(limit, self.drawing.lock()).await.ok()
+    }
+
     /// Takes `need` pairs of each of `t` of the candidates: of those with most.
     pub(crate) fn take(
         &self,
@@ -109,8 +122,9 @@ impl NoncePool {
     }
 
     /// How many to draw now, ahead of need: a key that signs often, and `t` of whose nodes have
-    /// few left.
+    /// few left. None while somebody draws.
     pub(crate) fn runs_low(&self, id: &PoolId, t: usize) -> Option<usize> {
+        drop(self.drawing.try_lock().ok()?);
         let mut all = self.lock();
         let of_key = all.get_mut(id)?;
         of_key.expire(Instant::now());
@@ -120,7 +134,7 @@ impl NoncePool {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<PoolId, OfKey>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

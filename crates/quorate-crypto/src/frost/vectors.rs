@@ -1,13 +1,17 @@
 //! RFC 9591, appendix E.1, bit for bit, from `docs/protocol/vectors/frost.json`: nonces from the
-//! RFC's randomness, commitments, signature shares, signature.
+//! RFC's randomness, commitments, signature shares, signature. Beside it a dealing of ours over
+//! edwards25519; to make that again: `cargo test -p quorate-crypto frost::vectors -- --ignored`.
 
 use super::{tests::index, *};
 use crate::{
-    group::Group,
+    dealing::{DealingParams, Receivers, commitment_hash, deal},
+    group::{EncodedPoint, Group},
+    hash::Label,
     index::Threshold,
     secret::SecretScalar,
     sharing::{Polynomial, reconstruct},
 };
+use curve25519_dalek::scalar::Scalar;
 use frost_core::round1::Nonce;
 use frost_ed25519::round1::SigningNonces;
 use serde_json::Value;
@@ -98,4 +102,67 @@ fn rfc_9591_vectors_hold_bit_for_bit() {
     }
     let signature = aggregate(&set, &made, t, &commitments).unwrap();
     assert_eq!(signature[..], unhex(&v["signature"]));
+}
+
+fn hx(bytes: impl AsRef<[u8]>) -> Value {
+    Value::String(hex::encode(bytes))
+}
+
+/// A dealing over edwards25519 from fixed randomness, with what a reader needs to make it again.
+fn dealing_vector() -> Value {
+    let byte = |label: &str, i: u8| -> [u8; 32] {
+        let parts: [&[u8]; 2] = [label.as_bytes(), &[i]];
+        crate::hash::hash32(Label::DEALING_HASH, &parts)
+    };
+    let scalar =
+        |label: &str, i: u8| SecretScalar::new(Scalar::from_bytes_mod_order(byte(label, i)));
+    let (ctx, identity) = (byte("ctx", 0), byte("identity", 0));
+    let (t, dealer) = (Threshold::new(2, 3).unwrap(), index(3));
+    let secrets: Vec<_> = [1_u8, 3, 8].iter().map(|i| (*i, scalar("receiver", *i))).collect();
+    let key = |s: &SecretScalar| EncodedPoint::new(s.public()).unwrap();
+    let receivers = secrets.iter().map(|(i, s)| (index(u16::from(*i)), key(s))).collect::<Vec<_>>();
+    let receivers = Receivers::new(receivers).unwrap();
+    let coefficients = [scalar("coefficient", 0), scalar("coefficient", 1)];
+    let stored = coefficients.iter().flat_map(|c| c.to_bytes().to_vec()).collect::<Vec<u8>>();
+    let f = Polynomial::from_bytes(t, &stored).unwrap();
+    let fresh: Vec<[u8; 32]> = (0..3).map(|i| byte("fresh", i)).collect();
+    let group = Group::Edwards25519;
+    let params = DealingParams::new(group, ctx, dealer, identity, t, &receivers).unwrap();
+    let dealing = deal(&params, &f, &mut Stored(fresh.concat())).unwrap();
+    let verified = dealing.verify(&params, Some(&f.commit(group).constant())).unwrap();
+    for (i, secret) in &secrets {
+        let at = index(u16::from(*i));
+        let opened = verified.open(at, secret).unwrap();
+        assert_eq!(opened.to_bytes(), f.evaluate(at).to_bytes());
+    }
+    let scope = byte("scope", 0);
+    serde_json::json!({
+        "source": "made by this crate, checked by check.py",
+        "ctx": hx(ctx), "dealer": 3, "dealer_identity": hx(identity),
+        "coefficients": coefficients.iter().map(|c| hx(&c.to_bytes()[..])).collect::<Vec<_>>(),
+        "receivers": secrets.iter().map(|(i, s)| serde_json::json!({
+            "index": i, "secret": hx(&s.to_bytes()[..]), "key": hx(key(s).bytes()),
+        })).collect::<Vec<_>>(),
+        "fresh": fresh.iter().map(hx).collect::<Vec<_>>(),
+        "bytes": hx(dealing.to_bytes()),
+        "hash": hx(dealing.hash(&ctx)),
+        "scope": hx(scope),
+        "commitment_hash": hx(commitment_hash(&scope, dealer, &identity, &f.commit(group))),
+    })
+}
+
+/// Everything that a dealing over edwards25519 is made of; plain Python makes the same
+/// (`docs/protocol/vectors/check.py`).
+#[test]
+fn the_dealing_over_edwards25519_is_the_stored_one() {
+    assert_eq!(dealing_vector(), stored()["dealing"]);
+}
+
+#[test]
+#[ignore = "writes the dealing of docs/protocol/vectors/frost.json"]
+fn write_the_dealing() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol/vectors/frost.json");
+    let mut file = stored();
+    file["dealing"] = dealing_vector();
+    fs::write(path, serde_json::to_string_pretty(&file).unwrap() + "\n").unwrap();
 }

@@ -234,7 +234,8 @@ fn the_key_is_there(world: &World, least: u64) -> Result<(), String> {
         let public = &publics[number];
         let t = public.committee.threshold().get();
         let threshold = Threshold::new(t, public.committee.size()).unwrap();
-        let commitments = Commitments::from_bytes(threshold, &public.commitments).unwrap();
+        let commitments =
+            Commitments::from_bytes(public.suite.group(), threshold, &public.commitments).unwrap();
         for subset in subsets(shares, usize::from(t)) {
             // It is checked against the public key.
             reconstruct(&commitments, &subset).map_err(|e| format!("epoch {number}: {e}"))?;
