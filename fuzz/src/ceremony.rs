@@ -223,8 +223,9 @@ impl Member {
         if let (Some(receipt), Some(share)) = (receipt, &secrets.share) {
             let public = &receipt.public;
             let threshold = public.committee.threshold();
-            let commitments = Commitments::from_bytes(public.suite.group(), threshold, &public.commitments)
-                .expect("the member has verified its epoch");
+            let commitments =
+                Commitments::from_bytes(public.suite.group(), threshold, &public.commitments)
+                    .expect("the member has verified its epoch");
             assert!(commitments.verify_share(index(ME), share), "the share is not the epoch's");
         }
         // What was sent is there, and has not been replaced.

@@ -154,7 +154,8 @@ impl Run {
         let keys = keys.map(|(i, k)| (i, if i == index(ME) { stray } else { *k })).collect();
         let receivers = Receivers::new(keys).expect("as many receivers as before");
         let (ctx, identity) = (*list.ctx().as_bytes(), *key(2).public().as_bytes());
-        let params = DealingParams::new(self.plan.group(), ctx, index(2), identity, threshold, &receivers);
+        let params =
+            DealingParams::new(self.plan.group(), ctx, index(2), identity, threshold, &receivers);
         let dealing =
             deal(&params.expect("a committee"), &polynomial, &mut rng).expect("a dealing");
         let fingerprint = self.plan.fingerprint();

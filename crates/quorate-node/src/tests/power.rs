@@ -10,10 +10,7 @@
 use super::fixture::{KEY, Spy, World, cluster, key};
 use crate::{ceremonies, clock::Clock, orders, quarantine, records, requests::Reply, views};
 use quorate_ceremony::{Conductor, Descent, Failure, Outcome, Pace};
-use quorate_crypto::{
-    SecretBytes, SecretScalar, ShareIndex, Threshold,
-    sharing::{Commitments, reconstruct},
-};
+use quorate_crypto::{SecretBytes, SecretScalar, ShareIndex, sharing::reconstruct};
 use quorate_rpc::v1::step_result::Outcome as Answered;
 use quorate_store::{Kek, Limits, Opening, SledStore, Store};
 use quorate_types::{
@@ -233,8 +230,7 @@ fn the_key_is_there(world: &World, least: u64) -> Result<(), String> {
     for (number, shares) in epochs.range(least..) {
         let public = &publics[number];
         let t = public.committee.threshold().get();
-        let threshold = Threshold::new(t, public.committee.size()).unwrap();
-        let commitments = Commitments::from_bytes(threshold, &public.commitments).unwrap();
+        let commitments = public.decode_commitments().unwrap();
         for subset in subsets(shares, usize::from(t)) {
             // It is checked against the public key.
             reconstruct(&commitments, &subset).map_err(|e| format!("epoch {number}: {e}"))?;
