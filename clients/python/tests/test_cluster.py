@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from quorate import Client, NoQuorumError, PartyError, RefusedError, WrongPurposeError
+from quorate import Client, HomeError, NoQuorumError, PartyError, RefusedError, WrongPurposeError
 from quorate.answers import Answer, AnswerBook
 from quorate.group import B, Point, random_scalar
 from quorate.hashing import Identity
@@ -168,6 +168,26 @@ def test_a_lying_node_is_named(client: Client, monkeypatch: pytest.MonkeyPatch) 
     liar.clear()
     secret, report = client.derive_batch("ids", [b"alice"])
     assert secret == [derived] and report.liars == liar
+
+
+def test_a_sealed_identity_opens_with_its_passphrase(cluster: RealCluster, tmp_path: Path) -> None:
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("correct horse")
+    passphrase.chmod(0o600)
+    keygen = ["client", "keygen", "--name", "sealed", "--dir", str(tmp_path / "home"), "--passphrase"]
+    os.environ["QUORATE_PASSPHRASE_FILE"] = str(passphrase)
+    try:
+        said = cluster.operator(*keygen, "--roster", str(cluster.home / "roster.json")).decode()
+    finally:
+        del os.environ["QUORATE_PASSPHRASE_FILE"]
+    assert Home(tmp_path / "home", b"correct horse").identity.public.hex() in said
+    for wrong, says in ((None, "passphrase is needed"), (b"wrong horse", "wrong passphrase")):
+        with pytest.raises(HomeError, match=says):
+            Home(tmp_path / "home", wrong)
+    # It is known to no node: refused, under their signatures.
+    stranger = Client.open(tmp_path / "home", passphrase=b"correct horse")
+    with pytest.raises(RefusedError, match="not known or was revoked"), stranger:
+        stranger.decrypt(stranger.encrypt("demo", b"x"))
 
 
 def test_a_wrong_purpose_is_refused(client: Client) -> None:

@@ -68,6 +68,8 @@ MAX_ALSO = 8
 #: How often a call follows shares that move meanwhile.
 MAX_MOVES = 4
 MAX_KEYS = 1024
+#: Inputs in one request: what a node answers is verified within seconds, slow as Python is.
+MAX_BATCH = 256
 
 
 class Link(Protocol):
@@ -369,7 +371,7 @@ class Client:
         public.must_allow("derive")
         hashed = [private_input(label, data) for data in inputs]
         # Partials of t nodes must fit into one message of 1 MiB; one place is the check element's.
-        most = min(1024, 28 * 1024 // public.threshold) - 1
+        most = min(MAX_BATCH, 28 * 1024 // public.threshold - 1)
         secrets: list[bytes] = []
         report = Report()
         for i in range(0, len(hashed), most):
@@ -421,7 +423,7 @@ class _Asking:
 
     def __init__(self, client: Client, link: Link, key: Key):
         self.client, self.link, self.key = client, link, key
-        self.deadline = time.monotonic() + client._timeout
+        self.left = client._timeout  # seconds to wait for coordinators; our own work does not count
         self.liars: set[int] = set()
 
     @property
@@ -457,7 +459,8 @@ class _Collection:
             client._home.identity,
             asking.fingerprint,
             now=self._now(),
-            ttl=max(1, int(client._timeout * 1000)),
+            # Of a batch, verifying takes time too before others are asked the same.
+            ttl=max(1, int(client._timeout * 1000)) if len(items) == 1 else MAX_TTL,
             key=key.name,
             version=key.version,
             operation=operation,
@@ -490,10 +493,11 @@ class _Collection:
                 avoid=[i for i in committee if i not in left or (only is not None and i not in only)],
                 want=t - len(self.answers),
             )
-            timeout = self.asking.deadline - time.monotonic()
-            if timeout <= 0:
+            if self.asking.left <= 0:
                 break
-            reply = self.asking.link.call("Evaluate", request, client_pb2.EvaluateResponse, timeout)
+            began = time.monotonic()
+            reply = self.asking.link.call("Evaluate", request, client_pb2.EvaluateResponse, self.asking.left)
+            self.asking.left -= time.monotonic() - began
             for answer in reply.answers[:64]:  # no more than an honest party could bring
                 self._absorb(answer)
             for failure in reply.failures[:64]:

@@ -109,15 +109,15 @@ class Point:
         return Point(e * f % P, g * h % P, f * g % P, e * h % P)
 
     def __rmul__(self, scalar: int) -> Point:
-        """`scalar * point`, by windows of four bits."""
-        scalar %= L
+        """`scalar * point`."""
+        return weighted_sum([scalar], [self])
+
+    def _table(self) -> list[Point]:
+        """0 to 15 times the point."""
         table = [IDENTITY, self]
         for _ in range(14):
             table.append(table[-1] + self)
-        total = IDENTITY
-        for digit in f"{scalar:064x}":
-            total = total._double()._double()._double()._double() + table[int(digit, 16)]
-        return total
+        return table
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Point):
@@ -182,9 +182,14 @@ def random_scalar() -> int:
 
 
 def weighted_sum(weights: Iterable[int], points: Iterable[Point]) -> Point:
+    """`Σ weight·point`, by windows of four bits; all share the doublings."""
+    terms = [(f"{w % L:064x}", p._table()) for w, p in zip(weights, points, strict=True)]
     total = IDENTITY
-    for weight, point in zip(weights, points, strict=True):
-        total = total + weight * point
+    for i in range(64):
+        total = total._double()._double()._double()._double()
+        for digits, table in terms:
+            if digits[i] != "0":
+                total = total + table[int(digits[i], 16)]
     return total
 
 
