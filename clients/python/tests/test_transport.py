@@ -117,6 +117,10 @@ def goodbye(http: h2.connection.H2Connection, stream: int) -> None:
     http.close_connection()
 
 
+def no_utf8(http: h2.connection.H2Connection, stream: int) -> None:
+    http.send_headers(stream, [(b":status", b"200"), (b"grpc-status", b"\xff\xfe")], end_stream=True)
+
+
 def no_grpc(http: h2.connection.H2Connection, stream: int) -> None:
     http.send_headers(stream, [(":status", "404")], end_stream=True)
 
@@ -169,6 +173,7 @@ def test_a_chain_or_another_kind_of_key_is_refused(servers: list[Server]) -> Non
         (framed(b"", "14", "a%0Ab%1B[31m" + "x" * 900), r"unavailable: ab\[31mx+$"),
         (framed(b"", "x"), "does not speak gRPC"),
         (no_grpc, "does not speak gRPC"),
+        (no_utf8, "does not speak gRPC"),
         (reset, "gave the call up"),
         (goodbye, "closes the connection"),
     ],

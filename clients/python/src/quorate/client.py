@@ -173,8 +173,7 @@ class Client:
                     worst = error
                 continue
             if link in self._links:  # next time it is asked first
-                self._links.remove(link)
-                self._links.insert(0, link)
+                self._links = [link, *(other for other in self._links if other is not link)]
             return done
         raise worst or InvalidError("no coordinator is known: the roster names none")
 
