@@ -71,7 +71,7 @@ class Answering:
 class Node:
     index: int
     identity: Identity
-    answer_key: X25519PrivateKey = field(default_factory=X25519PrivateKey.generate)
+    answer_key: X25519PrivateKey = field(default_factory=lambda: X25519PrivateKey.generate())
     up: bool = True
     counter: int = 0
     lie: Callable[[Answering], None] | None = None
@@ -174,7 +174,7 @@ class FakeCluster:
             + u16(1)
             + c.get("fingerprint", self.fingerprint)
             + u32(c["roster_version"])
-            + self.roster_hash(min(c["roster_version"], len(self.chain)))
+            + c.get("roster_hash", self.roster_hash(min(c["roster_version"], len(self.chain))))
             + u64(NOW)
             + u64(NOW + c["life"])
             + secrets.token_bytes(32)
@@ -239,11 +239,12 @@ class FakeCluster:
             self.secrets[name] = secret
         return record
 
-    def move(self, name: str, purpose: str, number: int = 2000) -> KeyRecord:
+    def move(self, name: str, purpose: str, number: int = 2000, **changes: Any) -> KeyRecord:
         """A refresh of all shares."""
         public_key = (self.secrets[name] * B).encode()
+        secret = self.secrets[name]
         return self.record(
-            name, purpose, secret=self.secrets[name], number=number, public_key=public_key, first=number
+            name, purpose, secret=secret, number=number, public_key=public_key, first=number, **changes
         )
 
 

@@ -405,6 +405,7 @@ BAD_RECORDS: dict[str, tuple[dict[str, Any], str]] = {
         "cannot decrypt",
     ),
     "an unknown roster": ({"roster_version": 7}, "roster version 7"),
+    "another roster of that version": ({"roster_hash": bytes(32)}, "roster version 1"),
     "another cluster's order": ({"fingerprint": bytes(32)}, "is for cluster"),
 }
 

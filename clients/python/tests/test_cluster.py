@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake import FakeCluster, Link
 
 from quorate import Client, HomeError, NoQuorumError, PartyError, RefusedError, WrongPurposeError
 from quorate.answers import Answer, AnswerBook
 from quorate.group import B, Point, random_scalar
 from quorate.hashing import Identity
-from quorate.home import Home
+from quorate.home import Home, Pin
 from quorate.transport import Coordinator
 from quorate.v1 import client_pb2
 
@@ -188,6 +189,25 @@ def test_a_sealed_identity_opens_with_its_passphrase(cluster: RealCluster, tmp_p
     stranger = Client.open(tmp_path / "home", passphrase=b"correct horse")
     with pytest.raises(RefusedError, match="not known or was revoked"), stranger:
         stranger.decrypt(stranger.encrypt("demo", b"x"))
+
+
+def test_the_rust_client_believes_the_vectors(tmp_path: Path) -> None:
+    """Rosters and records of client.json were written from the documents: `quorate` verifies them, too."""
+    fake = FakeCluster(tmp_path / "home", n=3, t=2)
+    fake.record("demo", "decrypt", fragile=True)
+    client = Client(Home(fake.home), links=[Link(fake)])
+    client.key("demo")
+    fake.move("demo", "decrypt", fragile=True)
+    assert client.decrypt(client.encrypt("demo", b"x")) == b"x"
+    client._fetch_from(Link(fake), "demo", None, fresh=True)
+    # Nobody is at its coordinator's address, so the pin is verified and used.
+    sealed = RealCluster.run("--home", str(fake.home), "encrypt", "--key", "demo", stdin=b"hello")
+    assert client.decrypt(sealed) == b"hello"
+    pin = fake.home / "pins/demo@1"
+    bad = fake.record("demo", "decrypt", fragile=True, actives=1, keep=False)
+    pin.write_text(Pin(bad.public.commitments[0], bad, None).to_text())
+    with pytest.raises(RuntimeError, match="1 of 3 nodes have validly signed the epoch active"):
+        RealCluster.run("--home", str(fake.home), "encrypt", "--key", "demo", stdin=b"hello")
 
 
 def test_a_wrong_purpose_is_refused(client: Client) -> None:

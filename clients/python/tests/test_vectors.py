@@ -8,17 +8,18 @@ import io
 import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from make_vectors import vectors
 from vectors import load, snapshot, unhex
 
 from quorate import stream, tdh2, voprf
-from quorate.answers import open_sealed, session_key
-from quorate.certificate import KeyRecord
+from quorate.answers import Answer, AnswerBook, Expected, open_sealed, session_key
+from quorate.certificate import Key, KeyRecord
 from quorate.dleq import verify_dleq
 from quorate.errors import CiphertextError, CodecError
 from quorate.group import B2, B, Point, decode_scalar, encode_scalar
-from quorate.hashing import H
-from quorate.request import Head, encode_context
-from quorate.roster import Roster, parse_chain, parse_signed_roster
+from quorate.hashing import H, Identity
+from quorate.request import Head, encode_context, sign_request
+from quorate.roster import Cluster, Roster, parse_chain, parse_signed_roster
 from quorate.sharing import lagrange_at_zero, verifying_key
 from quorate.wire import armor
 
@@ -273,6 +274,63 @@ def test_a_forged_proof_of_a_batch_fails_the_check_element(monkeypatch: pytest.M
     assert batch.verify(share * B, honest, bytes(64)) is not None
     wrong = [(share * Point.decode(e) + B).encode() for e in batch.elements[:1]] + honest[1:]
     assert batch.verify(share * B, wrong, bytes(64)) is None
+
+
+def test_client() -> None:
+    """From the fingerprint to a plaintext and a derived secret, each step through the client's own code."""
+    case = load("client")
+    assert case == vectors(), "run make_vectors.py, if a format is meant to change"
+    fingerprint, now, context = (
+        bytes.fromhex(case["fingerprint"]),
+        case["now"],
+        encode_context(case["context"]),
+    )
+    cluster = Cluster(fingerprint, [parse_signed_roster(r) for r in unhex(case["rosters"])])
+    assert cluster.roster.version == 2
+    identity = Identity(bytes.fromhex(case["identity_seed"]))
+    book = AnswerBook(identity.public)
+    book._reply = X25519PrivateKey.from_private_bytes(bytes.fromhex(case["reply_secret"]))
+
+    def key(name: str) -> Key:
+        birth, newest = (bytes.fromhex(case["keys"][name][n]) for n in ("record", "newest"))
+        return Key(cluster, KeyRecord.parse(birth), KeyRecord.parse(newest) if newest else None)
+
+    def answers(key: Key, said: dict) -> dict[int, Answer]:
+        head = bytes.fromhex(said["head"])
+        request = sign_request(
+            identity, fingerprint, now=now, ttl=10_000, key=key.name, version=key.version, context=context,
+            operation=key.purpose, reply_key=book.reply_key, prove=key.purpose == "derive",
+            items=unhex(said["items"]), request_id=head[6:22],
+        )  # fmt: skip
+        assert (request.head, request.signature.hex()) == (head, said["signature"])
+        expected = Expected(fingerprint, key.committee, request.hash, now)
+        sealed = {a["node"]: bytes.fromhex(a["sealed"]) for a in said["answers"]}
+        return {node: book.read_sealed(node, data, expected) for node, data in sealed.items()}
+
+    demo, said = key("demo"), case["decrypt"]
+    assert demo.epoch.number == 2000
+    ciphertext = bytes.fromhex(said["ciphertext"])
+    head = Head.split(ciphertext, fingerprint)
+    assert [head.raw.hex()] == said["items"]
+    binding = tdh2.Binding(fingerprint, demo.name, demo.version, demo.public_key)
+    kem = tdh2.Encapsulation.parse(head.kem)
+    assert tdh2.verify(binding, context, head.header, kem)
+    partials = {node: a.partials[0] for node, a in answers(demo, said).items()}
+    payload_key = tdh2.open_kem(binding, context, head.header, kem, partials, demo.threshold)
+    out = io.BytesIO()
+    stream.open_stream(payload_key, io.BytesIO(ciphertext[len(head.raw) :]), out)
+    assert out.getvalue().hex() == said["plaintext"]
+
+    ids, said = key("ids"), case["derive"]
+    private = voprf.private_input(context, bytes.fromhex(said["input"]))
+    batch = voprf.Batch([private], [decode_scalar(bytes.fromhex(said["blind"]))])
+    assert batch.elements == unhex(said["items"])
+    verified = {}
+    for node, answer in answers(ids, said).items():
+        points = batch.verify(ids.verifying_key(node), answer.partials, answer.proof)
+        assert points is not None
+        verified[node] = points
+    assert batch.finalize(verified, ids.threshold)[0].hex() == said["secret"]
 
 
 def test_formats_of_the_snapshots() -> None:
