@@ -82,8 +82,8 @@ class Node:
 class FakeCluster:
     """`n` nodes, `k` operators of whom `m` must sign, keys with a threshold of `t`."""
 
-    def __init__(self, path: Path, n: int = 5, t: int = 3, k: int = 3, m: int = 2):
-        self.t, self.m = t, m
+    def __init__(self, path: Path, n: int = 5, t: int = 3, k: int = 3, m: int = 2, providers: int = 7):
+        self.t, self.m, self.providers = t, m, providers
         self.operators = [Identity(secrets.token_bytes(32)) for _ in range(k)]
         self.nodes = {i: Node(i, Identity(secrets.token_bytes(32))) for i in range(1, n + 1)}
         self.coordinator, self.client = Identity(secrets.token_bytes(32)), Identity(secrets.token_bytes(32))
@@ -104,7 +104,7 @@ class FakeCluster:
             u16(i)
             + text(f"node-{i}")
             + text(f"127.0.0.1:{7000 + i}")
-            + text(f"Provider {i}")
+            + text(f"Provider {i % self.providers}")
             + text(countries[i - 1])
             + text(countries[i - 1])
             + node.identity.public

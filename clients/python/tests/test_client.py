@@ -441,6 +441,13 @@ def test_concentrated_and_fragile_committees_must_be_acknowledged(tmp_path: Path
     two.record("frail", "decrypt")
     with pytest.raises(VerificationError, match="out of reach"):
         client_of(two).key("frail")
+    # Of five nodes one provider has three.
+    dense = FakeCluster(tmp_path / "dense", providers=2)
+    dense.record("dense", "decrypt")
+    with pytest.raises(VerificationError, match="Provider 1 would hold 3 shares where 3 use the key"):
+        client_of(dense).key("dense")
+    dense.record("dense", "decrypt", danger=True)
+    client_of(dense).key("dense")
 
 
 def test_signatures_count_once_and_only_of_those_who_may(fake: FakeCluster) -> None:
