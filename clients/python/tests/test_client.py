@@ -397,6 +397,14 @@ BAD_RECORDS: dict[str, tuple[dict[str, Any], str]] = {
         {"public": lambda p: replace(p, commitments=(p.commitments[0], b"\xff" * 32, *p.commitments[2:]))},
         "not a canonical",
     ),
+    "one commitment too few": (
+        {"public": lambda p: replace(p, commitments=p.commitments[:-1])},
+        "expected exactly 3 for threshold 3, got 2",
+    ),
+    "one commitment too many": (
+        {"public": lambda p: replace(p, commitments=(*p.commitments, B.encode()))},
+        "expected exactly 3 for threshold 3, got 4",
+    ),
     "q below its least": ({"q": 3}, "q must be 4 to 5"),
     "q above n": ({"q": 6}, "q must be 4 to 5"),
     "an order too long-lived": ({"life": 31 * 86_400_000}, "at most 30 days"),

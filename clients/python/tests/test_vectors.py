@@ -16,7 +16,7 @@ from quorate.answers import Answer, AnswerBook, Expected, open_sealed, session_k
 from quorate.certificate import Key, KeyRecord
 from quorate.dleq import verify_dleq
 from quorate.errors import CiphertextError, CodecError
-from quorate.group import B2, B, Point, decode_scalar, encode_scalar
+from quorate.group import B2, B, Point, decode_scalar, encode_scalar, random_scalar
 from quorate.hashing import H, Identity
 from quorate.request import Head, encode_context, sign_request
 from quorate.roster import Cluster, Roster, parse_chain, parse_signed_roster
@@ -132,6 +132,20 @@ def test_encapsulations_are_strict() -> None:
     for data in bad:
         with pytest.raises(CodecError):
             tdh2.Encapsulation.parse(data)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_both_logarithms_of_an_encapsulation_are_proved(which: int) -> None:
+    """Made by somebody who answers the challenge for one generator only."""
+    binding = tdh2.Binding(bytes(32), "k", 1, (5 * B).encode())
+    r, s, other = random_scalar(), random_scalar(), random_scalar()
+    points = [r * B, r * B2, s * B, s * B2]
+    points[which] = other * (B, B2)[which]
+    raw, rest = b"".join(p.encode() for p in points), bytes(80)
+    for response in (r, other):
+        e = tdh2._challenge(binding, b"", b"", raw, rest)
+        kem = tdh2.Encapsulation.parse(raw + encode_scalar(s + e * response) + rest)
+        assert not tdh2.verify(binding, b"", b"", kem)
 
 
 P = 2**255 - 19
