@@ -10,6 +10,11 @@ demo *ARGS:
 test *ARGS:
     cargo test --workspace --locked {{ARGS}}
 
+# Test the Python client, with a cluster of release binaries; needs a venv with `clients/python[test]`.
+python *ARGS:
+    cargo build --release --locked
+    cd clients/python && python generate.py && QUORATE_BIN={{justfile_directory()}}/target/release python -m pytest {{ARGS}}
+
 # Simulate reshares in disorder for so many seconds; a broken invariant prints its seed.
 soak SECONDS FIRST="1000":
     QUORATE_SIM_SECONDS={{SECONDS}} QUORATE_FIRST={{FIRST}} cargo test --release --locked -p quorate-ceremony --test sim no_disorder -- --nocapture

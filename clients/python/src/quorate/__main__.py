@@ -1,0 +1,72 @@
+"""`python -m quorate encrypt|decrypt|derive`: stdin to stdout, with the exit codes of `quorate`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from .client import Client
+from .errors import InvalidError, QuorateError
+from .voprf import MAX_INPUT
+
+
+def _context(pairs: list[str]) -> dict[str, str]:
+    context: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name or name in context:
+            raise InvalidError(f"--context: expected NAME=VALUE, each name once; got {pair!r}")
+        context[name] = value
+    return context
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m quorate", description=__doc__)
+    parser.add_argument("--home", default=os.environ.get("QUORATE_HOME"), help="home directory of a client")
+    parser.add_argument("--timeout", type=float, default=10.0, help="seconds for one operation (default 10)")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, what in (
+        ("encrypt", "encrypt stdin; needs no node"),
+        ("decrypt", "decrypt stdin; needs a quorum of nodes"),
+        ("derive", "derive a secret of 64 bytes from stdin; every byte counts"),
+    ):
+        command = commands.add_parser(name, help=what)
+        command.add_argument("--context", action="append", default=[], metavar="NAME=VALUE")
+        if name != "decrypt":
+            command.add_argument("--key", required=True, help="the key's name")
+        if name == "derive":
+            command.add_argument("--key-version", type=int, help="default: the newest")
+            command.add_argument("--encoding", choices=("raw", "hex"), default="hex")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
+    try:
+        if not options.home:
+            raise InvalidError("a home directory is needed: name it with --home or QUORATE_HOME")
+        context = _context(options.context)
+        with Client.open(options.home, timeout=options.timeout) as client:
+            if options.command == "encrypt":
+                client.encrypt_stream(options.key, stdin, stdout, context)
+            elif options.command == "decrypt":
+                report = client.decrypt_stream(stdin, stdout, context)
+                for liar in report.liars:
+                    print(f"quorate: node {liar} answered wrongly and was left out", file=sys.stderr)
+            else:
+                data = stdin.read(MAX_INPUT + 1)
+                (secret,), _ = client.derive_batch(options.key, [data], context, version=options.key_version)
+                stdout.write(secret if options.encoding == "raw" else secret.hex().encode() + b"\n")
+        stdout.flush()
+    except QuorateError as error:
+        print(f"quorate: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

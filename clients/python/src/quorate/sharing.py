@@ -1,0 +1,29 @@
+"""Verifying keys from commitments, and combination by Lagrange's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .group import IDENTITY, L, Point
+
+
+def verifying_key(commitments: Sequence[Point], index: int) -> Point:
+    """`Y_i = Σ i^k·C_k`, by Horner's rule."""
+    total = IDENTITY
+    for commitment in reversed(commitments):
+        total = index * total + commitment
+    return total
+
+
+def lagrange_at_zero(indices: Sequence[int]) -> list[int]:
+    """`λ_i = Π j/(j − i)` over distinct indices."""
+    if len(set(indices)) != len(indices) or any(not 1 <= i <= 65535 for i in indices):
+        raise ValueError("indices must be distinct and 1 to 65535")
+    weights = []
+    for i in indices:
+        weight = 1
+        for j in indices:
+            if j != i:
+                weight = weight * j * pow(j - i, -1, L) % L
+        weights.append(weight)
+    return weights

@@ -1,0 +1,273 @@
+"""Against a real cluster: the binaries in the directory that QUORATE_BIN names."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake import FakeCluster, Link
+
+from quorate import Client, HomeError, NoQuorumError, PartyError, RefusedError, WrongPurposeError
+from quorate.answers import Answer, AnswerBook
+from quorate.group import B, Point, random_scalar
+from quorate.hashing import Identity
+from quorate.home import Home, Pin
+from quorate.transport import Coordinator
+from quorate.v1 import client_pb2
+
+BIN = os.environ.get("QUORATE_BIN")
+pytestmark = pytest.mark.skipif(
+    not BIN, reason="set QUORATE_BIN to the directory of quorate, quorate-node and quorate-coordinator"
+)
+CONTEXT = {"app": "crm", "zeile": "grün"}
+ARGUMENTS = ["--context", "app=crm", "--context", "zeile=grün"]
+
+
+class RealCluster:
+    """Three of five, on loopback, with a key to decrypt and one to derive."""
+
+    def __init__(self, path: Path):
+        self.path, self.running = path, {}
+        self.run("cluster", "init", "--local", "5", "--threshold", "3", "--dir", str(path))
+        self.start("quorate-coordinator", "coordinator")
+        for i in range(1, 6):
+            self.start("quorate-node", f"node-{i}")
+        for key, *purpose in (("demo",), ("ids", "--purpose", "derive")):
+            self.until(lambda key=key, purpose=purpose: self.operator("key", "create", key, *purpose))
+        self.home = path / "client"
+
+    def start(self, program: str, home: str) -> None:
+        log = (self.path / f"{home}.log").open("ab")
+        command = [f"{BIN}/{program}", "run", "--home", str(self.path / home)]
+        self.running[home] = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def stop(self, *homes: str) -> None:
+        for home in homes:
+            process = self.running.pop(home)
+            process.terminate()
+            process.wait(20)
+
+    @staticmethod
+    def run(*arguments: str, stdin: bytes = b"") -> bytes:
+        out = subprocess.run([f"{BIN}/quorate", *arguments], input=stdin, capture_output=True, timeout=60)
+        if out.returncode != 0:
+            raise RuntimeError(out.stderr.decode())
+        return out.stdout
+
+    def operator(self, *arguments: str) -> bytes:
+        return self.run("--home", str(self.path / "operator-1"), *arguments)
+
+    def rust(self, *arguments: str, stdin: bytes = b"") -> bytes:
+        return self.run("--home", str(self.home), *arguments, stdin=stdin)
+
+    @staticmethod
+    def until(work: Any) -> Any:
+        """Until nodes have started, or come back."""
+        end = time.monotonic() + 60
+        while True:
+            try:
+                return work()
+            except (RuntimeError, NoQuorumError, RefusedError, PartyError):
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.3)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
+    cluster = None
+    path = tmp_path_factory.mktemp("cluster")
+    try:
+        cluster = RealCluster(path)
+        yield cluster
+    finally:
+        if cluster is not None:
+            cluster.stop(*list(cluster.running))
+
+
+@pytest.fixture
+def client(cluster: RealCluster) -> Iterator[Client]:
+    with Client.open(cluster.home) as client:
+        yield client
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_536, 200_000])
+def test_what_one_client_encrypts_the_other_decrypts(cluster: RealCluster, client: Client, size: int) -> None:
+    text = secrets.token_bytes(size)
+    sealed = client.encrypt("demo", text, CONTEXT)
+    assert cluster.rust("decrypt", *ARGUMENTS, stdin=sealed) == text
+    assert client.decrypt(sealed, CONTEXT) == text
+    sealed = cluster.rust("encrypt", "--key", "demo", *ARGUMENTS, stdin=text)
+    assert client.decrypt(sealed, CONTEXT) == text
+
+
+def test_both_derive_the_same(cluster: RealCluster, client: Client) -> None:
+    secret = cluster.rust("derive", "--key", "ids", "--encoding", "raw", *ARGUMENTS, stdin=b"alice")
+    assert client.derive("ids", b"alice", CONTEXT) == secret
+    batch, report = client.derive_batch("ids", [b"bob", b"alice", b""], CONTEXT)
+    assert batch[1] == secret and len(report.nodes) == 3 and report.liars == []
+    plain = cluster.rust("derive", "--key", "ids", "--encoding", "raw", stdin=b"alice")
+    assert client.derive("ids", b"alice", version=1) == plain != secret
+
+
+def test_pins_of_one_client_are_the_others(cluster: RealCluster, client: Client) -> None:
+    client.key("demo")
+    pin = cluster.home / "pins/demo@1"
+    ours = pin.read_text()
+    pin.unlink()
+    cluster.rust("encrypt", "--key", "demo", stdin=b"x")
+    theirs = pin.read_text()
+    pin.unlink()
+    client.key("demo")
+    assert pin.read_text() == ours == theirs
+
+
+def test_the_command_line(cluster: RealCluster) -> None:
+    def python(*arguments: str, stdin: bytes) -> bytes:
+        command = [sys.executable, "-m", "quorate", "--home", str(cluster.home), *arguments]
+        return subprocess.run(command, input=stdin, capture_output=True, timeout=60, check=True).stdout
+
+    sealed = python("encrypt", "--key", "demo", *ARGUMENTS, stdin=b"hello")
+    assert cluster.rust("decrypt", *ARGUMENTS, stdin=sealed) == b"hello"
+    assert python("decrypt", *ARGUMENTS, stdin=sealed) == b"hello"
+    secret = cluster.rust("derive", "--key", "ids", "--encoding", "hex", stdin=b"x")
+    assert python("derive", "--key", "ids", stdin=b"x") == secret
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        python("decrypt", stdin=sealed)
+    assert caught.value.returncode == 5 and b"another encryption context" in caught.value.stderr
+    assert b"Traceback" not in caught.value.stderr and caught.value.stdout == b""
+
+
+def test_a_lying_node_is_named(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node's answer is changed once it is open, as if the node had sealed it so."""
+    sealed, derived = client.encrypt("demo", b"hello"), client.derive("ids", b"alice")
+    read = AnswerBook.read_sealed
+    liar: list[int] = []
+
+    def lie(self: AnswerBook, claimed: int, data: bytes, expected: Any) -> Answer:
+        answer = read(self, claimed, data, expected)
+        liar[:] = liar or [answer.node]
+        if answer.node not in liar:
+            return answer
+        wrong = [(Point.decode(p) + random_scalar() * B).encode() for p in answer.partials]
+        return dataclasses.replace(answer, partials=tuple(wrong))
+
+    monkeypatch.setattr(AnswerBook, "read_sealed", lie)
+    out = io.BytesIO()
+    report = client.decrypt_stream(io.BytesIO(sealed), out)
+    assert out.getvalue() == b"hello" and report.liars == liar
+    liar.clear()
+    secret, report = client.derive_batch("ids", [b"alice"])
+    assert secret == [derived] and report.liars == liar
+
+
+def test_a_sealed_identity_opens_with_its_passphrase(cluster: RealCluster, tmp_path: Path) -> None:
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("correct horse")
+    passphrase.chmod(0o600)
+    keygen = ["client", "keygen", "--name", "sealed", "--dir", str(tmp_path / "home"), "--passphrase"]
+    os.environ["QUORATE_PASSPHRASE_FILE"] = str(passphrase)
+    try:
+        said = cluster.operator(*keygen, "--roster", str(cluster.home / "roster.json")).decode()
+    finally:
+        del os.environ["QUORATE_PASSPHRASE_FILE"]
+    assert Home(tmp_path / "home", b"correct horse").identity.public.hex() in said
+    for wrong, says in ((None, "passphrase is needed"), (b"wrong horse", "wrong passphrase")):
+        with pytest.raises(HomeError, match=says):
+            Home(tmp_path / "home", wrong)
+    # It is known to no node: refused, under their signatures.
+    stranger = Client.open(tmp_path / "home", passphrase=b"correct horse")
+    with pytest.raises(RefusedError, match="not known or was revoked"), stranger:
+        stranger.decrypt(stranger.encrypt("demo", b"x"))
+
+
+def test_the_rust_client_believes_the_vectors(tmp_path: Path) -> None:
+    """Rosters and records of client.json were written from the documents: `quorate` verifies them, too."""
+    fake = FakeCluster(tmp_path / "home", n=3, t=2)
+    fake.record("demo", "decrypt", fragile=True)
+    client = Client(Home(fake.home), links=[Link(fake)])
+    client.key("demo")
+    fake.move("demo", "decrypt", fragile=True)
+    assert client.decrypt(client.encrypt("demo", b"x")) == b"x"
+    client._fetch_from(Link(fake), "demo", None, fresh=True)
+    # Nobody is at its coordinator's address, so the pin is verified and used.
+    sealed = RealCluster.run("--home", str(fake.home), "encrypt", "--key", "demo", stdin=b"hello")
+    assert client.decrypt(sealed) == b"hello"
+    pin = fake.home / "pins/demo@1"
+    bad = fake.record("demo", "decrypt", fragile=True, actives=1, keep=False)
+    pin.write_text(Pin(bad.public.commitments[0], bad, None).to_text())
+    with pytest.raises(RuntimeError, match="1 of 3 nodes have validly signed the epoch active"):
+        RealCluster.run("--home", str(fake.home), "encrypt", "--key", "demo", stdin=b"hello")
+
+
+def test_a_wrong_purpose_is_refused(client: Client) -> None:
+    with pytest.raises(WrongPurposeError):
+        client.encrypt("ids", b"x")
+    with pytest.raises(WrongPurposeError):
+        client.derive("demo", b"x")
+
+
+def test_only_the_rosters_key_is_talked_to(cluster: RealCluster) -> None:
+    """The address of the coordinator, the key of another party: nothing is sent."""
+    home = Home(cluster.home)
+    entry = home.cluster.roster.coordinators[0]
+    stranger = Identity(secrets.token_bytes(32)).public
+    request = client_pb2.StatusRequest()
+
+    def ask(key: bytes) -> Any:
+        link = Coordinator("c", entry.endpoint, {key: "c"}, home.identity)
+        with contextlib.closing(link):
+            return link.call("Status", request, client_pb2.StatusResponse, 5)
+
+    assert len(ask(entry.tls_key).nodes) == 5
+    for key in (stranger, home.cluster.roster.nodes[0].identity):
+        with pytest.raises(PartyError, match=r"expected .*: check the roster and the address"):
+            ask(key)
+
+
+def test_after_a_refresh(cluster: RealCluster, client: Client) -> None:
+    sealed, derived = client.encrypt("demo", b"hello"), client.derive("ids", b"alice")
+    before = client.key("demo").epoch
+    cluster.operator("share", "refresh", "demo")
+    cluster.operator("share", "refresh", "ids")
+    assert cluster.until(lambda: client.decrypt(sealed)) == b"hello"
+    assert cluster.until(lambda: client.derive("ids", b"alice")) == derived
+    assert client.key("demo").epoch > before
+
+
+def test_with_nodes_gone(cluster: RealCluster, client: Client) -> None:
+    sealed = cluster.rust("encrypt", "--key", "demo", stdin=b"hello")
+    secret = client.derive("ids", b"alice")
+    cluster.stop("node-1", "node-4")
+    assert client.decrypt(sealed) == b"hello"
+    assert client.derive("ids", b"alice") == secret
+    cluster.stop("node-2")
+    with pytest.raises(NoQuorumError, match="2 of the 3") as caught:
+        client.decrypt(sealed)
+    assert "node-2 (CH)" in str(caught.value)
+    with pytest.raises(NoQuorumError):
+        client.derive("ids", b"alice")
+    for i in (1, 2, 4):
+        cluster.start("quorate-node", f"node-{i}")
+    assert cluster.until(lambda: client.decrypt(sealed)) == b"hello"
+
+
+def test_with_the_coordinator_gone(cluster: RealCluster, client: Client) -> None:
+    client.key("demo")
+    cluster.stop("coordinator")
+    with Client.open(cluster.home) as fresh:
+        sealed = fresh.encrypt("demo", b"hello")  # the key is pinned: nobody is needed
+        with pytest.raises(PartyError, match="unreachable"):
+            fresh.decrypt(sealed)
+    cluster.start("quorate-coordinator", "coordinator")
+    assert cluster.until(lambda: client.decrypt(sealed)) == b"hello"
