@@ -7,7 +7,7 @@ use crate::{
     transport::{Replies, Reply, ReplyOutcome},
 };
 use quorate_crypto::MAX_COMMITTEE;
-use quorate_rpc::Deadline;
+use quorate_rpc::{Deadline, FaultKind};
 use quorate_types::{Answer, EpochName, NodeIndex, Refusal, RefusalReason};
 use std::collections::{BTreeMap, BTreeSet};
 use zeroize::Zeroizing;
@@ -91,8 +91,16 @@ impl<'c, 'a> Collection<'c, 'a> {
             let want = t - self.best();
             let question = self.asking.question(&self.signed, avoid, want);
             let deadline = self.asking.deadline;
-            let replies = self.asking.transport.evaluate(question, deadline).await;
-            let replies = replies.map_err(|fault| Error::party(&self.asking.party, fault))?;
+            let replies = match self.asking.transport.evaluate(question, deadline).await {
+                Ok(replies) => replies,
+                // Of an earlier round it is known who is silent: that says more than the clock.
+                Err(fault)
+                    if fault.kind == FaultKind::DeadlineExceeded && !self.failures.is_empty() =>
+                {
+                    break;
+                }
+                Err(fault) => return Err(Error::party(&self.asking.party, fault).into()),
+            };
             let new = self.absorb(&replies)?;
             if self.best() >= t {
                 return Ok(self.quorum(t));

@@ -266,6 +266,8 @@ pub(crate) struct Coordinator {
     pub(crate) rosters: Vec<Vec<u8>>,
     pub(crate) question: Option<Tamper<Question>>,
     pub(crate) replies: Option<Tamper<Replies>>,
+    /// So many questions it carries; for more there is no time.
+    pub(crate) most: usize,
     /// Questions that were carried.
     pub(crate) asked: AtomicUsize,
     /// Times a key was asked for.
@@ -284,6 +286,7 @@ impl Coordinator {
             rosters: fake.cluster.chain().iter().map(Format::to_bytes).collect(),
             question: None,
             replies: None,
+            most: usize::MAX,
             asked: AtomicUsize::new(0),
             keys_asked: AtomicUsize::new(0),
         }
@@ -295,7 +298,9 @@ impl Coordinator {
 
     fn carry(&self, mut question: Question) -> Result<Replies, Fault> {
         self.up()?;
-        self.asked.fetch_add(1, Ordering::Relaxed);
+        if self.asked.fetch_add(1, Ordering::Relaxed) >= self.most {
+            return Err(Fault::new(FaultKind::DeadlineExceeded, "too little is left"));
+        }
         if let Some(tamper) = &self.question {
             tamper(&mut question);
         }

@@ -1,11 +1,12 @@
 //! Nodes that lie, refuse, are away, or serve another epoch.
 
 use crate::{
-    cluster::{context, fake, sealed},
+    cluster::{Coordinator, context, fake, sealed},
     node::Behaviour,
 };
 use quorate_client::{Culprit, Error, NodeRef, Report};
 use quorate_types::{Format, RefusalReason};
+use std::sync::Arc;
 
 const PLAINTEXT: &[u8] = b"who owns my key?";
 
@@ -48,6 +49,21 @@ async fn without_a_quorum_the_missing_are_named() {
         "no quorum: 2 of the 3 nodes needed answered; missing: node-1 (DE) unreachable, \
          node-3 (NO) unreachable and node-4 (CA) unreachable"
     );
+}
+
+/// Who was silent in the first round says more than that there was no time for a second.
+#[tokio::test]
+async fn the_missing_are_named_also_when_the_time_is_up() {
+    let (fake, _, ciphertext) = sealed(PLAINTEXT).await;
+    [1, 3, 4].into_iter().for_each(|node| fake.behave(node, Behaviour::Down));
+    for most in [1, 0] {
+        let mut coordinator = Coordinator::honest("coordinator", &fake);
+        coordinator.most = most;
+        let late = fake.client(&[Arc::new(coordinator)]);
+        late.key("demo").await.unwrap();
+        let error = late.decrypt(&ciphertext, &context()).await.unwrap_err();
+        assert_eq!(matches!(error, Error::NoQuorum { .. }), most == 1, "{error}");
+    }
 }
 
 #[tokio::test]
