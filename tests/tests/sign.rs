@@ -345,6 +345,10 @@ fn a_key_does_one_thing_and_a_message_has_its_limit() {
     let shown = ok(cluster.client(&["key", "show", "release"], b""));
     assert!(String::from_utf8_lossy(&shown).contains("frost-ed25519 (to sign)"));
     assert_eq!(sign(&cluster, &[], &[7; 1024]).len(), 64);
+    let message = file(&cluster, "message", MESSAGE);
+    let raw = file(&cluster, "raw", &sign(&cluster, &[&message], b"not this"));
+    let verify = ["verify", "--key", "release", "--signature", &raw, &message];
+    ok(cluster.client(&verify, b"nor this"));
     assert_eq!(sign(&cluster, &[], b"").len(), 64, "an empty message is one");
     let out = cluster.client(&["sign", "--key", "release"], &[7; 1025]);
     assert_eq!(code(&out), Some(2), "{}", said(&out));

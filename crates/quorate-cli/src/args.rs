@@ -4,7 +4,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use quorate_types::{Purpose, Suite};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Distributed threshold key service: keys that no single party holds, uses or can be
 /// made to hand over.
@@ -664,9 +664,8 @@ pub struct Sign {
     /// Context as NAME=VALUE (repeat); nodes see and log it, it is not signed
     #[arg(long, value_name = "NAME=VALUE")]
     pub context: Vec<String>,
-    /// The file to sign (default: stdin)
-    #[arg(long = "in", visible_alias = "file", value_name = "FILE")]
-    pub input: Option<PathBuf>,
+    #[command(flatten)]
+    pub message: Message,
     /// Output file (default: stdout)
     #[arg(long = "out", value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -692,12 +691,30 @@ pub struct Verify {
     /// The signature: raw, SSH or minisign
     #[arg(long, value_name = "FILE")]
     pub signature: PathBuf,
-    /// What was signed (default: stdin)
-    #[arg(long = "in", visible_alias = "file", value_name = "FILE")]
-    pub input: Option<PathBuf>,
+    #[command(flatten)]
+    pub message: Message,
     /// What an SSH signature must be for
     #[arg(long, default_value = "file")]
     pub namespace: String,
+}
+
+/// What is signed.
+#[derive(Debug, Args)]
+pub struct Message {
+    /// The file that is signed (default: stdin)
+    #[arg(value_name = "FILE", conflicts_with = "input")]
+    positional: Option<PathBuf>,
+    /// The same file, named as other commands name it
+    #[arg(long = "in", visible_alias = "file", value_name = "FILE")]
+    input: Option<PathBuf>,
+}
+
+impl Message {
+    /// The file, named either way; `None` for stdin.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.positional.as_deref().or(self.input.as_deref())
+    }
 }
 
 /// How a signature is written.

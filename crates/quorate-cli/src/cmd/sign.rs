@@ -39,7 +39,7 @@ pub async fn sign(global: &Global, args: &Sign) -> Result<(), Failure> {
     let context = context(&args.context)?;
     let client = session::client(global)?;
     let key = key(&client, &args.key, args.key_version).await?;
-    let from = input(args.input.as_deref())?;
+    let from = input(args.message.path())?;
     let mut took = Took::default();
     let mut by = Signer { client: &client, key: &key, context: &context, took: &mut took };
     let (signature, framed) = match args.format {
@@ -81,7 +81,7 @@ pub async fn verify(global: &Global, args: &Verify) -> Result<Report, Failure> {
     let client = session::client(global)?;
     let key = key(&client, &args.key, args.key_version).await?;
     let bytes = signature_file(&args.signature)?;
-    let from = input(args.input.as_deref())?;
+    let from = input(args.message.path())?;
     let public = key.public().public_key();
     let mut trusted = None;
     let format = if ssh::looks_so(&bytes) {
@@ -181,7 +181,7 @@ fn text(bytes: &[u8]) -> Result<String, Failure> {
 /// What minisign writes itself.
 fn comment(args: &Sign) -> String {
     args.trusted_comment.clone().unwrap_or_else(|| {
-        let name = args.input.as_deref().and_then(Path::file_name);
+        let name = args.message.path().and_then(Path::file_name);
         let name = name.map_or("-".into(), |n| n.to_string_lossy().into_owned());
         format!("timestamp:{}\tfile:{name}\thashed", now().0 / 1000)
     })
