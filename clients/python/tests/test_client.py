@@ -588,6 +588,7 @@ def test_no_secret_is_in_a_repr(fake: FakeCluster) -> None:
 
 def test_clocks_matter(fake: FakeCluster) -> None:
     sealed = client_of(fake).encrypt("demo", b"x")
-    late = Client(Home(fake.home), links=[Link(fake)], clock=lambda: NOW / 1000 + 2 * 86_400)
-    with pytest.raises(VerificationError, match="check the clocks"):
-        late.decrypt(sealed)
+    for days in (2, -2):
+        off = Client(Home(fake.home), links=[Link(fake)], clock=lambda d=days: NOW / 1000 + d * 86_400)
+        with pytest.raises(VerificationError, match="check the clocks"):
+            off.decrypt(sealed)
