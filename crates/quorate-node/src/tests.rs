@@ -15,3 +15,4 @@ mod reshares;
 mod rosters;
 mod sign;
 mod unlogged;
+mod wrap;

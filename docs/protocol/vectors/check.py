@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks tdh2, voprf, frost, stream and answer.json with nothing but Python's standard library.
+"""Checks tdh2, voprf, wrap, frost, stream and answer.json with nothing but Python's standard library.
 
 An implementation of its own, straight from RFC 9496 (ristretto255), RFC 9497 (VOPRF), RFC 8032
 and RFC 9591 (Ed25519, FROST), FIPS 197 and SP 800-38D (AES-GCM), RFC 8439 (ChaCha20-Poly1305), RFC
@@ -464,6 +464,35 @@ def check_voprf(file):
     assert [voprf_output(i, n) for i, n in zip(inputs, unblinded)] == many(case["outputs"])
 
 
+def check_wrap(file):
+    context, other = hexed(file["context"]), hexed(file["other_data"])
+    version = file["version"].to_bytes(4, "big")
+    scope = (hexed(file["fingerprint"]), file["key_name"].encode(), version)
+    coefficients = [scalar(hexed(c)) for c in file["coefficients"]]
+    for case in file["wrappings"]:
+        header, nonce = hexed(case["header"]), hexed(case["nonce"])
+        hashed = H(b"wrap/input.", *scope, context, nonce)
+        assert hashed == hexed(case["hashed_input"])
+        point = voprf_blind(hashed, 1)
+        assert point == hexed(case["point"])
+        total = IDENTITY
+        for i, share, partial in zip(file["nodes"], file["shares"], case["partials"]):
+            own = sum(c * pow(i, k, L) for k, c in enumerate(coefficients)) % L
+            assert own == scalar(hexed(share))
+            assert encode(mul(own, decode(point))) == hexed(partial)
+            lam = 1
+            for j in file["nodes"]:
+                if j != i:
+                    lam = lam * j * pow(j - i, -1, L) % L
+            total = add(total, mul(lam, decode(hexed(partial))))
+        shared = encode(total)
+        assert shared == hexed(case["shared"]) == encode(mul(coefficients[0], decode(point)))
+        wide = H(b"wrap/dem.", *scope, header, context, nonce, shared)
+        assert (wide[:32], wide[32:]) == (hexed(case["key"]), hexed(case["commitment"]))
+        sealed = aes_gcm_seal(wide[:32], bytes(12), other, hexed(file["plaintext"]))
+        assert sealed == hexed(case["ciphertext"]) + hexed(case["tag"])
+
+
 # --- FROST(Ed25519, SHA-512) --------------------------------------------------------------------
 
 
@@ -639,6 +668,7 @@ if __name__ == "__main__":
     checks = {
         "tdh2": check_tdh2,
         "voprf": check_voprf,
+        "wrap": check_wrap,
         "frost": check_frost,
         "answer": check_answer,
         "stream": check_stream,

@@ -33,7 +33,8 @@ REASONS = {
     6: "the request has expired",
     7: "the request id was used before",
     8: "the key's purpose does not allow this operation",
-    9: "an item is not a valid ciphertext under this key and encryption context, or no blinded element",
+    9: "an item is not what the operation takes: a valid ciphertext under this key and encryption context, "
+    "a blinded element, a nonce, or a message with an exact set of signers and their commitments",
     10: "the items do not match the signed request",
     11: "the node holds no active share of the key",
     12: "the node remembers too many requests at present",

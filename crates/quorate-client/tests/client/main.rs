@@ -15,3 +15,4 @@ mod node;
 mod quorum;
 mod sign;
 mod stream;
+mod wrap;
