@@ -236,8 +236,12 @@ class Key:
     def verify_signature(self, message: bytes, signature: bytes) -> None:
         """Verifies an Ed25519 signature of this key, strictly; needs nobody. Else `SignatureError`."""
         self.must_allow("sign")
+        if len(signature) != 64:
+            raise SignatureError(f"a signature has 64 bytes, got {len(signature)}")
         if not verify_ed25519(self.public_key, message, signature):
-            raise SignatureError(self.name, self.version)
+            raise SignatureError(
+                f"the signature does not verify for this message under key {self.name} version {self.version}"
+            )
 
     def must_allow(self, operation: str) -> None:
         if self.purpose != operation:

@@ -135,7 +135,3 @@ class SignatureError(QuorateError):
     """A signature does not verify for this message under this key."""
 
     exit_code = 5
-
-    def __init__(self, name: str, version: int):
-        super().__init__(f"the signature does not verify for this message under key {name} version {version}")
-        self.name, self.version = name, version
