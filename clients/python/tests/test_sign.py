@@ -6,7 +6,9 @@ The attacks of the Rust client's tests, and more. (The fake nodes refuse a nonce
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -451,6 +453,25 @@ def test_one_that_hangs_leaves_time_for_another_set(fake: FakeCluster) -> None:
     assert waits[0] > 5 and waits[1] <= 2
 
 
+def test_threads_never_name_the_same_pair(fake: FakeCluster, link: Link) -> None:
+    """Several at once through one client; what one has drawn serves another, and each pair once."""
+    client, lock = client_of(fake, link), threading.Lock()
+    evaluate = link.Evaluate
+
+    def one_at_a_time(request: Any) -> Any:  # the fake is no server
+        with lock:
+            return evaluate(request)
+
+    link.Evaluate = one_at_a_time  # type: ignore[method-assign]
+    client.key("release")
+    with ThreadPoolExecutor(6) as pool:
+        reports = list(pool.map(lambda i: signed(client, bytes([i])), range(18)))
+    assert all(report.liars == [] for report in reports)
+    no_pair_twice(link)
+    # As in one thread: what is drawn grows, and one draws while the others wait.
+    assert link.operations.count("sign") == 18 and link.operations.count("sign-commit") <= 6
+
+
 # --- keys --------------------------------------------------------------------------------------
 
 
@@ -499,7 +520,7 @@ def test_a_signature_is_verified_for_its_own_message_and_key(fake: FakeCluster, 
         *((MESSAGE, small + bytes(32)) for small in SMALL_ORDER),
     ]
     for message, other in bad:
-        with pytest.raises(SignatureError, match="release version 1|has 64 bytes") as caught:
+        with pytest.raises(SignatureError, match=r"release version 1|has 64 bytes") as caught:
             key.verify_signature(message, other)
         assert caught.value.exit_code == 5
     with pytest.raises(WrongPurposeError):
