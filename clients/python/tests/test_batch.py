@@ -75,6 +75,20 @@ def test_bad_items_stand_in_their_places_and_the_rest_opens(fake: FakeCluster, l
     assert report.liars == []
 
 
+def test_bad_items_that_nodes_let_pass_are_found_here(
+    fake: FakeCluster, link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No node is called a liar for a ciphertext that was changed."""
+    client = client_of(fake, link)
+    rows = [client.encrypt("demo", bytes([i]), CONTEXT) for i in range(4)]
+    rows[2] = flip(rows[2], len(rows[2]) - 1 - 16 - 60)
+    monkeypatch.setattr(Link, "is_valid", lambda *_: True)
+    results, report = client.decrypt_batch(rows, CONTEXT)
+    assert results[:2] + results[3:] == [bytes([i]) for i in (0, 1, 3)]
+    assert isinstance(results[2], CiphertextError) and "was changed" in str(results[2])
+    assert report.liars == []
+
+
 def test_several_keys_and_a_liar_in_one_batch(fake: FakeCluster, link: Link) -> None:
     client = client_of(fake, link)
     texts = [bytes([i]) for i in range(6)]

@@ -370,7 +370,7 @@ def test_a_node_that_forgets_its_nonces_is_asked_once_more_and_then_left_out(
     # A real new start: what was drawn ahead is of no use, and the node signs all the same.
     fake.nodes[1].forgets = False
     client = client_of(fake, link)
-    client.prepare_signing("release", 1)
+    client.prepare_signing("release", 3)
     fake.nodes[1].starts_again()
     report = signed(client, MESSAGE)
     assert (report.nodes, report.liars) == ([1, 2, 3], [])

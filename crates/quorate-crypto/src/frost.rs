@@ -31,8 +31,6 @@ mod verify;
 #[cfg(test)]
 mod attacks;
 #[cfg(test)]
-mod client_vectors;
-#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod vectors;

@@ -18,7 +18,7 @@ use serde_json::Value;
 use std::{collections::BTreeMap, fs};
 
 /// Gives the RFC's bytes for randomness.
-pub(super) struct Stored(pub(super) Vec<u8>);
+struct Stored(Vec<u8>);
 
 impl rand_core::TryRng for Stored {
     type Error = std::convert::Infallible;
@@ -104,7 +104,7 @@ fn rfc_9591_vectors_hold_bit_for_bit() {
     assert_eq!(signature[..], unhex(&v["signature"]));
 }
 
-pub(super) fn hx(bytes: impl AsRef<[u8]>) -> Value {
+fn hx(bytes: impl AsRef<[u8]>) -> Value {
     Value::String(hex::encode(bytes))
 }
 

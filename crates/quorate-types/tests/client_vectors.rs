@@ -52,8 +52,7 @@ struct Stage {
 }
 
 fn unhex(value: &Value) -> Vec<u8> {
-    let text = value.as_str().unwrap();
-    (0..text.len() / 2).map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap()).collect()
+    hex::decode(value.as_str().unwrap()).unwrap()
 }
 
 fn array<const N: usize>(value: &Value) -> [u8; N] {
@@ -66,7 +65,7 @@ fn many(value: &Value) -> Vec<Vec<u8>> {
 
 impl Stage {
     fn set() -> Self {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/protocol/vectors/client.json");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol/vectors/client.json");
         let file: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
         let chain: Vec<SignedRoster> =
             many(&file["rosters"]).iter().map(|r| SignedRoster::from_bytes(r).unwrap()).collect();

@@ -1,25 +1,25 @@
 //! What a client computes of a signature, with every value on the way: `docs/protocol/vectors/sign.json`,
 //! which plain Python and the Python client check too. Made here from fixed randomness; what is stored
 //! must be what is made. To make it again:
-//! `cargo test -p quorate-crypto frost::client_vectors -- --ignored`.
+//! `cargo test -p quorate-crypto --test sign_vectors -- --ignored`.
 
-use super::{
-    tests::{Shared, index},
-    vectors::{Stored, hx},
-    *,
-};
-use crate::{
-    group::Group,
-    hash::{Label, hash32},
-    index::{ShareIndex, Threshold},
-    secret::SecretScalar,
-    sharing::{Polynomial, lagrange_at_zero},
-};
+#![allow(clippy::unwrap_used)] // clippy.toml spares test functions, not their fixtures
+
 use curve25519_dalek::{
     constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION},
     edwards::{CompressedEdwardsY, EdwardsPoint},
     scalar::Scalar,
     traits::Identity,
+};
+use quorate_crypto::{
+    ShareIndex, Threshold,
+    frost::{
+        AggregateError, CommitmentsFault, KeyShare, NonceCommitments, NoncePair, SigningSet,
+        aggregate, commit, sign, verify,
+    },
+    group::Group,
+    hash::{Label, hash32},
+    sharing::{Commitments, Polynomial, lagrange_at_zero},
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
@@ -28,6 +28,64 @@ use std::{collections::BTreeMap, fs};
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol/vectors/sign.json");
 const MESSAGE: &[u8] = b"v1.2.3 is good";
 const NODES: [u16; 5] = [1, 2, 3, 4, 5];
+
+/// Gives the stored bytes for randomness.
+struct Stored(Vec<u8>);
+
+impl rand_core::TryRng for Stored {
+    type Error = std::convert::Infallible;
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        unreachable!("nonces are drawn as bytes")
+    }
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        unreachable!("nonces are drawn as bytes")
+    }
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Self::Error> {
+        out.copy_from_slice(&self.0.drain(..out.len()).collect::<Vec<_>>());
+        Ok(())
+    }
+}
+
+impl rand_core::TryCryptoRng for Stored {}
+
+/// A key shared among the nodes.
+struct Shared {
+    threshold: Threshold,
+    polynomial: Polynomial,
+    commitments: Commitments,
+}
+
+impl Shared {
+    fn new() -> Self {
+        let threshold = Threshold::new(3, NODES.len()).unwrap();
+        let stored: Vec<u8> = (0..3).flat_map(|i| scalar("coefficient", i).to_bytes()).collect();
+        let polynomial = Polynomial::from_bytes(threshold, &stored).unwrap();
+        let commitments = polynomial.commit(Group::Edwards25519);
+        Self { threshold, polynomial, commitments }
+    }
+
+    fn key(&self, i: u16) -> KeyShare {
+        let share = self.polynomial.evaluate(index(i));
+        KeyShare::new(index(i), &share, self.threshold, &self.commitments).unwrap()
+    }
+
+    fn shares(
+        &self,
+        pairs: Vec<(u16, NoncePair)>,
+        set: &SigningSet,
+    ) -> Vec<(ShareIndex, [u8; 32])> {
+        let one = |(i, pair)| (index(i), sign(pair, set, &self.key(i)).unwrap());
+        pairs.into_iter().map(one).collect()
+    }
+}
+
+fn index(i: u16) -> ShareIndex {
+    ShareIndex::new(i).unwrap()
+}
+
+fn hx(bytes: impl AsRef<[u8]>) -> Value {
+    Value::String(hex::encode(bytes))
+}
 
 /// 32 bytes that stand for randomness.
 fn fixed(label: &str, i: u16) -> [u8; 32] {
@@ -91,15 +149,6 @@ impl Rfc {
         let challenge = hash_to_scalar(&[&commitment, key, message]);
         Self { encoded, factors, commitment, challenge }
     }
-}
-
-fn shared() -> (Polynomial, Shared) {
-    let threshold = Threshold::new(3, NODES.len()).unwrap();
-    let stored: Vec<u8> = (0..3).flat_map(|i| scalar("coefficient", i).to_bytes()).collect();
-    let f = Polynomial::from_bytes(threshold, &stored).unwrap();
-    let secrets = NODES.iter().map(|i| (index(*i), f.evaluate(index(*i)))).collect();
-    let commitments = f.commit(Group::Edwards25519);
-    (f, Shared { threshold, commitments, secrets })
 }
 
 /// One signature: nonces of fixed randomness, shares, and shares that spoil it.
@@ -244,15 +293,15 @@ fn refused_signatures(shared: &Shared, secret: &Scalar) -> Vec<Value> {
 }
 
 fn vector() -> Value {
-    let (f, shared) = shared();
+    let shared = Shared::new();
     let secret = scalar("coefficient", 0);
     let node = |i: &u16| {
-        let (at, share) = (index(*i), SecretScalar::to_bytes(&f.evaluate(index(*i))));
-        let public = shared.commitments.at(at).encode();
+        let share = shared.polynomial.evaluate(index(*i)).to_bytes();
+        let public = shared.commitments.at(index(*i)).encode();
         json!({ "index": i, "share": hx(&share[..]), "verifying_key": hx(public) })
     };
     json!({
-        "source": "made by crates/quorate-crypto/src/frost/client_vectors.rs, checked by check.py and clients/python",
+        "source": "made by crates/quorate-crypto/tests/sign_vectors.rs, checked by check.py and clients/python",
         "threshold": 3,
         "coefficients": (0..3).map(|i| hx(scalar("coefficient", i).to_bytes())).collect::<Vec<_>>(),
         "commitments": shared.commitments.bytes().iter().map(hx).collect::<Vec<_>>(),
