@@ -82,7 +82,9 @@ fn a_wrong_name_a_bare_row_and_a_dead_link_are_seen() {
 fn test_reference(code: &str) -> Option<(String, String)> {
     let (file, name) = code.rsplit_once("::")?;
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let fits = (file.ends_with(".rs") || file.ends_with(".py")) && !name.is_empty() && name.chars().all(is_name);
+    let fits = (file.ends_with(".rs") || file.ends_with(".py"))
+        && !name.is_empty()
+        && name.chars().all(is_name);
     fits.then(|| (file.to_owned(), name.to_owned()))
 }
 

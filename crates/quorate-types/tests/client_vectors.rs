@@ -205,15 +205,13 @@ fn messages_are_signed() {
     let commitments = key.decode_commitments().unwrap();
     for (at, message) in messages.iter().enumerate() {
         let signers: Vec<SignerCommitments> = drawn.values().map(|pairs| pairs[at]).collect();
-        let points = |s: &SignerCommitments| {
-            (s.node, NonceCommitments::from_bytes(&s.commitments).unwrap())
-        };
+        let points =
+            |s: &SignerCommitments| (s.node, NonceCommitments::from_bytes(&s.commitments).unwrap());
         let set = SigningSet::new(message, signers.iter().map(points).collect());
         let item = SignItem { epoch: key.epoch, signers, message: message.clone() };
         assert_eq!(item.to_bytes(), unhex(&said["share"]["items"][at]));
         let of_item: Vec<_> = shares.iter().map(|(node, a)| (*node, a.partials[at])).collect();
-        let signature =
-            aggregate(&set, &of_item, key.committee.threshold(), &commitments).unwrap();
+        let signature = aggregate(&set, &of_item, key.committee.threshold(), &commitments).unwrap();
         assert_eq!(signature[..], unhex(&said["signatures"][at]));
         assert_eq!(verify(key.public_key(), message, &signature), Ok(()));
     }
