@@ -84,7 +84,7 @@ class Node:
     refuse: tuple[int, int | None] | None = None
     asked: int = 0
     #: Nonce pairs that wait, by handle; each serves once.
-    nonces: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    nonces: dict[bytes, tuple[int, int, bytes]] = field(default_factory=dict)
     drawn: int = 0
     #: Draws nonces, and is unreachable once it is to sign.
     leaves: bool = False
@@ -389,11 +389,12 @@ class Link:
                 if epoch != public.epoch:
                     return 11
                 for _ in range(count):
-                    pair = secrets.randbelow(L - 1) + 1, secrets.randbelow(L - 1) + 1
+                    d, e = secrets.randbelow(L - 1) + 1, secrets.randbelow(L - 1) + 1
                     node.drawn += 1
                     handle = node.boot + u64(node.drawn)
-                    node.nonces[handle] = pair
-                    words += [handle + bytes(8), *((nonce * BASE).encode() for nonce in pair)]
+                    known = (d * BASE).encode(), (e * BASE).encode()
+                    node.nonces[handle] = d, e, known[0] + known[1]
+                    words += [handle + bytes(8), *known]
                 continue
             epoch, signers, message = read_sign_item(item)
             if epoch != public.epoch:
@@ -401,10 +402,10 @@ class Link:
             own = node.nonces.pop(signers[node.index].handle, None)
             if own is None or node.forgets:
                 return 13
+            d, e, known_pair = own
             points = {i: one.commitments for i, one in signers.items()}
-            assert points[node.index].raw == b"".join((nonce * BASE).encode() for nonce in own)
+            assert points[node.index].raw == known_pair
             signing = SigningSet(public.commitments[0], message, points)
-            d, e = own
             weight = signing.weights[node.index] * share * signing.challenge
             words.append(encode_scalar(d + signing.factors[node.index] * e + weight))
         return words

@@ -38,6 +38,7 @@ from quorate.group import (
     encode_scalar,
     random_scalar,
     sqrt_ratio,
+    weighted_sum,
     window_sum,
 )
 from quorate.hashing import SMALL_ORDER, H, Identity
@@ -198,6 +199,9 @@ def test_multiples_of_the_generator() -> None:
     }
     for k, expected in multiples.items():
         assert (k * B).encode().hex() == expected
+    for k in (0, 1, 15, 16, 255, L - 1, L, L + 5, random_scalar()):
+        for g in (B, B2, BASE):
+            assert k * g == weighted_sum([k], [g]), "a generator's windows give what doublings give"
     assert (0 * B).is_identity() and (B - B).is_identity() and not B.is_identity()
 
 

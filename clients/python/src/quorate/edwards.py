@@ -81,7 +81,7 @@ def _is_of_prime_order(y: int) -> bool:
 
 
 #: The generator of RFC 8032: y = 4/5, x even.
-BASE = EdwardsPoint.decode(b"\x58" + b"\x66" * 31)
+BASE = EdwardsPoint.decode(b"\x58" + b"\x66" * 31).generator()
 
 
 def verify_ed25519(public: bytes, message: bytes, signature: bytes) -> bool:
