@@ -424,6 +424,12 @@ pub struct KeyCreate {
     /// Accept that losing one jurisdiction may put the key out of reach
     #[arg(long)]
     pub acknowledge_fragile: bool,
+    /// Let a later order of m operators hand the key itself out (break glass)
+    #[arg(long)]
+    pub exportable: bool,
+    /// Let a later order delete it sooner than after seven days
+    #[arg(long)]
+    pub quick_deletion: bool,
     /// Go on although the order tolerates fewer liars than t - 1
     #[arg(long)]
     pub yes: bool,

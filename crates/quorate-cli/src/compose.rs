@@ -4,7 +4,7 @@ use crate::{args::KeyCreate, failure::Failure};
 use quorate_crypto::PublicKey;
 use quorate_types::{
     Action, Cluster, Committee, CreateKey, Format, Grant, Hash, KeyName, KeyVersion, Member,
-    Millis, NodeIndex, Order, PartyName, Roster, VerifiedOrder, order::check_rules,
+    Millis, NodeIndex, Order, PartyName, Rights, Roster, VerifiedOrder, order::check_rules,
 };
 use rand::Rng;
 
@@ -86,6 +86,7 @@ pub fn create_key(
         grants: grants(known, &args.client, now.plus(args.grant_days * Millis::DAY))?,
         danger_concentrated: args.danger_concentrated,
         acknowledge_fragile: args.acknowledge_fragile,
+        rights: Rights { exportable: args.exportable, quick_deletion: args.quick_deletion },
     })
 }
 

@@ -299,6 +299,8 @@ pub fn key_create(name: &str) -> KeyCreate {
         version: 1,
         danger_concentrated: false,
         acknowledge_fragile: false,
+        exportable: false,
+        quick_deletion: false,
         yes: false,
         order: OrderOut { order_out: None, order_days: 7 },
     }

@@ -356,6 +356,12 @@ fn create_key(c: &CreateKey, roster: &Roster) -> (Vec<String>, Value) {
     if c.acknowledge_fragile {
         lines.push("  acknowledged  losing one jurisdiction may put it out of reach".into());
     }
+    if c.rights.exportable {
+        lines.push("  EXPORTABLE    a later order may hand the key itself out".into());
+    }
+    if c.rights.quick_deletion {
+        lines.push("  right         a later order may delete it within seven days".into());
+    }
     lines.extend(warnings(&Ownership::of(roster, &c.committee)));
     let json = json!({
         "action": "create-key",
@@ -373,6 +379,8 @@ fn create_key(c: &CreateKey, roster: &Roster) -> (Vec<String>, Value) {
         })).collect::<Vec<_>>(),
         "danger_concentrated": c.danger_concentrated,
         "acknowledge_fragile": c.acknowledge_fragile,
+        "exportable": c.rights.exportable,
+        "quick_deletion": c.rights.quick_deletion,
     });
     (lines, json)
 }

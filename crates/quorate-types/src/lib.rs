@@ -20,6 +20,7 @@ pub mod keyfile;
 pub mod order;
 pub mod request;
 pub mod reshare;
+pub mod rights;
 pub mod roster;
 pub mod roster_chain;
 pub mod signed;
@@ -49,6 +50,7 @@ pub use keyfile::KeyFileError;
 pub use order::{Action, ChainId, CreateKey, Grant, Order, OrderError, SignedOrder, VerifiedOrder};
 pub use request::{EncryptionContext, RequestHead, RequestId};
 pub use reshare::{Repeat, Reshare};
+pub use rights::Rights;
 pub use roster::{
     Cluster, CoordinatorCard, CoordinatorEntry, NodeCard, NodeEntry, OperatorEntry, Roster,
     RosterError, SignedRoster,

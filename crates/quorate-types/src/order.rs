@@ -6,6 +6,7 @@ use crate::{
     fork::ResolveFork,
     ids::{Fingerprint, Hash, KeyName, KeyVersion, Millis, PartyName},
     reshare::Reshare,
+    rights::Rights,
     roster::{Cluster, Roster},
     signed::Signed,
     suite::{Purpose, Suite},
@@ -139,6 +140,9 @@ pub struct CreateKey {
     pub danger_concentrated: bool,
     /// Says that losing one jurisdiction may put the key out of reach.
     pub acknowledge_fragile: bool,
+    /// What later orders may do to it that they may not do to other keys. Not part of these
+    /// bytes: an order that gives rights is an action of its own.
+    pub rights: Rights,
 }
 
 impl CreateKey {
@@ -181,6 +185,7 @@ impl Part for CreateKey {
             grants: r.list(MAX_GRANTS, "grants")?,
             danger_concentrated: r.bool("danger_concentrated")?,
             acknowledge_fragile: r.bool("acknowledge_fragile")?,
+            rights: Rights::NONE,
         };
         ascending(&order.grants, "grants", |g| g.client)?;
         Ok(order)
@@ -214,8 +219,13 @@ pub enum Action {
 impl Part for Action {
     fn write(&self, w: &mut Writer) {
         match self {
-            Self::CreateKey(create) => {
+            Self::CreateKey(create) if create.rights == Rights::NONE => {
                 w.u8(1);
+                create.write(w);
+            }
+            Self::CreateKey(create) => {
+                w.u8(8);
+                create.rights.write(w);
                 create.write(w);
             }
             Self::AddClient { name, client } => {
@@ -243,6 +253,10 @@ impl Part for Action {
             2 => Ok(Self::AddClient { name: Part::read(r)?, client: Part::read(r)? }),
             3 => Ok(Self::RevokeClient { client: Part::read(r)? }),
             4 => Ok(Self::Reshare(Part::read(r)?)),
+            8 => {
+                let rights = Part::read(r)?;
+                Ok(Self::CreateKey(CreateKey { rights, ..Part::read(r)? }))
+            }
             16 => Ok(Self::ResolveFork(Part::read(r)?)),
             other => Err(CodecError::invalid("action", format!("{other} is not known here"))),
         }

@@ -133,10 +133,16 @@ def verify_order(cluster: Cluster, signed: Signed) -> VerifiedOrder:
     if action == 1:
         terms, latest_grant = _read_create(r)
         rule: bool | str = latest_grant <= issued_at + MAX_GRANT_LIFE or "a grant lasts at most ten years"
+    elif action == 8:
+        rights = r.u8("rights")
+        if not 1 <= rights <= 3:
+            raise CodecError(f"rights: {rights} is not known here")
+        terms, latest_grant = _read_create(r)
+        rule = latest_grant <= issued_at + MAX_GRANT_LIFE or "a grant lasts at most ten years"
     elif action == 4:
         terms, rule = _read_reshare(r, issued_at)
     else:
-        raise OrderError(f"expected an order that makes an epoch (action 1 or 4), got action {action}")
+        raise OrderError(f"expected an order that makes an epoch (action 1, 4 or 8), got action {action}")
     r.finish()
     if fingerprint != cluster.fingerprint:
         raise OrderError(f"the order is for cluster {fingerprint.hex()}, this is {cluster.fingerprint.hex()}")

@@ -329,6 +329,7 @@ pub(crate) fn create_key_of(suite: Suite) -> CreateKey {
         grants: Vec::new(),
         danger_concentrated: false,
         acknowledge_fragile: false,
+        rights: Rights::NONE,
     }
 }
 

@@ -135,6 +135,7 @@ pub(crate) fn order(cluster: &Cluster, name: &str, t: u16, purpose: Purpose) -> 
         grants: Vec::new(),
         danger_concentrated: false,
         acknowledge_fragile: false,
+        rights: Rights::NONE,
     };
     let order = Order {
         fingerprint: *cluster.fingerprint(),

@@ -390,6 +390,7 @@ impl World {
             }],
             danger_concentrated: false,
             acknowledge_fragile: true,
+            rights: Rights::NONE,
         };
         self.signed(self.order(Action::CreateKey(create), predecessor), &[101, 103])
     }

@@ -82,6 +82,7 @@ impl Laid {
             }],
             danger_concentrated: false,
             acknowledge_fragile: true,
+            rights: Rights::NONE,
         };
         let order = Order {
             fingerprint: *self.cluster.fingerprint(),

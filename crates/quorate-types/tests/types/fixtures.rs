@@ -109,6 +109,7 @@ pub(crate) fn create_key() -> CreateKey {
         }],
         danger_concentrated: false,
         acknowledge_fragile: false,
+        rights: Rights::NONE,
     }
 }
 

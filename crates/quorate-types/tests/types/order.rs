@@ -266,3 +266,30 @@ fn a_key_whose_suite_and_purpose_do_not_fit_is_refused() {
         CreateKey { suite: Suite::VoprfRistretto255, purpose: Purpose::Derive, ..create_key() };
     VerifiedOrder::verify(&cluster, &ordered(&cluster, fits)).unwrap();
 }
+
+/// One encoding each: an order without rights is action 1, and no flag is passed over.
+#[test]
+fn rights_are_stated_or_absent() {
+    let cluster = cluster();
+    let bytes = |rights| {
+        order(&cluster, Action::CreateKey(CreateKey { rights, ..create_key() })).to_bytes()
+    };
+    let plain = bytes(Rights::NONE);
+    // Kind and version, then all before the action.
+    let action = 6 + 32 + 4 + 32 + 8 + 8 + 32 + 32;
+    assert_eq!(plain[action], 1);
+    for (flags, exportable, quick_deletion) in [(1, true, false), (2, false, true), (3, true, true)]
+    {
+        let with = bytes(Rights { exportable, quick_deletion });
+        assert_eq!(with[action..action + 2], [8, flags]);
+        assert_eq!(with[action + 2..], plain[action + 1..]);
+        let Action::CreateKey(create) = Order::from_bytes(&with).unwrap().action else { panic!() };
+        assert_eq!(create.rights, Rights { exportable, quick_deletion });
+    }
+    for flags in [0, 4, 5, 0xff] {
+        let mut with = bytes(Rights { exportable: true, quick_deletion: false });
+        with[action + 1] = flags;
+        let error = Order::from_bytes(&with).unwrap_err().to_string();
+        assert!(error.starts_with("rights:"), "{error}");
+    }
+}

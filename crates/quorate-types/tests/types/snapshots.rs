@@ -52,6 +52,9 @@ fn orders() {
     let derive =
         CreateKey { suite: Suite::VoprfRistretto255, purpose: Purpose::Derive, ..create_key() };
     pinned_format("order-create-key-derive", &order(&cluster, Action::CreateKey(derive)));
+    let rights = Rights { exportable: true, quick_deletion: true };
+    let with_rights = CreateKey { rights, ..create_key() };
+    pinned_format("order-create-key-rights", &order(&cluster, Action::CreateKey(with_rights)));
     pinned_format("order-reshare", &order(&cluster, Action::Reshare(reshare())));
     let repeat = Some(Repeat { every: 86_400, times: 30, until: NOW.plus(90 * Millis::DAY) });
     let schedule = Reshare { repeat, ..reshare() };
