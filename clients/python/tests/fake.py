@@ -184,13 +184,15 @@ class FakeCluster:
             "public_key": None,
             "roster_version": 1,
             "suite": SUITE_OF[purpose],
+            "rights": None,
         } | changes
         head = text(name) + u32(c["version"])
         kind = suite_code(c["suite"]) + purpose_code(purpose)
         middle = c["committee"].to_bytes() + u16(c["q"]) + u64(c["first"])
         end = u8(c["danger"]) + u8(c["fragile"])
         if c["public_key"] is None:
-            action = u8(1) + head + kind + middle + listed([]) + end
+            action = u8(1) if c["rights"] is None else u8(8) + u8(c["rights"])
+            action += head + kind + middle + listed([]) + end
         else:
             newest = u32(c["version"])
             action = u8(4) + head + newest + kind + c["public_key"] + middle + u32(60) + u8(0) + end
