@@ -159,8 +159,14 @@ impl Rfc {
 fn signature(shared: &Shared, what: &str, message: &[u8], who: &[u16]) -> Value {
     let (mut pairs, mut signers, mut fresh) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
     for i in who {
-        let random = [fixed(&format!("{what} hiding"), *i), fixed(&format!("{what} binding"), *i)];
-        let (pair, known) = commit(&shared.key(*i), &mut Stored(random.concat()));
+        let drawn = [fixed(&format!("{what} hiding"), *i), fixed(&format!("{what} binding"), *i)];
+        let (pair, known) = commit(&shared.key(*i), b"", &mut Stored(drawn.concat()));
+        // The RFC's randomness is what a node hashes from fresh bytes.
+        let hedged = |k: usize| {
+            let count = u64::try_from(k).unwrap().to_be_bytes();
+            hash32(Label::FROST_NONCE, &[&drawn[k], b"", &count])
+        };
+        let random = [hedged(0), hedged(1)];
         pairs.push((*i, pair));
         signers.insert(index(*i), known);
         fresh.insert(index(*i), random);
