@@ -47,6 +47,7 @@ mod payload;
 mod pins;
 mod report;
 mod sign;
+mod states;
 mod stream;
 pub mod transport;
 
@@ -63,8 +64,9 @@ pub use file::FileError;
 pub use home::{Home, HomeConfig, HomeError, NewHome, Role};
 pub use key::Key;
 pub use open::{Plaintext, Streamed};
-pub use operator::{CarriedOut, Moved, Operator};
+pub use operator::{CarriedOut, KeyFilter, Moved, Operator};
 pub use pins::{Pin, PinError};
 pub use quorate_types::EncryptionContext;
 pub use report::Report;
 pub use sign::{MAX_SIGN_MESSAGE, Signature};
+pub use states::{KeyState, NodeKeyState};

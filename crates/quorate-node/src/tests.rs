@@ -14,4 +14,5 @@ mod replays;
 mod reshares;
 mod rosters;
 mod sign;
+mod states;
 mod unlogged;

@@ -37,6 +37,11 @@ REASONS = {
     10: "the items do not match the signed request",
     11: "the node holds no active share of the key",
     12: "the node remembers too many requests at present",
+    13: "a nonce pair in the request is not kept here: ask for new ones",
+    14: "too many unused nonce pairs wait here",
+    15: "the key or this version of it is disabled; operators can enable it again",
+    16: "the key waits for its deletion; operators can still cancel it",
+    17: "the key was deleted: this node has destroyed all that it held of it",
 }
 INVALID_ITEM, ITEMS_MISMATCH, NO_SHARE, BUSY = 9, 10, 11, 12
 

@@ -14,4 +14,5 @@ mod network;
 mod node;
 mod quorum;
 mod sign;
+mod states;
 mod stream;
