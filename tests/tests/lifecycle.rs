@@ -109,8 +109,9 @@ fn a_birth_that_is_not_finished_leaves_the_older_version_the_newest() {
 
 #[test]
 fn a_disabled_key_refuses_until_it_is_enabled_also_at_nodes_that_were_away() {
+    // All of them use a key: one that has not heard of the order would not do.
     let mut cluster = Cluster::of(3).threshold(3).start();
-    cluster.key("demo");
+    ok(&cluster.operator(&["key", "create", "demo", "--acknowledge-fragile"]));
     let ciphertext = cluster.encrypt("demo", PLAINTEXT);
     cluster.kill(3);
     let out = cluster.operator(&["key", "disable", "demo"]);
