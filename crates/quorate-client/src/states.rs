@@ -87,7 +87,11 @@ impl Inner {
         {
             orders.extend(self.shown_states(&before).await?.orders);
         }
-        let means = |state: &SetKeyState| state.aliases.contains(alias);
+        // With its deletion a key gives its aliases back.
+        let now = (self.clock)();
+        let means = |state: &SetKeyState| {
+            state.aliases.contains(alias) && state.deletion.is_none_or(|at| now < at)
+        };
         let mut found = orders.into_values().filter(|o| o.key_state().is_some_and(means));
         let Some(order) = found.next() else { return Ok(None) };
         let Some(state) = order.key_state() else { return Ok(None) };

@@ -75,10 +75,11 @@ fn destroy(core: &Core, name: &KeyName, due: Millis) -> Result<(), Fault> {
                 let batch = states::no_more_due(Batch::new(), due, name);
                 return store.commit(batch).map_err(stored);
             };
-            let (order, at) = (order.hash, core.now().wall);
-            let destroyed = Destroyed { key: name.clone(), order, at };
+            let at = core.now().wall;
+            let destroyed = Destroyed { key: name.clone(), order: order.hash, at };
             let tombstone = Tombstone { destroyed, done: false };
-            let batch = records::delete_serving(store, Batch::new(), name).map_err(failed)?;
+            let batch = order.state.aliases.iter().fold(Batch::new(), states::delete_alias);
+            let batch = records::delete_serving(store, batch, name).map_err(failed)?;
             // A crash after it: the key is gone, and what is left of it goes at the next start.
             let result = store.commit(states::put_tombstone(batch, &tombstone, due));
             core.forget_key(name);

@@ -222,7 +222,7 @@ pub(crate) fn put(
     let name = &state.name;
     if let Some(Held { state: old, .. }) = held(store, name)? {
         for alias in &old.aliases {
-            batch = batch.delete(Tree::Orders, of_key(b'a', alias));
+            batch = delete_alias(batch, alias);
         }
         if let Some(at) = old.deletion {
             batch = batch.delete(Tree::Orders, due_key(at, name));
@@ -261,6 +261,11 @@ pub(crate) fn put_tombstone(batch: Batch, tombstone: &Tombstone, due: Millis) ->
     let name = &tombstone.destroyed.key;
     let batch = batch.put(Tree::Orders, of_key(b't', name), tombstone.to_bytes());
     if tombstone.done { no_more_due(batch, due, name) } else { batch }
+}
+
+/// Gives an alias back: other keys may have it.
+pub(crate) fn delete_alias(batch: Batch, alias: &KeyName) -> Batch {
+    batch.delete(Tree::Orders, of_key(b'a', alias))
 }
 
 /// It does not wait for its deletion at that time.

@@ -7,7 +7,18 @@ use quorate_types::*;
 use std::sync::Arc;
 
 fn state(fake: &Fake, key_name: &str, revision: u64, aliases: &[&str]) -> SignedOrder {
+    deleted(fake, key_name, revision, aliases, None)
+}
+
+fn deleted(
+    fake: &Fake,
+    key_name: &str,
+    revision: u64,
+    aliases: &[&str],
+    deletion: Option<Millis>,
+) -> SignedOrder {
     let state = SetKeyState {
+        deletion,
         revision,
         aliases: aliases.iter().map(|a| a.parse().unwrap()).collect(),
         ..SetKeyState::initial(key_name.parse().unwrap())
@@ -87,6 +98,17 @@ async fn a_coordinator_cannot_take_an_alias_back() {
     assert!(error.to_string().contains("an alias of two keys"), "{error}");
     // A newer order takes it away indeed.
     shows(&coordinator, [state(&fake, "demo", 4, &[]), state(&fake, "other", 3, &["prod"])]);
+    assert_eq!(client.key("prod").await.unwrap().name().as_str(), "other");
+}
+
+#[tokio::test]
+async fn a_deleted_key_gives_its_aliases_back() {
+    let (fake, client, coordinator) = client();
+    let waits = deleted(&fake, "demo", 1, &["prod"], Some(NOW.plus(1)));
+    shows(&coordinator, [waits, state(&fake, "other", 1, &["prod"])]);
+    assert!(client.key("prod").await.unwrap_err().to_string().contains("an alias of two keys"));
+    let gone = deleted(&fake, "demo", 2, &["prod"], Some(NOW));
+    shows(&coordinator, [gone, state(&fake, "other", 1, &["prod"])]);
     assert_eq!(client.key("prod").await.unwrap().name().as_str(), "other");
 }
 

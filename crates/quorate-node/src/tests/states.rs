@@ -324,7 +324,9 @@ fn when_its_time_has_come_all_versions_of_a_key_are_destroyed_for_good() {
     world.give_birth(&other);
     let core = Arc::clone(&world.nodes[0].core);
     let others = secrets(&world, 1);
-    let at = deleted(&world, 0, 1);
+    let at = world.clock.now().wall.plus(WEEK);
+    let prod: KeyName = "prod".parse().unwrap();
+    order(&world, 0, 1, |s| (s.deletion, s.aliases) = (Some(at), vec![prod.clone()]));
     world.clock.jump_to(at.0 - 1);
     destroy::sweep(&core).unwrap();
     assert_eq!((receipt(&world, 0), secrets(&world, 0)), (None, others));
@@ -363,6 +365,9 @@ fn when_its_time_has_come_all_versions_of_a_key_are_destroyed_for_good() {
     let result = ceremonies::run(&core, StepKind::Prepare, &[prepare.to_bytes()]).unwrap();
     let Some(Outcome::Fault(fault)) = &result[0].outcome else { panic!("done") };
     assert_eq!(fault.code, u32::from(fault::DESTROYED));
+    // Its aliases are free.
+    let takes = state(&world, 1, |s| (s.name, s.aliases) = ("other".parse().unwrap(), vec![prod]));
+    assert_eq!(submit(&world, 0, &takes), Ok(Applied::Now));
     // A second sweep has nothing to do.
     let commits = world.nodes[0].store.commits.load(Ordering::SeqCst);
     destroy::sweep(&core).unwrap();
