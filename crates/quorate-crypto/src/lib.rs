@@ -24,6 +24,7 @@ pub mod sign;
 pub mod stream;
 pub mod tdh2;
 pub mod voprf;
+pub mod wrap;
 
 pub use group::EncodedPoint;
 pub use index::{IndexError, MAX_COMMITTEE, ShareIndex, Threshold};

@@ -16,3 +16,4 @@ mod rosters;
 mod sign;
 mod states;
 mod unlogged;
+mod wrap;

@@ -143,6 +143,7 @@ fn keeps(before: &Key) -> String {
     match before.public().purpose {
         Purpose::Decrypt => format!("version {version} goes on decrypting what it has encrypted"),
         Purpose::Sign => format!("what version {version} has signed goes on verifying under it"),
+        Purpose::Wrap => format!("version {version} goes on unwrapping what it has wrapped"),
         Purpose::Derive => format!("version {version} goes on deriving what it has derived"),
     }
 }

@@ -16,3 +16,4 @@ mod quorum;
 mod sign;
 mod states;
 mod stream;
+mod wrap;
