@@ -79,6 +79,43 @@ fn no_disk_image_of_after_a_refresh_opens_an_old_share_with_the_kek_at_hand() {
     }
 }
 
+/// The same adversary, and a key that was deleted: no share of it opens, though the records of the
+/// node's database are there still.
+#[test]
+fn no_disk_image_of_after_a_deletion_opens_a_share_with_the_kek_at_hand() {
+    let mut cluster = Cluster::of(3).threshold(2).start();
+    ok(&cluster.operator(&["key", "create", KEY, "--threshold", "2", "--quick-deletion"]));
+    let epoch = in_force(&cluster);
+    let (node, kek) = NODES[0];
+    let before = image(&mut cluster, node);
+    ok(&cluster.operator(&["key", "schedule-deletion", KEY, "--after", "1s", "--yes"]));
+    let show = ["--output", "json", "key", "show", KEY];
+    let began = Instant::now();
+    loop {
+        let shown: serde_json::Value = serde_json::from_str(&ok(&cluster.operator(&show))).unwrap();
+        let nodes = shown["state"]["nodes"].as_array().unwrap();
+        if nodes.len() == 3 && nodes.iter().all(|n| n["destroyed_at"].is_u64()) {
+            break;
+        }
+        assert!(began.elapsed().as_secs() < 30, "{shown}");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    let after = image(&mut cluster, node);
+    let adversary = Adversary { cluster: *epoch.fingerprint.as_bytes(), node, kek };
+    let (then, now) = (adversary.search(&before, &[&epoch]), adversary.search(&after, &[&epoch]));
+    let share = then.shares.get(&epoch.epoch.number).expect("the scan finds what is there");
+    assert!(is_share(&epoch, node, share), "it is the node's share");
+    assert!(!now.roots.is_empty(), "the scan opens what it can");
+    assert_eq!(now.epoch_keys.get(&epoch.epoch.number), None, "an erased epoch's key opens");
+    assert_eq!(now.shares.get(&epoch.epoch.number), None, "an erased share opens");
+    let key = &then.epoch_keys[&epoch.epoch.number];
+    let opened = adversary.open_records(&after, &epoch, &[*key]);
+    assert_eq!(opened.as_ref(), Some(share), "the database has forgotten the record itself");
+    for secret in [share, key].into_iter().chain(then.roots.iter().map(|(_, root)| root)) {
+        assert!(!after.values().any(|file| contains(file, secret)));
+    }
+}
+
 fn ok(out: &Output) -> String {
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8_lossy(&out.stdout).into_owned()

@@ -133,6 +133,16 @@ fn sequence(head: Option<&VerifiedOrder>, order: &VerifiedOrder) -> Result<(), C
     if terms.is_genesis() && new != old && Some(new) != old.checked_add(1) {
         return fault(format!("after version {old} comes {old} again or the next, got {new}"));
     }
+    // A key has one suite and one purpose for good.
+    if terms.is_genesis()
+        && new > old
+        && (terms.suite, terms.purpose) != (before.suite, before.purpose)
+    {
+        return fault(format!(
+            "a new version is of the key's suite and purpose, {} to {}",
+            before.suite, before.purpose
+        ));
+    }
     if !terms.is_genesis() && new != old {
         return fault(format!("the newest version of the key is {old}, the order says {new}"));
     }

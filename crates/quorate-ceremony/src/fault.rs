@@ -166,6 +166,10 @@ pub const UNAVAILABLE: u16 = 96;
 /// The code that a driver answers in quarantine: to a conductor the node is away, and may
 /// come back.
 pub const QUARANTINED: u16 = 97;
+/// The code that a driver answers when the key was deleted: the node has destroyed what it held.
+pub const DESTROYED: u16 = 68;
+/// The code that a driver answers when the name of a new key is another one's alias.
+pub const NAME_TAKEN: u16 = 20;
 const NUMBER_USED: u16 = 6;
 const TOO_EARLY: u16 = 10;
 const CLOSED: u16 = 11;

@@ -372,8 +372,25 @@ pub struct OrderOut {
 pub enum Key {
     /// Order: make a key, born split among the nodes
     Create(KeyCreate),
+    /// Order: make a new version of a key, with key material of its own
+    ///
+    /// From its birth on clients encrypt and sign with it. What the older versions made they still
+    /// decrypt, derive and verify; their shares move with the key's.
+    Rotate(KeyRotate),
+    /// Order: the key, or one version of it, refuses every use until it is enabled
+    Disable(KeyAble),
+    /// Order: the end of `key disable`
+    Enable(KeyAble),
+    /// Order: description, tags and aliases of a key
+    Describe(KeyDescribe),
+    /// Order: the key refuses every use, and after a waiting time every node destroys its shares
+    ///
+    /// Of all versions, for good: what was encrypted under it can then never be decrypted.
+    ScheduleDeletion(KeyDelete),
+    /// Order: the end of `key schedule-deletion`, while there is time
+    CancelDeletion(KeyNamed),
     /// Keys that the nodes know
-    List,
+    List(KeyList),
     /// What is proven about a key
     Show(KeyShow),
 }
@@ -382,6 +399,9 @@ pub enum Key {
 pub struct KeyShow {
     /// The key's name
     pub name: String,
+    /// The key's version (default: the newest)
+    #[arg(long, value_name = "N")]
+    pub version: Option<u32>,
     /// Only the public key of a key that signs, as PEM (SubjectPublicKeyInfo, RFC 8410)
     #[arg(long, group = "form")]
     pub pem: bool,
@@ -436,6 +456,153 @@ pub struct KeyCreate {
     /// Let a later order delete it sooner than after seven days
     #[arg(long)]
     pub quick_deletion: bool,
+    /// Go on although the order tolerates fewer liars than t - 1
+    #[arg(long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub order: OrderOut,
+}
+
+#[derive(Debug, Args)]
+pub struct KeyList {
+    /// Only keys whose names begin so
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub prefix: String,
+    /// Only keys that are so
+    #[arg(long, value_enum)]
+    pub state: Option<KeyWord>,
+    /// Only keys for this purpose
+    #[arg(long)]
+    pub purpose: Option<Purpose>,
+    /// Only keys with this tag (repeat: with all of them)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub tag: Vec<String>,
+    /// At most so many (default: all)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
+    /// Go on after this name
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub after: String,
+}
+
+/// How a key is, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KeyWord {
+    /// Born, and used.
+    Active,
+    /// Ordered, and not born yet.
+    Pending,
+    /// Refuses every use.
+    Disabled,
+    /// Waits for its deletion.
+    PendingDeletion,
+    /// Deleted: every node has destroyed its shares.
+    Destroyed,
+}
+
+impl KeyWord {
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Pending => "pending",
+            Self::Disabled => "disabled",
+            Self::PendingDeletion => "pending-deletion",
+            Self::Destroyed => "destroyed",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct KeyAble {
+    /// The key's name
+    pub name: String,
+    /// Only this version (default: all, also those to come)
+    #[arg(long, value_name = "N")]
+    pub version: Option<u32>,
+    #[command(flatten)]
+    pub order: OrderOut,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true)
+    .args(["description", "tag", "untag", "alias", "unalias"]))]
+pub struct KeyDescribe {
+    /// The key's name
+    pub name: String,
+    /// For people, at most 1024 bytes; "" for none
+    #[arg(long, value_name = "TEXT")]
+    pub description: Option<String>,
+    /// Set a tag (repeat)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub tag: Vec<String>,
+    /// Take a tag away (repeat)
+    #[arg(long, value_name = "NAME")]
+    pub untag: Vec<String>,
+    /// Another name under which clients find the key (repeat)
+    #[arg(long, value_name = "NAME")]
+    pub alias: Vec<String>,
+    /// Take an alias away (repeat)
+    #[arg(long, value_name = "NAME")]
+    pub unalias: Vec<String>,
+    #[command(flatten)]
+    pub order: OrderOut,
+}
+
+#[derive(Debug, Args)]
+pub struct KeyDelete {
+    /// The key's name
+    pub name: String,
+    /// Days until its shares are destroyed
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(7..=30))]
+    pub days: u32,
+    /// A shorter time, as a number with s, m, h or d: for a key that was made with that right
+    #[arg(long, value_name = "TIME", value_parser = seconds, conflicts_with = "days")]
+    pub after: Option<u32>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub order: OrderOut,
+}
+
+#[derive(Debug, Args)]
+pub struct KeyNamed {
+    /// The key's name
+    pub name: String,
+    #[command(flatten)]
+    pub order: OrderOut,
+}
+
+#[derive(Debug, Args)]
+pub struct KeyRotate {
+    /// The key's name
+    pub name: String,
+    /// How many nodes use the new version (default: as the newest)
+    #[arg(long)]
+    pub threshold: Option<u16>,
+    /// Node indices (default: as the newest)
+    #[arg(long, value_delimiter = ',')]
+    pub committee: Vec<u16>,
+    /// How many nodes may be absent when it is born
+    #[arg(long, default_value_t = 0, value_name = "K")]
+    pub allow_absent: u16,
+    /// A client that may use it, by name (repeat; default: those of the newest version)
+    #[arg(long, value_name = "NAME")]
+    pub client: Vec<String>,
+    /// Days until the grants expire (default: when those of the newest version do)
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=3660))]
+    pub grant_days: Option<u64>,
+    /// Begin another version after one whose birth failed for good, instead of finishing that
+    #[arg(long)]
+    pub past_failed: bool,
+    /// Let one provider or jurisdiction hold enough shares to use the key. Development only
+    #[arg(long)]
+    pub danger_concentrated: bool,
+    /// Accept that losing one jurisdiction may put the key out of reach
+    #[arg(long)]
+    pub acknowledge_fragile: bool,
     /// Go on although the order tolerates fewer liars than t - 1
     #[arg(long)]
     pub yes: bool,
@@ -576,6 +743,9 @@ pub struct ShareHow {
     /// Seconds for which the old epoch is served beside the new one
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     pub grace: u32,
+    /// Only this version of the key (default: every one, the newest last)
+    #[arg(long, value_name = "N")]
+    pub version: Option<u32>,
     /// End the key's schedule; without this the new order carries it on
     #[arg(long)]
     pub end_schedule: bool,

@@ -90,7 +90,11 @@ pub fn create_key(
     })
 }
 
-fn grants(
+/// Grants for the clients of these names, all if none is named.
+///
+/// # Errors
+/// For a client that is not known.
+pub fn grants(
     known: &[KnownClient],
     wanted: &[String],
     expires_at: Millis,

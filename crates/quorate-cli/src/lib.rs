@@ -71,7 +71,17 @@ pub async fn run(cli: &Cli) -> Result<(), Failure> {
         }
         Command::Client(Client::List) => cmd::client::list(global).await?,
         Command::Key(Key::Create(args)) => cmd::key::create(global, args).await?,
-        Command::Key(Key::List) => cmd::key::list(global).await?,
+        Command::Key(Key::Rotate(args)) => cmd::rotate::run(global, args).await?,
+        Command::Key(Key::Disable(args)) => cmd::key_state::disable(global, args).await?,
+        Command::Key(Key::Enable(args)) => cmd::key_state::enable(global, args).await?,
+        Command::Key(Key::Describe(args)) => cmd::key_state::describe(global, args).await?,
+        Command::Key(Key::ScheduleDeletion(args)) => {
+            cmd::key_state::schedule_deletion(global, args).await?
+        }
+        Command::Key(Key::CancelDeletion(args)) => {
+            cmd::key_state::cancel_deletion(global, args).await?
+        }
+        Command::Key(Key::List(args)) => cmd::key::list(global, args).await?,
         Command::Key(Key::Show(args)) => match cmd::key::show(global, args).await? {
             Some(report) => report,
             None => return Ok(()),

@@ -1,8 +1,8 @@
 //! Rosters, orders and keys as people read them.
 
 use quorate_types::{
-    Action, ChainId, Cluster, Committee, CreateKey, Holding, Member, Millis, NodeIndex, Order,
-    Ownership, Reshare, ResolveFork, Roster, Terms, coalition::MAX_COALITIONS,
+    Action, ChainId, Cluster, Committee, CreateKey, Disabled, Holding, Member, Millis, NodeIndex,
+    Order, Ownership, Reshare, ResolveFork, Roster, SetKeyState, Terms, coalition::MAX_COALITIONS,
 };
 use serde_json::{Value, json};
 
@@ -168,6 +168,7 @@ pub fn order_after(
             vec!["REVOKE CLIENT, at once and for ever".into(), format!("  public key    {client}")],
             json!({ "action": "revoke-client", "key": client.to_string() }),
         ),
+        Action::SetKeyState(state) => key_state(state),
         Action::ResolveFork(fork) => resolve_fork(fork),
     };
     lines.extend([
@@ -183,6 +184,32 @@ pub fn order_after(
     json["issued_at"] = json!(order.issued_at.0);
     json["expires_at"] = json!(order.expires_at.0);
     json["predecessor"] = json!(order.predecessor.to_string());
+    (lines, json)
+}
+
+fn key_state(state: &SetKeyState) -> (Vec<String>, Value) {
+    let list = |items: Vec<String>| if items.is_empty() { "none".into() } else { items.join(", ") };
+    let disabled = match &state.disabled {
+        Disabled::All => "every version, also those to come".to_owned(),
+        Disabled::Versions(versions) => list(versions.iter().map(ToString::to_string).collect()),
+    };
+    let deletion = match state.deletion {
+        Some(at) => format!("{}: ALL SHARES OF ALL VERSIONS ARE DESTROYED THEN", time(at)),
+        None => "none".into(),
+    };
+    let tags: Vec<String> = state.tags.iter().map(|t| format!("{}={}", t.name, t.value)).collect();
+    let aliases: Vec<String> = state.aliases.iter().map(ToString::to_string).collect();
+    let lines = vec![
+        format!("SET STATE OF KEY {}, all of it, to revision {}", state.name, state.revision),
+        format!("  disabled      {disabled}"),
+        format!("  deletion      {deletion}"),
+        format!("  aliases       {}", list(aliases)),
+        format!("  tags          {}", list(tags)),
+        format!("  description   {}", state.description),
+    ];
+    let mut json = crate::cmd::key_state::json_of(state);
+    json["action"] = json!("set-key-state");
+    json["key"] = json!(state.name.as_str());
     (lines, json)
 }
 

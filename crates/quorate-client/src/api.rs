@@ -13,16 +13,31 @@ pub use orders::{Heads, Progress};
 
 use crate::{
     error::Error,
-    transport::{Question, Records, Reply, ReplyOutcome},
+    transport::{KeyStates, NodeSaid, Question, Records, Reply, ReplyOutcome},
 };
 use quorate_quorum::PoolError;
 use quorate_rpc::{EndpointError, TlsError, v1};
+use quorate_types::NodeIndex;
 
 /// Answers under other epochs that are looked at.
 const MAX_ALSO: usize = 8;
 
 fn records(answer: v1::GetKeyResponse) -> Records {
     Records { birth: answer.record, newest: answer.newest }
+}
+
+/// Orders of one answer that are looked at: a name means one key, while nodes are behind two.
+const MAX_STATES: usize = 64;
+
+fn key_states(answer: v1::KeyStateResponse) -> KeyStates {
+    let said = |n: v1::NodeKeyState| {
+        let node = NodeIndex::new(u16::try_from(n.node).ok()?).ok()?;
+        Some(NodeSaid { node, revision: n.revision, receipt: n.receipt, reason: n.reason })
+    };
+    KeyStates {
+        orders: answer.orders.into_iter().take(MAX_STATES).collect(),
+        nodes: answer.nodes.into_iter().filter_map(said).collect(),
+    }
 }
 
 /// A node's answer as protobuf carries it; `None` if it carries none.

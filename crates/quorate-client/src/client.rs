@@ -75,7 +75,7 @@ impl Client {
         self.0.cluster()
     }
 
-    /// The newest version of a key, verified and pinned. If nobody can be reached, the
+    /// The newest version of a key, by its name or an alias, verified and pinned. If nobody can be reached, the
     /// newest pinned version: encryption needs nobody.
     ///
     /// # Errors
@@ -84,7 +84,17 @@ impl Client {
     pub async fn key(&self, name: &str) -> Result<Key, Error> {
         let name = key_name(name)?;
         match self.0.newest_key(&name, false).await {
+            Err(error @ Error::UnknownKey { .. }) if self.0.pins.newest(&name)?.is_none() => {
+                match self.0.resolve(&name).await? {
+                    Some(key) => self.0.newest_key(&key, false).await,
+                    None => Err(error),
+                }
+            }
             Err(error @ Error::Party { .. }) if error.is_elsewhere() => {
+                let mut name = name;
+                if let Some(key) = self.0.pinned_alias(&name)? {
+                    name = key;
+                }
                 match self.0.pins.newest(&name)? {
                     Some(version) => self.0.pinned_key(&name, version)?.ok_or(error),
                     None => Err(error),
@@ -99,7 +109,34 @@ impl Client {
     /// # Errors
     /// As [`Client::key`].
     pub async fn key_version(&self, name: &str, version: KeyVersion) -> Result<Key, Error> {
-        self.0.key_version(&key_name(name)?, version).await
+        let name = key_name(name)?;
+        match self.0.key_version(&name, version).await {
+            Err(error @ Error::UnknownKey { .. }) if self.0.pins.newest(&name)?.is_none() => {
+                match self.0.resolve(&name).await? {
+                    Some(key) => self.0.key_version(&key, version).await,
+                    None => Err(error),
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// All versions of a key that are born, ascending, up to this one: as pinned, else fetched.
+    ///
+    /// # Errors
+    /// As [`Client::key`].
+    pub async fn versions(&self, newest: &Key) -> Result<Vec<Key>, Error> {
+        let mut versions = Vec::new();
+        for version in (1..newest.version().get()).filter_map(KeyVersion::new) {
+            match self.0.key_version(newest.name(), version).await {
+                Ok(key) => versions.push(key),
+                // Its birth failed for good, and the next one took its place.
+                Err(Error::UnknownKey { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        versions.push(newest.clone());
+        Ok(versions)
     }
 
     /// Fetches the roster chain, and keeps it if it is longer than what is known. Done by
@@ -192,6 +229,6 @@ pub(crate) fn nobody() -> Error {
     Error::Invalid("no coordinator is known: the roster names none".into())
 }
 
-fn key_name(name: &str) -> Result<KeyName, Error> {
+pub(crate) fn key_name(name: &str) -> Result<KeyName, Error> {
     name.parse().map_err(|e: quorate_types::NameError| Error::Invalid(e.to_string()))
 }

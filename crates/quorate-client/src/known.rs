@@ -40,6 +40,15 @@ impl Inner {
         self.fetch_key_from(transport, key.name(), Some(key.version()), true).await
     }
 
+    /// A version of a key from the nodes, past what anybody remembers.
+    pub(crate) async fn fresh_version(
+        &self,
+        name: &KeyName,
+        version: KeyVersion,
+    ) -> Result<Key, Error> {
+        self.fetch_key(name, Some(version), true).await
+    }
+
     /// The newest version of a key, `fresh` from the nodes past what anybody remembers.
     pub(crate) async fn newest_key(&self, name: &KeyName, fresh: bool) -> Result<Key, Error> {
         self.fetch_key(name, None, fresh).await
@@ -213,7 +222,7 @@ impl Inner {
     }
 
     /// Takes a longer chain over; ignores a shorter one; refuses another one.
-    async fn refresh_roster_from(&self, transport: &dyn Transport) -> Result<(), Error> {
+    pub(crate) async fn refresh_roster_from(&self, transport: &dyn Transport) -> Result<(), Error> {
         let party = transport.party();
         let brought = transport.rosters(Deadline::after(self.timeout)).await;
         let brought = brought.map_err(|fault| Error::party(&party, fault))?;

@@ -9,13 +9,14 @@ use crate::{
     error::{Culprit, Error, NodeRef},
     home::Home,
     key::Key,
+    states::KeyState,
 };
 use quorate_crypto::{IdentityKey, PublicKey};
 use quorate_rpc::{Channel, Deadline, DialOptions, Dialer};
 use quorate_types::{
-    Action, AuditEntry, Cluster, Endpoint, Format, Hash, KeyName, KeyRecord, Millis, NodeIndex,
-    Order, PartyName, RosterError, SignedOrder, SignedRoster, VerifiedEpoch, VerifiedKey,
-    VerifiedOrder, fork::fallen,
+    Action, AuditEntry, Cluster, Endpoint, Format, Hash, KeyName, KeyRecord, KeyVersion, Millis,
+    NodeIndex, Order, PartyName, RosterError, SignedOrder, SignedRoster, VerifiedEpoch,
+    VerifiedKey, VerifiedOrder, fork::fallen,
 };
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -387,6 +388,27 @@ impl Operator {
         Err(worst.unwrap_or_else(nobody))
     }
 
+    /// Keys that are as wanted, by name, after one, at most so many; and the name after which there
+    /// may be more. A hint, not proven.
+    ///
+    /// # Errors
+    /// [`Error::Party`].
+    pub async fn keys_where(
+        &self,
+        wanted: &KeyFilter,
+        after: &str,
+        limit: usize,
+    ) -> Result<(Vec<KeySummary>, Option<String>), Error> {
+        let mut worst = None;
+        for coordinator in &self.coordinators {
+            match keys_where(coordinator, wanted, after, limit).await {
+                Ok(found) => return Ok(found),
+                Err(error) => worst = Some(heavier(worst, error)),
+            }
+        }
+        Err(worst.unwrap_or_else(nobody))
+    }
+
     /// The record of a key's newest version, verified and pinned.
     ///
     /// # Errors
@@ -403,15 +425,43 @@ impl Operator {
         self.client.0.newest_key(name, true).await
     }
 
-    /// What each node says that it has of a key's newest version: canonical
-    /// `SurveyAnswer`s, not verified.
+    /// All versions of a key that are born, ascending, each with its epoch in force, from the
+    /// nodes; pinned.
+    ///
+    /// # Errors
+    /// As [`Client::key`].
+    pub async fn versions_in_force(&self, name: &KeyName) -> Result<Vec<Key>, Error> {
+        let newest = self.key_in_force(name).await?;
+        let mut versions = Vec::new();
+        for version in (1..newest.version().get()).filter_map(KeyVersion::new) {
+            match self.client.0.fresh_version(name, version).await {
+                Ok(key) => versions.push(key),
+                // Its birth failed for good, and the next one took its place.
+                Err(Error::UnknownKey { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        versions.push(newest);
+        Ok(versions)
+    }
+
+    /// How a key is: what operators have ordered, and what the nodes say of it.
+    ///
+    /// # Errors
+    /// As [`Client::key_state`].
+    pub async fn key_state(&self, name: &KeyName) -> Result<KeyState, Error> {
+        self.client.0.key_state(name).await
+    }
+
+    /// What each node says that it has of a version of a key: canonical `SurveyAnswer`s, not
+    /// verified.
     ///
     /// # Errors
     /// [`Error::Party`].
-    pub async fn survey(&self, name: &KeyName) -> Result<Surveyed, Error> {
+    pub async fn survey(&self, name: &KeyName, version: KeyVersion) -> Result<Surveyed, Error> {
         let mut worst = None;
         for coordinator in &self.coordinators {
-            match coordinator.survey(name, 0, Deadline::after(TIMEOUT)).await {
+            match coordinator.survey(name, version.get(), Deadline::after(TIMEOUT)).await {
                 Ok(surveyed) => return Ok(surveyed),
                 Err(error) => worst = Some(heavier(worst, error)),
             }
@@ -438,6 +488,79 @@ impl Operator {
         Err(worst.unwrap_or_else(nobody))
     }
 }
+
+/// Which keys are listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyFilter {
+    /// How their names begin.
+    pub prefix: String,
+    /// [`KeySummary::word`].
+    pub state: Option<String>,
+    /// What they are for.
+    pub purpose: Option<String>,
+    /// Tags that they all have.
+    pub tags: Vec<(String, String)>,
+}
+
+impl KeyFilter {
+    fn takes(&self, key: &KeySummary) -> bool {
+        key.name.starts_with(&self.prefix)
+            && self.state.as_ref().is_none_or(|state| key.word() == state)
+            && self.purpose.as_ref().is_none_or(|purpose| key.purpose == *purpose)
+            && self.tags.iter().all(|tag| key.tags.contains(tag))
+    }
+
+    /// A name just before every one that begins so: pages are read from there on.
+    fn before(&self) -> String {
+        let mut bytes = self.prefix.clone().into_bytes();
+        let Some(last) = bytes.pop() else { return String::new() };
+        bytes.push(last.saturating_sub(1));
+        if bytes.len() < KeyName::MAX {
+            bytes.push(0x7f); // after every character of names
+        }
+        String::from_utf8(bytes).unwrap_or_default()
+    }
+
+    fn is_past(&self, name: &str) -> bool {
+        !name.starts_with(&self.prefix) && name > self.prefix.as_str()
+    }
+}
+
+async fn keys_where(
+    coordinator: &CoordinatorTransport,
+    wanted: &KeyFilter,
+    after: &str,
+    limit: usize,
+) -> Result<(Vec<KeySummary>, Option<String>), Error> {
+    let (mut keys, mut read) = (Vec::new(), 0);
+    let mut after = wanted.before().max(after.to_owned());
+    loop {
+        let page = coordinator.list_keys(&after, Deadline::after(TIMEOUT)).await?;
+        for key in page.keys {
+            if wanted.is_past(&key.name) {
+                return Ok((keys, None));
+            }
+            if wanted.takes(&key) {
+                if keys.len() >= limit {
+                    let last = keys.last().map(|k: &KeySummary| k.name.clone());
+                    return Ok((keys, last));
+                }
+                keys.push(key);
+            }
+            read += 1;
+        }
+        match page.next {
+            Some(next) if next > after && read < MOST_READ && !wanted.is_past(&next) => {
+                after = next
+            }
+            Some(next) if next > after && read >= MOST_READ => return Ok((keys, Some(next))),
+            _ => return Ok((keys, None)),
+        }
+    }
+}
+
+/// Keys that are looked at for one list: whoever sends names without end is not read for ever.
+const MOST_READ: usize = 1_000_000;
 
 async fn all_keys(coordinator: &CoordinatorTransport) -> Result<Vec<KeySummary>, Error> {
     let mut keys = Vec::new();
@@ -466,7 +589,7 @@ fn clients_of(orders: &[VerifiedOrder]) -> Vec<ClientEntry> {
                 entry(*client, &mut |c| c.name = Some(name.clone()));
             }
             Action::RevokeClient { client } => entry(*client, &mut |c| c.revoked = true),
-            Action::ResolveFork(_) | Action::Reshare(_) => {}
+            Action::ResolveFork(_) | Action::Reshare(_) | Action::SetKeyState(_) => {}
             Action::CreateKey(create) => {
                 for grant in &create.grants {
                     entry(grant.client, &mut |c| {

@@ -2,7 +2,7 @@
 
 use crate::file::{self, FileError};
 use quorate_types::{
-    CodecError, Format, KeyName, KeyRecord, KeyVersion, Part, Reader, Writer,
+    CodecError, Format, KeyName, KeyRecord, KeyVersion, Part, Reader, SignedOrder, Writer,
     armor::{self, Title},
 };
 use std::{
@@ -66,11 +66,39 @@ impl Format for Pin {
     const VERSION: u16 = 2; // since shares move
 }
 
+/// The newest order about how a key is that was seen; or the one that made an alias mean a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StatePin {
+    /// Verified when it was pinned; verified again when it is used.
+    pub(crate) order: SignedOrder,
+}
+
+impl Part for StatePin {
+    fn write(&self, w: &mut Writer) {
+        self.order.write(w);
+    }
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self { order: Part::read(r)? })
+    }
+}
+
+impl Format for StatePin {
+    const KIND: &'static str = "QSPN";
+}
+
+/// Pins for the life of a process.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    keys: BTreeMap<(KeyName, KeyVersion), Pin>,
+    /// By the file name that they would have.
+    states: BTreeMap<String, StatePin>,
+}
+
 /// Where pins are kept.
 #[derive(Debug)]
 pub(crate) enum Pins {
     /// For the life of the process.
-    Memory(Mutex<BTreeMap<(KeyName, KeyVersion), Pin>>),
+    Memory(Mutex<Memory>),
     /// In a directory, a file for each.
     Directory(PathBuf),
 }
@@ -84,7 +112,7 @@ impl Pins {
         match self {
             Self::Memory(pins) => {
                 let pins = pins.lock().unwrap_or_else(PoisonError::into_inner);
-                Ok(pins.get(&(name.clone(), version)).cloned())
+                Ok(pins.keys.get(&(name.clone(), version)).cloned())
             }
             Self::Directory(dir) => read(&path(dir, name, version)),
         }
@@ -95,7 +123,7 @@ impl Pins {
         match self {
             Self::Memory(pins) => {
                 let mut pins = pins.lock().unwrap_or_else(PoisonError::into_inner);
-                pins.insert((public.key.clone(), public.version), pin.clone());
+                pins.keys.insert((public.key.clone(), public.version), pin.clone());
                 Ok(())
             }
             Self::Directory(dir) => {
@@ -107,12 +135,55 @@ impl Pins {
         }
     }
 
+    /// The newest order about how a key is that was seen.
+    pub(crate) fn state(&self, name: &KeyName) -> Result<Option<StatePin>, PinError> {
+        self.get_state(&format!("{}@state", file_name(name)))
+    }
+
+    pub(crate) fn put_state(&self, name: &KeyName, pin: &StatePin) -> Result<(), PinError> {
+        self.keep_state(format!("{}@state", file_name(name)), pin)
+    }
+
+    /// The order that made an alias mean a key when it was last used.
+    pub(crate) fn alias(&self, alias: &KeyName) -> Result<Option<StatePin>, PinError> {
+        self.get_state(&format!("{}@alias", file_name(alias)))
+    }
+
+    pub(crate) fn put_alias(&self, alias: &KeyName, pin: &StatePin) -> Result<(), PinError> {
+        self.keep_state(format!("{}@alias", file_name(alias)), pin)
+    }
+
+    fn get_state(&self, file: &str) -> Result<Option<StatePin>, PinError> {
+        match self {
+            Self::Memory(pins) => {
+                let pins = pins.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok(pins.states.get(file).cloned())
+            }
+            Self::Directory(dir) => read(&dir.join(file)),
+        }
+    }
+
+    fn keep_state(&self, file: String, pin: &StatePin) -> Result<(), PinError> {
+        match self {
+            Self::Memory(pins) => {
+                let mut pins = pins.lock().unwrap_or_else(PoisonError::into_inner);
+                pins.states.insert(file, pin.clone());
+                Ok(())
+            }
+            Self::Directory(dir) => {
+                file::private_dir(dir)?;
+                let text = armor::write(TITLE, pin);
+                Ok(file::replace(&dir.join(file), text.as_bytes(), 0o644)?)
+            }
+        }
+    }
+
     /// The highest version of a key that is pinned.
     pub(crate) fn newest(&self, name: &KeyName) -> Result<Option<KeyVersion>, PinError> {
         match self {
             Self::Memory(pins) => {
                 let pins = pins.lock().unwrap_or_else(PoisonError::into_inner);
-                Ok(pins.keys().filter(|(n, _)| n == name).map(|(_, v)| *v).max())
+                Ok(pins.keys.keys().filter(|(n, _)| n == name).map(|(_, v)| *v).max())
             }
             Self::Directory(dir) => {
                 let Ok(entries) = std::fs::read_dir(dir) else { return Ok(None) };
@@ -127,7 +198,7 @@ impl Pins {
     }
 }
 
-fn read(path: &Path) -> Result<Option<Pin>, PinError> {
+fn read<F: Format>(path: &Path) -> Result<Option<F>, PinError> {
     let Some(text) = file::read(path, MAX_PIN)? else { return Ok(None) };
     armor::read(TITLE, &text)
         .map(Some)

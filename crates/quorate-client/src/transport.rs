@@ -35,6 +35,28 @@ pub struct Records {
     pub newest: Vec<u8>,
 }
 
+/// How keys are, as it came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyStates {
+    /// Canonical `SignedOrder`s.
+    pub orders: Vec<Vec<u8>>,
+    /// What nodes say.
+    pub nodes: Vec<NodeSaid>,
+}
+
+/// What a node is said to say of how a key is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeSaid {
+    /// Whose word it is said to be.
+    pub node: NodeIndex,
+    /// The revision that holds there.
+    pub revision: u64,
+    /// Canonical `DestroyedReceipt`, or empty.
+    pub receipt: Vec<u8>,
+    /// Why it says nothing.
+    pub reason: String,
+}
+
 /// One node's answer, as relayed.
 #[derive(Clone, Debug)]
 pub struct Reply {
@@ -85,6 +107,15 @@ pub trait Transport: Send + Sync {
         fresh: bool,
         deadline: Deadline,
     ) -> BoxFuture<'_, Result<Vec<Records>, Fault>>;
+
+    /// How a key is, by its name or an alias.
+    fn key_state(
+        &self,
+        _name: KeyName,
+        _deadline: Deadline,
+    ) -> BoxFuture<'_, Result<KeyStates, Fault>> {
+        Box::pin(async { Ok(KeyStates::default()) })
+    }
 
     /// Carries a request to nodes and brings their answers back.
     fn evaluate(

@@ -23,15 +23,17 @@ impl State {
     /// Compares the epochs that a node says are in force with what the others say, and
     /// brings the proof of each newer one. What others say is a hint: the proof decides.
     pub(crate) async fn bring_epochs(&self, node: NodeIndex, deadline: Deadline) {
-        let of_node: BTreeMap<String, (u32, u64)> =
-            self.epochs_of(Some(node), deadline).await.into_iter().map(entry).collect();
+        let of_node = self.epochs_of(Some(node), deadline).await;
+        let of_node: BTreeMap<Version, u64> = of_node.into_iter().flat_map(versions).collect();
         let mut brought = 0;
-        for (name, newest) in self.epochs_of(None, deadline).await.into_iter().map(entry) {
-            if of_node.get(&name).is_some_and(|has| *has >= newest) {
+        let of_all = self.epochs_of(None, deadline).await.into_iter().flat_map(versions);
+        for (of, newest) in of_all {
+            if of_node.get(&of).is_some_and(|has| *has >= newest) {
                 continue;
             }
+            let (name, version) = of;
             let Ok(name) = KeyName::new(name) else { continue };
-            let Ok(known) = self.fresh_record(&name, newest.0, deadline).await else { continue };
+            let Ok(known) = self.fresh_record(&name, version, deadline).await else { continue };
             let Some(epoch) = &known.newest else { continue };
             let record = epoch.record().clone();
             let birth = Some(known.birth.record().clone());
@@ -49,7 +51,7 @@ impl State {
         }
     }
 
-    /// Every key with its newest version and the epoch in force: of one node, or of all.
+    /// Every key with its versions and their epochs in force: of one node, or of all.
     async fn epochs_of(&self, node: Option<NodeIndex>, deadline: Deadline) -> Vec<KeySummary> {
         let (mut keys, mut after) = (Vec::new(), String::new());
         while keys.len() < MOST_KEYS {
@@ -91,6 +93,12 @@ impl State {
     }
 }
 
-fn entry(key: KeySummary) -> (String, (u32, u64)) {
-    (key.name, (key.version, key.epoch))
+/// A key's name and a version.
+type Version = (String, u32);
+
+/// The epoch in force of each version.
+fn versions(key: KeySummary) -> impl Iterator<Item = (Version, u64)> {
+    let newest = (key.version, key.epoch);
+    let older = key.older.into_iter().map(|v| (v.version, v.epoch));
+    older.chain([newest]).map(move |(version, epoch)| ((key.name.clone(), version), epoch))
 }

@@ -7,13 +7,17 @@ use quorate_rpc::{
     Deadline, Fault, FaultKind, MAX_CEREMONY_BYTES, MAX_REQUEST_BYTES, bounded, index,
     v1::{
         EvaluateRequest, EvaluateResponse, GetKeyRequest, GetKeyResponse, GetRosterRequest,
-        GetRosterResponse, KeySummary, ListKeysRequest, ListKeysResponse, NodeAnswer,
-        NodeEvaluateRequest, NodeFailure, NodeHealth, NodeStatusRequest, NodeSurvey,
-        ProtocolVersion, StatusRequest, StatusResponse, SurveyKeyRequest, SurveyKeyResponse,
-        keys_server::Keys, node_answer, node_client::NodeClient,
+        GetRosterResponse, KeyStateRequest, KeyStateResponse, KeySummary, ListKeysRequest,
+        ListKeysResponse, NodeAnswer, NodeEvaluateRequest, NodeFailure, NodeHealth,
+        NodeStatusRequest, NodeSurvey, ProtocolVersion, StatusRequest, StatusResponse,
+        SurveyKeyRequest, SurveyKeyResponse, VersionSummary, keys_server::Keys, node_answer,
+        node_client::NodeClient,
     },
 };
-use quorate_types::{Format, KeyName, NodeIndex, RefusalReason, RequestHead, SignedRefusal, Split};
+use quorate_types::{
+    Format, KeyName, NodeIndex, RefusalReason, RequestHead, SignedRefusal, Split,
+    order::MAX_VERSIONS,
+};
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::{Arc, Mutex, PoisonError},
@@ -69,6 +73,16 @@ impl Keys for KeysService {
             size => size.min(PAGE.0),
         };
         Ok(Response::new(self.0.list_keys(page, deadline).await?))
+    }
+
+    async fn key_state(
+        &self,
+        request: Request<KeyStateRequest>,
+    ) -> Result<Response<KeyStateResponse>, Status> {
+        let deadline = Deadline::of(request.metadata(), LONGEST).for_collecting();
+        let name = KeyName::new(request.into_inner().name);
+        let name = name.map_err(|e| Fault::invalid(e.to_string()))?;
+        Ok(Response::new(self.0.key_state(&name, deadline).await?))
     }
 
     async fn evaluate(
@@ -248,7 +262,8 @@ impl State {
                     None => answer.next,
                 });
             }
-            for key in answer.keys.into_iter().take(PAGE.0 as usize) {
+            for mut key in answer.keys.into_iter().take(PAGE.0 as usize) {
+                key.older.truncate(MAX_VERSIONS as usize);
                 let key = of_node(node, key);
                 match keys.entry(key.name.clone()) {
                     Entry::Vacant(place) => drop(place.insert(key)),
@@ -259,12 +274,11 @@ impl State {
         let mut keys: Vec<KeySummary> = (keys.into_values())
             .filter(|k| horizon.as_ref().is_none_or(|h| k.name <= *h))
             .collect();
-        let mut more = horizon.is_some();
+        let mut next = horizon.unwrap_or_default();
         if keys.len() > page.page_size as usize {
             keys.truncate(page.page_size as usize);
-            more = true;
+            next = keys.last().map(|k| k.name.clone()).unwrap_or_default();
         }
-        let next = keys.last().filter(|_| more).map(|k| k.name.clone()).unwrap_or_default();
         Ok(ListKeysResponse { keys, next })
     }
 
@@ -346,7 +360,13 @@ fn of_node(node: NodeIndex, mut key: KeySummary) -> KeySummary {
 /// What two nodes say of one key: the newer epoch counts, and who serves an older one has not
 /// heard of it.
 fn join(known: &mut KeySummary, mut said: KeySummary) {
-    let epoch = |k: &KeySummary| (k.version, k.epoch);
+    let is_born = |k: &KeySummary| k.state != "pending";
+    for key in [&mut *known, &mut said].into_iter().filter(|k| is_born(k)) {
+        // What is the newest for one is an older version for another.
+        key.older.push(VersionSummary { version: key.version, epoch: key.epoch });
+    }
+    // Who knows of no birth names the version to come.
+    let epoch = |k: &KeySummary| (is_born(k), k.version, k.epoch);
     if epoch(known) < epoch(&said) {
         std::mem::swap(known, &mut said);
     }
@@ -355,6 +375,25 @@ fn join(known: &mut KeySummary, mut said: KeySummary) {
         false => known.unsettled.append(&mut said.serving),
     }
     known.unsettled.append(&mut said.unsettled);
+    // Of how the key is, what the highest revision says. Nodes that have destroyed it say so one
+    // after the other: it is destroyed once all have.
+    let is_destroyed = |k: &KeySummary| k.lifecycle == "destroyed";
+    let later = (known.revision, is_destroyed(&said)) < (said.revision, is_destroyed(known));
+    if later {
+        (known.revision, known.deletion) = (said.revision, said.deletion);
+        known.lifecycle = std::mem::take(&mut said.lifecycle);
+        known.tags = std::mem::take(&mut said.tags);
+        known.aliases = std::mem::take(&mut said.aliases);
+    }
+    // Of each version the newest epoch that anybody knows.
+    let all = known.older.drain(..).chain(said.older.drain(..));
+    let mut older: BTreeMap<u32, u64> = BTreeMap::new();
+    for v in all.filter(|v| v.version < known.version) {
+        let epoch = older.entry(v.version).or_default();
+        *epoch = v.epoch.max(*epoch);
+    }
+    let entry = |(version, epoch)| VersionSummary { version, epoch };
+    known.older = older.into_iter().map(entry).collect();
     for nodes in [&mut known.serving, &mut known.unsettled] {
         nodes.sort_unstable();
         nodes.dedup();
@@ -400,6 +439,55 @@ mod tests {
             ..KeySummary::default()
         };
         of_node(NodeIndex::new(node).expect("not 0"), key)
+    }
+
+    #[test]
+    fn a_node_that_has_not_heard_of_a_rotation_hides_no_version() {
+        let of = |version, epoch, older: &[(u32, u64)]| {
+            let entry =
+                |(version, epoch): &(u32, u64)| VersionSummary { version: *version, epoch: *epoch };
+            let older = older.iter().map(entry).collect();
+            KeySummary { name: "k".into(), version, epoch, older, ..KeySummary::default() }
+        };
+        let all = [of(3, 9, &[(1, 4), (2, 5)]), of(2, 7, &[(1, 4)]), of(1, 6, &[])];
+        for first in 0..all.len() {
+            let mut joined = all[first].clone();
+            for other in (0..all.len()).filter(|i| *i != first) {
+                join(&mut joined, all[other].clone());
+            }
+            assert_eq!(joined, of(3, 9, &[(1, 6), (2, 7)]));
+        }
+        // Nor does one that has heard of no birth at all.
+        let deaf = KeySummary { state: "pending".into(), ..of(4, 0, &[]) };
+        for [one, other] in [[&deaf, &all[0]], [&all[0], &deaf]] {
+            let mut joined = one.clone();
+            join(&mut joined, other.clone());
+            assert_eq!((joined.version, joined.epoch, joined.older.len()), (3, 9, 2));
+        }
+    }
+
+    #[test]
+    fn of_how_a_key_is_the_highest_revision_counts_and_the_last_to_destroy_it() {
+        let of = |revision, lifecycle: &str| KeySummary {
+            lifecycle: lifecycle.into(),
+            revision,
+            aliases: vec![format!("alias-{revision}")],
+            ..said(1, 7, &[1], &[])
+        };
+        let joined = |all: &[KeySummary]| {
+            let mut joined = all[0].clone();
+            all[1..].iter().for_each(|key| join(&mut joined, key.clone()));
+            (joined.revision, joined.lifecycle, joined.aliases)
+        };
+        let (old, new) = (of(2, ""), of(3, "disabled"));
+        let newest = (3, "disabled".to_owned(), vec!["alias-3".to_owned()]);
+        assert_eq!(joined(&[old.clone(), new.clone()]), newest);
+        assert_eq!(joined(&[new.clone(), old.clone()]), newest);
+        let (waits, gone) = (of(4, "pending-deletion"), of(4, "destroyed"));
+        for all in [[&gone, &waits, &gone], [&waits, &gone, &gone], [&gone, &gone, &waits]] {
+            assert_eq!(joined(&all.map(Clone::clone)).1, "pending-deletion");
+        }
+        assert_eq!(joined(&[old, gone.clone(), gone]).1, "destroyed");
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod rosters;
 pub mod schedule;
 pub mod server;
 pub mod state;
+mod states;
 mod visits;
 mod watch;
 

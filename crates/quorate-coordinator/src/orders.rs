@@ -4,6 +4,7 @@
 use crate::{
     rosters::page,
     state::{Listed, State, now},
+    states::drop_superseded,
 };
 use quorate_ceremony::message::MAX_EARLIER;
 use quorate_rpc::{
@@ -15,7 +16,7 @@ use quorate_rpc::{
     },
 };
 use quorate_types::{
-    Format, Hash, NodeIndex, Order, OrderError, SignedOrder, SignedRoster, VerifiedOrder,
+    Action, Format, Hash, NodeIndex, Order, OrderError, SignedOrder, SignedRoster, VerifiedOrder,
     order::order_hash,
 };
 use std::{
@@ -319,6 +320,13 @@ impl State {
             orders.retain(|(hash, _)| !known.contains(hash));
         }
         let mut orders: Vec<Vec<u8>> = orders.into_iter().map(|(_, bytes)| bytes).collect();
+        drop_superseded(&mut orders, |bytes| {
+            let signed = SignedOrder::from_bytes(bytes).ok()?;
+            match Order::from_bytes(&signed.0.body).ok()?.action {
+                Action::SetKeyState(state) => Some((state.name, state.revision)),
+                _ => None,
+            }
+        });
         let only = [node];
         let said = self.learn_rosters(deadline).await;
         let Some((_, mut version)) = said.into_iter().find(|(n, _)| *n == node) else { return };

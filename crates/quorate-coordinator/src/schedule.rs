@@ -2,7 +2,7 @@
 //! their own clocks; a coordinator that asks too early is refused, and asks later.
 
 use crate::state::{State, now};
-use quorate_ceremony::fault::NOT_DUE;
+use quorate_ceremony::fault::{DESTROYED, NOT_DUE};
 use quorate_rpc::Deadline;
 use quorate_types::{Format, Hash, KeyName, Millis, Repeat, SignedOrder, VerifiedOrder};
 use std::{
@@ -116,6 +116,8 @@ impl State {
         let retry = (every / 8).clamp(RETRY.0, RETRY.1);
         match moved {
             Ok(()) => now().plus(every),
+            // The key was deleted: nothing of it moves any more.
+            Err((Some(DESTROYED), _)) => Millis(u64::MAX),
             Err((code, text)) => {
                 if code != Some(NOT_DUE) {
                     tracing::warn!(order = %order.hash().short(), text, "a scheduled move failed");

@@ -160,6 +160,8 @@ labels! {
     SIG_ACTIVE = "sig/active.";
     /// Signature: a lower epoch is erased, by a node.
     SIG_ERASED = "sig/erased.";
+    /// Signature: all of a key is destroyed, by a node.
+    SIG_DESTROYED = "sig/destroyed.";
     /// Signature: a store's manifest, by its node.
     SIG_MANIFEST = "sig/manifest.";
     /// Signature: how far a node's store is, by the node.

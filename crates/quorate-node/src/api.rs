@@ -9,7 +9,7 @@ use crate::{
     core::Core,
     orders, quarantine,
     requests::{self, Answered, Incoming, Reply},
-    rosters, views, witness,
+    rosters, states, views, witness,
 };
 use quorate_ceremony::StepKind;
 use quorate_crypto::PublicKey;
@@ -17,12 +17,12 @@ use quorate_rpc::{
     Deadline, Fault, FaultKind, Peer,
     v1::{
         CheckpointRequest, CheckpointResponse, GetKeyRequest, GetKeyResponse, HeadsRequest,
-        HeadsResponse, ListKeysRequest, ListKeysResponse, ListOrdersRequest, ListOrdersResponse,
-        NodeAnswer, NodeEvaluateRequest, NodeHealth, NodeStatusRequest, OrderProgress,
-        PutRosterRequest, PutRosterResponse, RosterRequest, RosterResponse, StepRequest,
-        StepResponse, SubmitOrderRequest, TailRequest, TailResponse, WitnessRequest,
-        WitnessResponse, audit_server::Audit, ceremony_server::Ceremony, node_answer,
-        node_server::Node, orders_server::Orders,
+        HeadsResponse, KeyStateRequest, KeyStateResponse, ListKeysRequest, ListKeysResponse,
+        ListOrdersRequest, ListOrdersResponse, NodeAnswer, NodeEvaluateRequest, NodeHealth,
+        NodeStatusRequest, OrderProgress, PutRosterRequest, PutRosterResponse, RosterRequest,
+        RosterResponse, StepRequest, StepResponse, SubmitOrderRequest, TailRequest, TailResponse,
+        WitnessRequest, WitnessResponse, audit_server::Audit, ceremony_server::Ceremony,
+        node_answer, node_server::Node, orders_server::Orders,
     },
 };
 use quorate_types::Format;
@@ -186,6 +186,16 @@ impl Node for Api {
         let page = request.into_inner();
         let response = self.run("list_keys", move |core| views::list_keys(core, &page)).await?;
         Ok(Response::new(response))
+    }
+
+    async fn key_state(
+        &self,
+        request: Request<KeyStateRequest>,
+    ) -> Result<Response<KeyStateResponse>, Status> {
+        self.reader("key_state", &request)?;
+        let name = request.into_inner().name;
+        let said = self.run("key_state", move |core| states::show(core, &name)).await?;
+        Ok(Response::new(said))
     }
 
     async fn status(

@@ -5,7 +5,9 @@
 //! the step's own: persist, audit, send. A crash between any two loses nothing, since the
 //! conductor asks again and the same request gives the same bytes.
 
-use crate::{core::Core, forks, locks::Subject as Lock, orders, quarantine, records, unlogged};
+use crate::{
+    core::Core, forks, locks::Subject as Lock, orders, quarantine, records, states, unlogged,
+};
 use quorate_ceremony::{
     Fault as StepFault, Me, Request, Step, StepKind, Subject, VersionState, fault, perform,
 };
@@ -122,6 +124,11 @@ fn admitted(core: &Core, items: Vec<Item>) -> Result<(Vec<Loaded>, Vec<Answered>
     let (mut free, mut held) = (Vec::with_capacity(items.len()), Vec::new());
     for item in items {
         let state = records::load_state(&*core.store, &item.subject).map_err(|e| e.fault(core))?;
+        let back = states::holds_back(&*core.store, &item.subject.key, &item.request, &state);
+        if let Some((code, text)) = back.map_err(|e| e.fault(core))? {
+            held.push((item.at, fault_result(code, text, Vec::new())));
+            continue;
+        }
         let admission = match item.request {
             // What there is, and the proof of what has come into force, at any time.
             Request::Survey(_) | Request::Retire(_) => Ok(()),

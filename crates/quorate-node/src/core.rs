@@ -22,7 +22,7 @@ use quorate_crypto::{IdentityKey, PublicKey, Threshold};
 use quorate_rpc::{Fault, FaultKind};
 use quorate_store::{Store, StoreError};
 use quorate_types::{
-    AuditEntry, Cluster, Event, Fingerprint, Format, KeyRecord, NodeEntry, NodeIndex,
+    AuditEntry, Cluster, Event, Fingerprint, Format, KeyName, KeyRecord, NodeEntry, NodeIndex,
 };
 use std::{
     sync::{
@@ -218,6 +218,14 @@ impl Core {
     pub(crate) fn greatest_threshold(&self) -> Option<Threshold> {
         let mut known = self.threshold.lock().unwrap_or_else(PoisonError::into_inner);
         *known.get_or_insert_with(|| records::greatest_threshold(&*self.store).unwrap_or(None))
+    }
+
+    /// Nothing of a key is used any more.
+    pub(crate) fn forget_key(&self, name: &KeyName) {
+        self.keys.forget(name);
+        self.nonces.forget(name);
+        self.forget_shareless();
+        *self.threshold.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// A ceremony, or a roster, has changed what shares should be here.

@@ -95,6 +95,9 @@ fn check(
     if !key.create().purpose.allows(head.operation) {
         return Err(RefusalReason::WrongPurpose.into());
     }
+    if let Some(reason) = key.refuses() {
+        return Err(reason.into());
+    }
     if key.share().is_none() {
         return Err(RefusalReason::NoShare.into());
     }

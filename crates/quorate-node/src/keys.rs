@@ -3,7 +3,9 @@
 use quorate_crypto::{
     EncodedPoint, PublicKey, SecretScalar, Threshold, frost::KeyShare, group::Group,
 };
-use quorate_types::{CreateKey, EpochPublic, Grant, KeyName, KeyVersion, NodeIndex, VerifiedOrder};
+use quorate_types::{
+    CreateKey, EpochPublic, Grant, KeyName, KeyVersion, NodeIndex, RefusalReason, VerifiedOrder,
+};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -17,6 +19,7 @@ pub(crate) const MAX_SERVED: usize = 4;
 pub(crate) struct KeyState {
     order: VerifiedOrder,
     shares: Vec<Share>,
+    refuses: Option<RefusalReason>,
 }
 
 /// A served epoch's share with its public values.
@@ -70,7 +73,17 @@ impl Share {
 impl KeyState {
     /// `None` for an order that makes no key.
     pub(crate) fn new(order: VerifiedOrder, shares: Vec<Share>) -> Option<Self> {
-        order.create_key().is_some().then_some(Self { order, shares })
+        order.create_key().is_some().then_some(Self { order, shares, refuses: None })
+    }
+
+    /// With why it refuses every use, if it does.
+    pub(crate) fn refusing(self, refuses: Option<RefusalReason>) -> Self {
+        Self { refuses, ..self }
+    }
+
+    /// Why it refuses every use, as operators have ordered.
+    pub(crate) fn refuses(&self) -> Option<RefusalReason> {
+        self.refuses
     }
 
     pub(crate) fn create(&self) -> &CreateKey {

@@ -20,6 +20,7 @@ pub mod clock;
 pub mod config;
 mod core;
 mod decide;
+mod destroy;
 pub mod enrol;
 mod evaluator;
 mod forks;
@@ -45,6 +46,7 @@ mod rosters;
 mod sessions;
 mod signing;
 mod startup;
+mod states;
 #[cfg(test)]
 mod tests;
 mod unlogged;

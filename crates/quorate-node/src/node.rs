@@ -6,6 +6,7 @@ use crate::{
     clock::SystemClock,
     config::Config,
     core::{Core, CoreLimits},
+    destroy,
     enrol::{self, EnrolError},
     evaluator::Evaluator,
     http::{self, Shown},
@@ -230,6 +231,7 @@ async fn serve(
             Observed { core: Arc::downgrade(&core), server: Arc::clone(&server), classes };
         tokio::spawn(http::serve(listener, Arc::new(observed), stop.clone()));
     }
+    tokio::spawn(destroy::run(Arc::downgrade(&core), stop.clone()));
     // In quarantine until a coordinator has brought the peers' word.
     tracing::info!(node = %core.index(), %address, boots = core.life.this.boots, "serving");
     Ok(NodeHandle {

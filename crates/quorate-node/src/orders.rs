@@ -6,9 +6,10 @@ use crate::{
     forks::{self, End},
     locks::Subject,
     records::{self, RecordError},
-    unlogged,
+    states, unlogged,
 };
 use quorate_ceremony::{ChainFault, Follow, chain::follow, fault::OTHER_PUBLIC_KEY};
+use quorate_crypto::hash::Label;
 use quorate_rpc::{Fault, FaultKind};
 use quorate_store::Batch;
 use quorate_types::{
@@ -31,7 +32,7 @@ pub(crate) enum Applied {
 /// An order proves itself, so anybody may bring it.
 pub(crate) fn submit(core: &Core, bytes: &[u8]) -> Result<(Applied, Hash), Fault> {
     let order = read(core, bytes)?;
-    let _held = core.locks.hold([subject(&order)].into());
+    let _held = core.locks.hold(subjects(&order).collect());
     let hash = order.hash();
     if is_applied(core, &order)? {
         return Ok((Applied::Before, hash));
@@ -44,7 +45,7 @@ pub(crate) fn submit(core: &Core, bytes: &[u8]) -> Result<(Applied, Hash), Fault
 /// in their order. Blocks.
 pub(crate) fn submit_all(core: &Core, items: &[Vec<u8>]) -> Vec<Result<(), Fault>> {
     let orders: Vec<_> = items.iter().map(|bytes| read(core, bytes)).collect();
-    let subjects = orders.iter().flatten().map(subject).collect();
+    let subjects = orders.iter().flatten().flat_map(subjects).collect();
     let _held = core.locks.hold(subjects);
     let mut results: Vec<Result<(), Fault>> = Vec::with_capacity(items.len());
     let mut group = Group::default();
@@ -112,7 +113,7 @@ fn is_applied(core: &Core, order: &VerifiedOrder) -> Result<bool, Fault> {
         }
     }
     of_its_key(core, order)?;
-    Ok(false)
+    states::is_applied(core, order)
 }
 
 /// Whether an order may still be applied for the first time: in its life, and under the newest
@@ -130,7 +131,7 @@ fn timely(core: &Core, order: &VerifiedOrder) -> Result<(), Fault> {
     }
     let revokes = matches!(order.order().action, Action::RevokeClient { .. });
     let late = matches!(&fresh, Ok(()) | Err(OrderError::Expired(LIFE_OVER)));
-    if late && (revokes || before_our_time(core, order)?) {
+    if late && (revokes || (may_be_older(core, order) && before_our_time(core, order)?)) {
         return Ok(());
     }
     fresh.map_err(|e| order_fault(&e))?;
@@ -139,6 +140,16 @@ fn timely(core: &Core, order: &VerifiedOrder) -> Result<(), Fault> {
         order.order().roster_version
     );
     Err(Fault::new(FaultKind::FailedPrecondition, text))
+}
+
+/// What says how a key is stands in no chain, so that nothing shows whether others have applied
+/// it. Its signers must be operators still: those who have left could sign it anew.
+fn may_be_older(core: &Core, order: &VerifiedOrder) -> bool {
+    let cluster = core.cluster();
+    let roster = cluster.roster();
+    let signers =
+        order.signed().0.valid(Label::SIG_ORDER, core.fingerprint(), |k| roster.is_operator(k));
+    order.key_state().is_none() || signers.count() >= usize::from(roster.quorum)
 }
 
 /// Ordered under a roster that did not have this node yet, or dead before it had a store.
@@ -167,7 +178,16 @@ fn of_its_key(core: &Core, order: &VerifiedOrder) -> Result<(), Fault> {
     }
 }
 
+/// What nobody else may change meanwhile. An alias is a name that a key could get.
+fn subjects(order: &VerifiedOrder) -> impl Iterator<Item = Subject> + '_ {
+    let aliases = order.key_state().map(|state| &state.aliases[..]).unwrap_or_default();
+    aliases.iter().cloned().map(Subject::Key).chain([subject(order)])
+}
+
 fn subject(order: &VerifiedOrder) -> Subject {
+    if let Some(state) = order.key_state() {
+        return Subject::Key(state.name.clone());
+    }
     let resolved = order.resolves().map(|fork| fork.chain.clone());
     match order.order().chain().or(resolved) {
         Some(ChainId::Key(name)) => Subject::Key(name),
@@ -181,6 +201,7 @@ const fn word(action: &Action) -> &'static str {
         Action::Reshare(_) => "reshare",
         Action::AddClient { .. } => "add client",
         Action::RevokeClient { .. } => "revoke client",
+        Action::SetKeyState(_) => "set key state",
         Action::ResolveFork(_) => "resolve fork",
     }
 }
@@ -252,7 +273,7 @@ fn commit(core: &Core, orders: &[&VerifiedOrder]) -> Result<Vec<Event>, RecordEr
     let events: Vec<Event> = applied.iter().map(|o| Event::Order { order: o.hash() }).collect();
     let mut batch = core.unlogged.sweep(Batch::new()).and(end.batch);
     for order in &applied {
-        batch = put(core, batch, order);
+        batch = put(core, batch, order)?;
     }
     core.store.commit(unlogged::mark(core, batch, &events))?;
     end.forgotten.iter().for_each(|client| core.clients.forget(client));
@@ -261,17 +282,18 @@ fn commit(core: &Core, orders: &[&VerifiedOrder]) -> Result<Vec<Event>, RecordEr
 }
 
 /// What an order changes in the store.
-fn put(core: &Core, batch: Batch, order: &VerifiedOrder) -> Batch {
+fn put(core: &Core, batch: Batch, order: &VerifiedOrder) -> records::Read<Batch> {
     let sequence = core.order_sequence.fetch_add(1, Ordering::SeqCst) + 1;
     let batch = records::put_order(batch, order, sequence);
-    match &order.order().action {
+    Ok(match &order.order().action {
         Action::AddClient { client, .. } => match core.clients.standing(client) {
             Some(Standing::Revoked) => batch,
             _ => records::put_client(batch, client, Standing::Known),
         },
         Action::RevokeClient { client } => records::put_client(batch, client, Standing::Revoked),
+        Action::SetKeyState(state) => states::put(&*core.store, batch, order, state)?,
         Action::CreateKey(_) | Action::Reshare(_) | Action::ResolveFork(_) => batch,
-    }
+    })
 }
 
 /// What an order changes in memory.
@@ -281,6 +303,10 @@ fn show(core: &Core, order: &VerifiedOrder) {
         Action::Reshare(reshare) => core.keys.forget(&reshare.name),
         Action::AddClient { client, .. } => core.clients.add(*client),
         Action::RevokeClient { client } => core.clients.revoke(*client),
+        Action::SetKeyState(state) => {
+            core.keys.forget(&state.name);
+            core.nonces.forget(&state.name);
+        }
         Action::ResolveFork(fork) => {
             if let ChainId::Key(name) = &fork.chain {
                 core.keys.forget(name);

@@ -11,6 +11,7 @@
 //!           'z' ‖ order hash               it was applied, and cut from its chain since
 //!           'c' ‖ client key               1 known, 2 revoked
 //!           'r' ‖ version u32              SignedRoster
+//!           's', 'a', 'e', 't'             how keys are: see `states`
 //!           'u' ‖ order hash               length of the log when it was applied: until logged
 //!           'b', 'k', 'g'                  starts, sightings, quarantine: see those
 //! records   's' ‖ name ‖ 0 ‖ version u32   Standing
@@ -28,15 +29,17 @@ use crate::{
     core::Core,
     forks,
     keys::{KeyState, MAX_SERVED, Share},
+    states,
 };
 use quorate_ceremony::{Attempt, Change, Changes, SecretKind, Standing, Subject, VersionState};
 use quorate_crypto::{PublicKey, SecretScalar, Threshold};
 use quorate_rpc::{Fault, FaultKind};
 use quorate_store::{Batch, EpochId, Store, StoreError, Tree};
 use quorate_types::{
-    ChainId, EpochName, Format, Hash, KeyName, KeyRecord, KeyVersion, SignedOrder, SignedRoster,
-    VerifiedOrder,
+    Action, ChainId, CreateKey, EpochName, Format, Hash, KeyName, KeyRecord, KeyVersion, Order,
+    RefusalReason, SignedOrder, SignedRoster, VerifiedOrder, order::MAX_VERSIONS,
 };
+use std::collections::BTreeSet;
 use thiserror::Error;
 
 /// Why a record is not to be had.
@@ -455,6 +458,78 @@ pub(crate) fn put_changes(
     Ok(batch)
 }
 
+/// A key's name in the keys of its versions' records.
+fn versions_of(tag: u8, name: &KeyName) -> Vec<u8> {
+    [&[tag], name.as_str().as_bytes(), &[0]].concat()
+}
+
+/// Removes the marks that versions of a key are served.
+pub(crate) fn delete_serving(store: &dyn Store, batch: Batch, name: &KeyName) -> Read<Batch> {
+    delete_records(store, batch, &versions_of(b'v', name))
+}
+
+/// Removes what is held of all versions of a key: its secrets are gone.
+pub(crate) fn delete_standings(store: &dyn Store, batch: Batch, name: &KeyName) -> Read<Batch> {
+    delete_records(store, batch, &versions_of(b's', name))
+}
+
+/// Removes the records with this prefix: as many as a key has versions.
+fn delete_records(store: &dyn Store, batch: Batch, prefix: &[u8]) -> Read<Batch> {
+    let records = store.scan(Tree::Records, prefix, None, MAX_VERSIONS as usize)?;
+    Ok(records.into_iter().fold(batch, |batch, (key, _)| batch.delete(Tree::Records, key)))
+}
+
+/// What the orders say that made the versions of a key that are born; of a key that is not, the
+/// newest order.
+pub(crate) fn makers(store: &dyn Store, name: &KeyName) -> Read<Vec<CreateKey>> {
+    let create = |signed: &SignedOrder| match Order::from_bytes(&signed.0.body) {
+        Ok(Order { action: Action::CreateKey(create), .. }) => Ok(Some(create)),
+        Ok(_) => Ok(None),
+        Err(_) => Err(RecordError::Damaged("order")),
+    };
+    let mut all = Vec::new();
+    let records = store.scan(Tree::Records, &versions_of(b'r', name), None, MAX_VERSIONS as usize);
+    for (_, bytes) in records? {
+        let record = KeyRecord::from_bytes(&bytes).map_err(|_| RecordError::Damaged("record"))?;
+        all.extend(create(&record.order)?);
+    }
+    if let Some(head) = head_order(store, &ChainId::Key(name.clone()))? {
+        all.extend(create(&head)?);
+    }
+    Ok(all)
+}
+
+/// Attempts of any version of which something is left, at most about `limit`.
+pub(crate) fn attempts(store: &dyn Store, name: &KeyName, limit: usize) -> Read<BTreeSet<Subject>> {
+    let mut found = BTreeSet::new();
+    let public = [(Tree::Records, b'a'), (Tree::Records, b'b')];
+    let secret = SecretKind::ALL.map(|kind| (Tree::Secrets, kind as u8));
+    for (tree, tag) in public.into_iter().chain(secret) {
+        let prefix = versions_of(tag, name);
+        for (key, _) in store.scan(tree, &prefix, None, limit)? {
+            let read = |rest: &[u8]| {
+                let (version, number) = rest.split_first_chunk::<4>()?;
+                let version = KeyVersion::new(u32::from_be_bytes(*version))?;
+                let number = u64::from_be_bytes(number.try_into().ok()?);
+                Some(Subject { key: name.clone(), version, number })
+            };
+            let subject = key.get(prefix.len()..).and_then(read);
+            found.insert(subject.ok_or(RecordError::Damaged("attempt's key"))?);
+        }
+        if found.len() >= limit {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// Erases the secrets of an attempt, so that nothing opens them again, and forgets it.
+pub(crate) fn erase_attempt(batch: Batch, s: &Subject) -> Result<Batch, StoreError> {
+    let key = |tag: u8| of_attempt(tag, &s.key, s.version, s.number);
+    let batch = batch.erase_epoch(&EpochId::new(s.store_epoch().to_vec())?);
+    Ok(batch.delete(Tree::Records, key(b'a')).delete(Tree::Records, key(b'b')))
+}
+
 /// A key version ready for requests; `None` if no order of it is known.
 pub(crate) fn load_key(
     core: &Core,
@@ -480,15 +555,16 @@ fn find_key(core: &Core, name: &KeyName, version: KeyVersion) -> Read<Option<Key
     if order.create_key().is_none_or(|c| c.version != version) {
         return Ok(None);
     }
+    let refuses = states::refuses(store, name, version)?;
     let mut shares = Vec::new();
-    if !frozen {
+    if !frozen && refuses != Some(RefusalReason::Destroyed) {
         let served: Vec<EpochName> = standing.serves().collect();
         let others = served.iter().skip(1).rev().take(MAX_SERVED - 1);
         for epoch in served.first().into_iter().chain(others) {
             shares.push(served_share(core, name, version, epoch)?);
         }
     }
-    Ok(KeyState::new(order, shares))
+    Ok(KeyState::new(order, shares).map(|key| key.refusing(refuses)))
 }
 
 fn served_share(

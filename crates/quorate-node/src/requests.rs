@@ -275,5 +275,8 @@ const fn outcome_of(reason: RefusalReason) -> &'static str {
         RefusalReason::Busy => "refused_busy",
         RefusalReason::NonceGone => "refused_nonce_gone",
         RefusalReason::TooManyNonces => "refused_too_many_nonces",
+        RefusalReason::Disabled => "refused_disabled",
+        RefusalReason::PendingDeletion => "refused_pending_deletion",
+        RefusalReason::Destroyed => "refused_destroyed",
     }
 }

@@ -14,5 +14,6 @@ mod replays;
 mod reshares;
 mod rosters;
 mod sign;
+mod states;
 mod unlogged;
 mod wrap;

@@ -6,15 +6,18 @@ use crate::{
     life,
     quarantine::{self, Standing},
     records::{self, RecordError},
+    states,
 };
 use quorate_rpc::{
     Fault, FaultKind,
     v1::{
-        CheckpointResponse, GetKeyResponse, KeySummary, ListKeysRequest, ListKeysResponse,
-        NodeHealth, TailResponse,
+        CheckpointResponse, GetKeyResponse, KeySummary, KeyTag, ListKeysRequest, ListKeysResponse,
+        NodeHealth, TailResponse, VersionSummary,
     },
 };
-use quorate_types::{ChainId, Format, KeyName, KeyVersion, Order, Terms};
+use quorate_types::{
+    ChainId, Format, KeyName, KeyVersion, Order, RefusalReason, SetKeyState, Tag, Terms,
+};
 
 /// The records of a version, or of the newest that is born.
 pub(crate) fn get_key(core: &Core, name: &str, version: u32) -> Result<GetKeyResponse, Fault> {
@@ -47,7 +50,7 @@ fn newest_order(core: &Core, name: &KeyName) -> Result<Option<Order>, RecordErro
     Order::from_bytes(&signed.0.body).map(Some).map_err(|_| RecordError::Damaged("order"))
 }
 
-/// A page of keys, by name.
+/// A page of keys, by name. It ends early where there is very much to be said of keys.
 pub(crate) fn list_keys(core: &Core, page: &ListKeysRequest) -> Result<ListKeysResponse, Fault> {
     let failed = |e: RecordError| e.fault(core);
     let size = match page.page_size {
@@ -58,40 +61,99 @@ pub(crate) fn list_keys(core: &Core, page: &ListKeysRequest) -> Result<ListKeysR
         return Err(Fault::invalid("a page begins after a key's name"));
     }
     let mut names = records::key_names(&*core.store, &page.after, size + 1).map_err(failed)?;
-    let more = names.len() > size;
+    let mut more = names.len() > size;
     names.truncate(size);
-    let mut keys = Vec::with_capacity(names.len());
+    let (mut keys, mut bytes) = (Vec::with_capacity(names.len()), 0);
+    let mut last = None;
     for name in &names {
-        let Some(order) = newest_order(core, name).map_err(failed)? else { continue };
-        let Some(terms) = Terms::of(&order.action) else { continue };
-        let version = terms.newest;
-        let born = records::record(&*core.store, name, version).map_err(failed)?;
-        let moved = records::newest(&*core.store, name, version).map_err(failed)?;
-        let standing = records::standing(&*core.store, name, version).map_err(failed)?;
-        let record = moved.as_ref().or(born.as_ref()).map(|r| &r.certificate.public);
-        let committee = record.map_or(terms.committee, |public| &public.committee);
-        let epoch = record.map(|public| public.epoch).or_else(|| standing.serves().next());
-        let serves = epoch.is_some_and(|epoch| standing.holds_active(epoch));
-        let others = standing.live.iter().any(|l| l.epoch.is_some() && l.epoch != epoch);
-        let me = |is: bool| Vec::from_iter(is.then(|| u32::from(core.me.index.get())));
-        keys.push(KeySummary {
-            name: name.to_string(),
-            version: version.get(),
-            suite: terms.suite.to_string(),
-            purpose: terms.purpose.to_string(),
-            threshold: u32::from(committee.threshold().get()),
-            committee: committee.indices().map(|i| u32::from(i.get())).collect(),
-            state: if born.is_some() { "active" } else { "pending" }.to_owned(),
-            epoch: epoch.map_or(0, |e| e.number),
-            serving: me(serves),
-            unsettled: me(others),
-        });
+        if bytes >= LIST_BYTES {
+            more = true;
+            break;
+        }
+        last = Some(name);
+        let Some(key) = summary(core, name).map_err(failed)? else { continue };
+        bytes += weight(&key);
+        keys.push(key);
     }
-    let next = match names.last() {
+    let next = match last {
         Some(last) if more => last.to_string(),
         _ => String::new(),
     };
     Ok(ListKeysResponse { keys, next })
+}
+
+/// Bytes on a page, above which it ends: far below what one message may have.
+const LIST_BYTES: usize = 512 * 1024;
+
+/// About how many bytes a key takes in a message.
+fn weight(key: &KeySummary) -> usize {
+    let tags: usize = key.tags.iter().map(|t| t.name.len() + t.value.len() + 8).sum();
+    let aliases: usize = key.aliases.iter().map(|a| a.len() + 4).sum();
+    128 + key.name.len() + 4 * key.committee.len() + 16 * key.older.len() + tags + aliases
+}
+
+/// A key in a list; `None` if no order that makes shares of it is known.
+fn summary(core: &Core, name: &KeyName) -> Result<Option<KeySummary>, RecordError> {
+    let store = &*core.store;
+    let Some(order) = newest_order(core, name)? else { return Ok(None) };
+    let Some(terms) = Terms::of(&order.action) else { return Ok(None) };
+    let born = |version: u32| match KeyVersion::new(version) {
+        Some(version) => records::record(store, name, version),
+        None => Ok(None),
+    };
+    // Until the version to come is born, the one before is the newest.
+    let mut versions = (1..=terms.newest.get()).rev();
+    let mut newest = None;
+    for version in versions.by_ref() {
+        if let Some(record) = born(version)? {
+            newest = Some(record);
+            break;
+        }
+    }
+    let version = newest.as_ref().map_or(terms.newest, |r| r.certificate.public.version);
+    let mut older = Vec::new();
+    for version in versions.rev().filter_map(KeyVersion::new) {
+        let moved = records::newest(store, name, version)?;
+        let Some(record) = moved.or(born(version.get())?) else { continue };
+        let epoch = record.certificate.public.epoch.number;
+        older.push(VersionSummary { version: version.get(), epoch });
+    }
+    let moved = records::newest(store, name, version)?;
+    let standing = records::standing(store, name, version)?;
+    let record = moved.as_ref().or(newest.as_ref()).map(|r| &r.certificate.public);
+    let committee = record.map_or(terms.committee, |public| &public.committee);
+    let epoch = record.map(|public| public.epoch).or_else(|| standing.serves().next());
+    let serves = epoch.is_some_and(|epoch| standing.holds_active(epoch));
+    let others = standing.live.iter().any(|l| l.epoch.is_some() && l.epoch != epoch);
+    let me = |is: bool| Vec::from_iter(is.then(|| u32::from(core.me.index.get())));
+    let refuses = states::refuses(store, name, version)?;
+    let state = states::held(store, name)?.map(|held| held.state);
+    let state = state.unwrap_or_else(|| SetKeyState::initial(name.clone()));
+    let tag = |t: &Tag| KeyTag { name: t.name.to_string(), value: t.value.to_string() };
+    Ok(Some(KeySummary {
+        lifecycle: match refuses {
+            Some(RefusalReason::Destroyed) => "destroyed",
+            Some(RefusalReason::PendingDeletion) => "pending-deletion",
+            Some(RefusalReason::Disabled) => "disabled",
+            _ => "",
+        }
+        .to_owned(),
+        revision: state.revision,
+        tags: state.tags.iter().map(tag).collect(),
+        aliases: state.aliases.iter().map(ToString::to_string).collect(),
+        deletion: state.deletion.map_or(0, |at| at.0),
+        name: name.to_string(),
+        version: version.get(),
+        suite: terms.suite.to_string(),
+        purpose: terms.purpose.to_string(),
+        threshold: u32::from(committee.threshold().get()),
+        committee: committee.indices().map(|i| u32::from(i.get())).collect(),
+        state: if newest.is_some() { "active" } else { "pending" }.to_owned(),
+        epoch: epoch.map_or(0, |e| e.number),
+        serving: me(serves),
+        unsettled: me(others),
+        older,
+    }))
 }
 
 /// What the node says of itself.

@@ -252,6 +252,12 @@ reasons! {
         earlier start or epoch; ask for new ones";
     /// The client, or all clients, have drawn as many nonces as may wait.
     TooManyNonces = 14, "too many unused nonce pairs wait here; use them, or ask again in ten minutes";
+    /// Operators have disabled the version, or the key.
+    Disabled = 15, "the key or this version of it is disabled; operators can enable it again";
+    /// Operators have scheduled the key's deletion.
+    PendingDeletion = 16, "the key waits for its deletion; operators can still cancel it";
+    /// The node has destroyed the key.
+    Destroyed = 17, "the key was deleted: this node has destroyed all that it held of it";
 }
 
 impl fmt::Display for RefusalReason {

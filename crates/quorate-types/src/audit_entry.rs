@@ -51,6 +51,13 @@ pub enum Event {
         /// Hash of what the node signed in this step.
         statement: Hash,
     },
+    /// All that the node held of a key is destroyed, as an order said.
+    Destroyed {
+        /// The key.
+        key: KeyName,
+        /// The order.
+        order: Hash,
+    },
     /// An alarm: one identity, also the node's own, has signed what is not one history.
     Split {
         /// Whose.
@@ -141,6 +148,11 @@ impl Part for AuditEntry {
                 w.u64(*number);
                 statement.write(w);
             }
+            Event::Destroyed { key, order } => {
+                w.u8(6);
+                key.write(w);
+                order.write(w);
+            }
             Event::Split { node, split, evidence } => {
                 w.u8(5);
                 node.write(w);
@@ -173,6 +185,7 @@ impl Part for AuditEntry {
                     .ok_or_else(|| CodecError::invalid("split", "is not known here"))?,
                 evidence: Part::read(r)?,
             },
+            6 => Event::Destroyed { key: Part::read(r)?, order: Part::read(r)? },
             other => {
                 return Err(CodecError::invalid("audit event", format!("{other} is not known")));
             }

@@ -26,6 +26,9 @@ macro_rules! text_type {
         pub struct $name(String);
 
         impl $name {
+            /// The most bytes.
+            pub const MAX: usize = $max;
+
             /// # Errors
             /// [`NameError`] says what is allowed.
             pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
@@ -91,6 +94,18 @@ text_type!(
     KeyName, "a key name", 128,
     "1 to 128 of the letters a-z A-Z, digits and . _ - /, beginning with a letter or digit",
     |s| is_name(&s.replace('/', "."))
+);
+text_type!(
+    /// The name of a tag of keys.
+    TagName, "a tag's name", 64,
+    "1 to 64 of the letters a-z A-Z, digits and . _ - / :, beginning with a letter or digit",
+    |s| is_name(&s.replace(['/', ':'], "."))
+);
+text_type!(
+    /// The value of a tag.
+    TagValue, "a tag's value", 256,
+    "1 to 256 bytes of text without control characters",
+    |s| !s.chars().any(char::is_control)
 );
 text_type!(
     /// A provider, as people write it.

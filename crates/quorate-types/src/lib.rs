@@ -16,6 +16,7 @@ pub mod committee;
 pub mod context;
 pub mod fork;
 pub mod ids;
+pub mod key_state;
 pub mod keyfile;
 pub mod order;
 pub mod request;
@@ -44,8 +45,9 @@ pub use context::{CeremonyContext, Parent, PartialContext};
 pub use fork::ResolveFork;
 pub use ids::{
     Endpoint, EpochName, Fingerprint, Hash, Jurisdiction, KeyName, KeyVersion, Millis, NameError,
-    NodeIndex, PartyName, ProviderName,
+    NodeIndex, PartyName, ProviderName, TagName, TagValue,
 };
+pub use key_state::{Destroyed, DestroyedReceipt, Disabled, SetKeyState, Tag};
 pub use keyfile::KeyFileError;
 pub use order::{Action, ChainId, CreateKey, Grant, Order, OrderError, SignedOrder, VerifiedOrder};
 pub use request::{EncryptionContext, RequestHead, RequestId};

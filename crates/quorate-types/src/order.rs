@@ -5,6 +5,7 @@ use crate::{
     committee::Committee,
     fork::ResolveFork,
     ids::{Fingerprint, Hash, KeyName, KeyVersion, Millis, PartyName},
+    key_state::SetKeyState,
     reshare::Reshare,
     rights::Rights,
     roster::{Cluster, Roster},
@@ -30,6 +31,9 @@ pub const DEFAULT_GRANT_LIFE: u64 = 90 * Millis::DAY;
 pub const NUMBERS_PER_ORDER: u64 = 1024;
 /// How far an order may be from the future, for clocks that differ.
 pub const ORDER_CLOCK_SLACK: u64 = 5 * 60 * 1000;
+
+/// The most versions of one key: a new one every week for almost twenty years.
+pub const MAX_VERSIONS: u32 = 1024;
 
 /// In [`OrderError::Expired`]: it came too late.
 pub const LIFE_OVER: &str = "its life is over";
@@ -117,12 +121,12 @@ impl Part for Grant {
     }
 }
 
-/// Makes a key without a dealer.
+/// Makes a key, or a further version of it, without a dealer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateKey {
     /// The key's name, for ever.
     pub name: KeyName,
-    /// 1, or the next one after a burnt version.
+    /// 1; the next one rotates the key, or follows a version whose birth failed for good.
     pub version: KeyVersion,
     /// What the key does.
     pub suite: Suite,
@@ -155,6 +159,10 @@ impl CreateKey {
     fn check(&self, issued_at: Millis) -> Result<(), OrderError> {
         if self.grants.iter().any(|g| g.expires_at > issued_at.plus(MAX_GRANT_LIFE)) {
             return Err(OrderError::Rule("a grant lasts at most ten years".into()));
+        }
+        if self.version.get() > MAX_VERSIONS {
+            let text = format!("a key has at most {MAX_VERSIONS} versions; make another key");
+            return Err(OrderError::Rule(text));
         }
         Ok(())
     }
@@ -212,6 +220,8 @@ pub enum Action {
     },
     /// Moves the shares of a key to a new epoch.
     Reshare(Reshare),
+    /// Says how a key is. Unchained: the highest revision counts.
+    SetKeyState(SetKeyState),
     /// Ends a fork of a chain. Unchained: it follows the order that stays.
     ResolveFork(ResolveFork),
 }
@@ -241,6 +251,10 @@ impl Part for Action {
                 w.u8(4);
                 reshare.write(w);
             }
+            Self::SetKeyState(state) => {
+                w.u8(5);
+                state.write(w);
+            }
             Self::ResolveFork(fork) => {
                 w.u8(16);
                 fork.write(w);
@@ -253,6 +267,7 @@ impl Part for Action {
             2 => Ok(Self::AddClient { name: Part::read(r)?, client: Part::read(r)? }),
             3 => Ok(Self::RevokeClient { client: Part::read(r)? }),
             4 => Ok(Self::Reshare(Part::read(r)?)),
+            5 => Ok(Self::SetKeyState(Part::read(r)?)),
             8 => {
                 let rights = Part::read(r)?;
                 Ok(Self::CreateKey(CreateKey { rights, ..Part::read(r)? }))
@@ -293,7 +308,7 @@ impl Order {
             Action::CreateKey(create) => Some(ChainId::Key(create.name.clone())),
             Action::Reshare(reshare) => Some(ChainId::Key(reshare.name.clone())),
             Action::AddClient { .. } => Some(ChainId::Policy),
-            Action::RevokeClient { .. } | Action::ResolveFork(_) => None,
+            Action::RevokeClient { .. } | Action::SetKeyState(_) | Action::ResolveFork(_) => None,
         }
     }
 }
@@ -455,6 +470,7 @@ pub fn check_rules(order: &Order, roster: &Roster) -> Result<(), OrderError> {
         Action::AddClient { client, .. } if is_party(roster, client) => {
             Err(OrderError::Rule("this key belongs to a party of the roster".into()))
         }
+        Action::SetKeyState(state) => state.check(order.issued_at),
         Action::ResolveFork(fork) => fork.check(&order.predecessor),
         Action::AddClient { .. } | Action::RevokeClient { .. } => Ok(()),
     }

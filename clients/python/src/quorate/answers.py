@@ -41,6 +41,9 @@ REASONS = {
     13: "a nonce pair in the request is not kept here: it was used, is too old, or of an earlier start or "
     "epoch",
     14: "too many unused nonce pairs wait here; use them, or ask again in ten minutes",
+    15: "the key or this version of it is disabled; operators can enable it again",
+    16: "the key waits for its deletion; operators can still cancel it",
+    17: "the key was deleted: this node has destroyed all that it held of it",
 }
 INVALID_ITEM, ITEMS_MISMATCH, NO_SHARE, BUSY, NONCE_GONE, TOO_MANY_NONCES = 9, 10, 11, 12, 13, 14
 #: These say that the node cannot; all others are decisions against the request.

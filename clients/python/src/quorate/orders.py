@@ -14,6 +14,7 @@ MAX_ORDER_LIFE = 30 * DAY
 MAX_GRANT_LIFE = 3660 * DAY
 MAX_SCHEDULE = 10 * 366 * DAY
 NUMBERS_PER_ORDER = 1024
+MAX_VERSIONS = 1024
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,8 @@ def _read_create(r: Reader) -> tuple[Terms, int]:
     grants = r.many(256, "grants", lambda r: (r.public_key("client"), r.name(), r.u64("grant's end")))
     ascending(grants, "grants", lambda g: g[0])
     danger, fragile = r.flag("danger_concentrated"), r.flag("acknowledge_fragile")
+    if version > MAX_VERSIONS:
+        raise OrderError(f"the order breaks a rule: a key has at most {MAX_VERSIONS} versions")
     terms = Terms(
         name, version, suite, purpose, committee, q, first, None, NUMBERS_PER_ORDER, danger, fragile
     )

@@ -37,6 +37,10 @@ fn describe(entry: &AuditEntry) -> (String, Value) {
                 "version": version.get(), "epoch": number, "statement": statement.to_string(),
             }),
         ),
+        Event::Destroyed { key, order } => (
+            format!("DESTROYED key {key} by order {}", order.short()),
+            json!({ "event": "destroyed", "key": key.as_str(), "order": order.to_string() }),
+        ),
         Event::Split { node, split, evidence } => (
             format!("ALARM: node {node}: {}", split.as_str()),
             json!({

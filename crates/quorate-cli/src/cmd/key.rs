@@ -1,11 +1,12 @@
 //! `quorate key create|list|show` and `quorate who-owns`.
 
 use super::{
+    key_state::shown,
     order::{Fate, confirmed, make},
     roster::up_to_date,
 };
 use crate::{
-    args::{Global, KeyCreate, KeyShow},
+    args::{Global, KeyCreate, KeyList, KeyShow},
     compose::{self, KnownClient},
     failure::Failure,
     output::{Report, table},
@@ -13,8 +14,10 @@ use crate::{
     signature::{minisign, spki, ssh},
     time::now,
 };
-use quorate_client::{CarriedOut, Key, Operator};
-use quorate_types::{Action, Cluster, KeyName, Purpose, Terms, VerifiedEpoch, VerifiedKey};
+use quorate_client::{CarriedOut, Error, Key, KeyFilter, KeySummary, Operator};
+use quorate_types::{
+    Action, Cluster, KeyName, KeyVersion, Purpose, Terms, VerifiedEpoch, VerifiedKey,
+};
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -47,7 +50,7 @@ pub async fn create(global: &Global, args: &KeyCreate) -> Result<Report, Failure
     }
 }
 
-async fn known_clients(operator: &Operator) -> Result<Vec<KnownClient>, Failure> {
+pub(super) async fn known_clients(operator: &Operator) -> Result<Vec<KnownClient>, Failure> {
     let clients = operator.clients().await?;
     let known = clients.into_iter().filter(|c| !c.revoked);
     Ok(known.filter_map(|c| Some(KnownClient { name: c.name?, key: c.client })).collect())
@@ -64,7 +67,7 @@ pub(super) fn warn_of_few_liars(action: &Action, yes: bool) -> Result<(), Failur
     if confirmed("Go on? [y/N] ")? { Ok(()) } else { Err(Failure::new("not ordered")) }
 }
 
-fn born(key: &VerifiedKey) -> String {
+pub(super) fn born(key: &VerifiedKey) -> String {
     let create = key.create();
     let clients: Vec<&str> = create.grants.iter().map(|g| g.name.as_str()).collect();
     let clients = if clients.is_empty() { "nobody".to_owned() } else { clients.join(", ") };
@@ -81,8 +84,23 @@ fn born(key: &VerifiedKey) -> String {
 ///
 /// # Errors
 /// When no coordinator answers.
-pub async fn list(global: &Global) -> Result<Report, Failure> {
-    let keys = session::operator(global)?.keys().await?;
+pub async fn list(global: &Global, args: &KeyList) -> Result<Report, Failure> {
+    let tag = |text: &String| {
+        let pair = text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        pair.ok_or_else(|| Failure::usage(format!("--tag is NAME=VALUE, got {text}")))
+    };
+    let wanted = KeyFilter {
+        prefix: args.prefix.clone(),
+        state: args.state.map(|word| word.as_str().to_owned()),
+        purpose: args.purpose.map(|purpose| purpose.as_str().to_owned()),
+        tags: args.tag.iter().map(tag).collect::<Result<_, _>>()?,
+    };
+    let limit = args.limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    let operator = session::operator(global)?;
+    let (keys, more) = operator.keys_where(&wanted, &args.after, limit).await?;
+    if let Some(after) = &more {
+        eprintln!("there may be more: --after {after}");
+    }
     let mut rows =
         vec![["KEY", "VERSION", "SUITE", "NODES", "EPOCH", "STATE"].map(String::from).to_vec()];
     rows.extend(keys.iter().map(|k| {
@@ -92,15 +110,19 @@ pub async fn list(global: &Global) -> Result<Report, Failure> {
             k.suite.clone(),
             format!("{} of {}", k.threshold, k.committee.len()),
             k.epoch.to_string(),
-            k.state.clone(),
+            k.word().to_owned(),
         ]
     }));
+    let tags = |k: &KeySummary| -> serde_json::Map<String, Value> {
+        k.tags.iter().map(|(name, value)| (name.clone(), json!(value))).collect()
+    };
     let json = json!(
         keys.iter()
             .map(|k| json!({
                 "name": k.name, "version": k.version, "suite": k.suite, "purpose": k.purpose,
-                "threshold": k.threshold, "committee": k.committee, "state": k.state,
-                "epoch": k.epoch,
+                "threshold": k.threshold, "committee": k.committee, "state": k.word(),
+                "epoch": k.epoch, "older": k.older, "tags": tags(k), "aliases": k.aliases,
+                "deletion": k.deletion,
             }))
             .collect::<Vec<_>>()
     );
@@ -114,7 +136,14 @@ pub async fn list(global: &Global) -> Result<Report, Failure> {
 /// When it does not verify, or nobody answers; for the public key alone of one that does not sign.
 pub async fn show(global: &Global, args: &KeyShow) -> Result<Option<Report>, Failure> {
     let client = session::client(global)?;
-    let key = client.key(&args.name).await?;
+    let key = match args.version {
+        None => client.key(&args.name).await?,
+        Some(version) => {
+            let version =
+                KeyVersion::new(version).ok_or_else(|| Failure::usage("versions begin at 1"))?;
+            client.key_version(&args.name, version).await?
+        }
+    };
     let form: Option<fn(&Key) -> Vec<u8>> = match args {
         KeyShow { pem: true, .. } => Some(|k| spki::pem(k.public().public_key()).into_bytes()),
         KeyShow { ssh: true, .. } => Some(|k| {
@@ -137,7 +166,42 @@ pub async fn show(global: &Global, args: &KeyShow) -> Result<Option<Report>, Fai
         std::io::stdout().write_all(&form(&key)).map_err(|e| Failure::io("stdout", &e))?;
         return Ok(None);
     }
-    let (lines, json) = describe(&client.cluster(), key.verified(), key.epoch());
+    let (mut lines, mut json) = describe(&client.cluster(), key.verified(), key.epoch());
+    let state = match client.key_state(key.name().as_str()).await {
+        Ok(state) => Some(state),
+        // What is pinned is shown without anybody; how the key is, nodes must say.
+        Err(error @ Error::Party { .. }) => {
+            eprintln!("nobody says how the key is: {error}");
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(state) = &state {
+        let (more, json_of) = shown(state, client.cluster().roster());
+        lines.extend(more);
+        json["state"] = json_of;
+    }
+    if args.version.is_some() {
+        return Ok(Some(Report::new(lines.join("\n"), json)));
+    }
+    let mut versions = Vec::new();
+    for version in client.versions(&key).await? {
+        let epoch = version.public().epoch.number;
+        let disabled = state.as_ref().is_some_and(|s| s.state.disabled.has(version.version()));
+        let state = match version.version() == key.version() {
+            _ if disabled => "disabled",
+            true => "newest",
+            false => "older",
+        };
+        if key.version().get() > 1 {
+            lines.push(format!("version     {} epoch {epoch} {state}", version.version()));
+        }
+        versions.push(json!({
+            "version": version.version().get(), "epoch": epoch, "state": state,
+            "public_key": hex::encode(version.public().public_key()),
+        }));
+    }
+    json["versions"] = json!(versions);
     Ok(Some(Report::new(lines.join("\n"), json)))
 }
 

@@ -43,18 +43,31 @@ pub async fn make(
     predecessor: Hash,
     out: &OrderOut,
 ) -> Result<Fate, Failure> {
-    let cluster = operator.cluster();
     let (order, signed) = signed(operator, action, predecessor, out.order_days)?;
+    carry_out(operator, &order, &signed, out).await
+}
+
+/// Submits an order if one operator is enough, else writes it to a file.
+///
+/// # Errors
+/// When it is refused.
+pub(super) async fn carry_out(
+    operator: &Operator,
+    order: &Order,
+    signed: &SignedOrder,
+    out: &OrderOut,
+) -> Result<Fate, Failure> {
+    let cluster = operator.cluster();
     let file = match (&out.order_out, cluster.roster().quorum) {
         (Some(file), _) => file,
-        (None, 1) => return submit(operator, &signed).await.map(Fate::Done),
+        (None, 1) => return submit(operator, signed).await.map(Fate::Done),
         (None, m) => {
             let text = format!("{m} operators must sign: say --order-out FILE, and pass it on");
             return Err(Failure::usage(text));
         }
     };
-    write(file, &signed)?;
-    let (lines, _) = render::order(&order, cluster.roster());
+    write(file, signed)?;
+    let (lines, _) = render::order(order, cluster.roster());
     Ok(Fate::Written(format!(
         "{}\nwritten to {}; next: quorate order sign, then quorate order submit",
         lines.join("\n"),

@@ -8,9 +8,12 @@ use crate::{
     session,
 };
 use quorate_client::Operator;
-use quorate_types::{Committee, KeyName, NodeIndex, Roster};
+use quorate_types::{Committee, KeyName, KeyVersion, NodeIndex, Roster};
 use serde_json::{Value, json};
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 use tokio::task::JoinSet;
 
 /// Prints each touched key with its committee before and after.
@@ -20,19 +23,23 @@ use tokio::task::JoinSet;
 pub async fn plan(global: &Global) -> Result<Report, Failure> {
     let operator = session::operator(global)?;
     operator.client().refresh_roster().await?;
-    let names: VecDeque<String> = operator.keys().await?.into_iter().map(|k| k.name).collect();
+    let keys = operator.keys().await?.into_iter().filter(|k| !k.is_destroyed());
+    let names: VecDeque<String> = keys.map(|k| k.name).collect();
     let all = names.len();
-    let keys = committees(&Arc::new(operator), names).await?.into_iter().map(|(_, key)| key);
-    let mut keys = keys.collect::<Result<Vec<_>, _>>()?;
-    keys.sort_by(|a, b| a.name.cmp(&b.name));
+    let read = committees(&Arc::new(operator), names).await?.into_iter().map(|(_, keys)| keys);
+    let read = read.collect::<Result<Vec<_>, _>>()?;
+    let mut keys: Vec<KeyNow> = read.into_iter().flatten().collect();
+    keys.sort_by(|a, b| (&a.name, a.version).cmp(&(&b.name, b.version)));
     let mut lines = Vec::new();
     let mut values = Vec::new();
+    let mut names = BTreeSet::new();
     for key in &keys {
         let Some((line, value)) = touched(key) else { continue };
         lines.push(line);
         values.push(value);
+        names.insert(&key.name);
     }
-    lines.push(match lines.len() {
+    lines.push(match names.len() {
         0 => format!("none of {all} keys is touched by the newest roster"),
         n => format!("{n} of {all} keys are touched; next: quorate cluster apply"),
     });
@@ -49,10 +56,21 @@ pub async fn apply(global: &Global, args: &ClusterApply) -> Result<Report, Failu
     many(operator, &args.many, &args.how, Change::Follow).await
 }
 
+/// A version of a key.
 struct KeyNow {
     name: String,
+    version: KeyVersion,
     committee: Committee,
     roster: Arc<quorate_types::Cluster>,
+}
+
+impl KeyNow {
+    fn title(&self) -> String {
+        match self.version.get() {
+            1 => self.name.clone(),
+            version => format!("{} version {version}", self.name),
+        }
+    }
 }
 
 fn touched(key: &KeyNow) -> Option<(String, Value)> {
@@ -66,21 +84,29 @@ fn touched(key: &KeyNow) -> Option<(String, Value)> {
             let named: Vec<String> = nodes.iter().map(|i| name(roster, *i)).collect();
             let line = format!(
                 "{}\n  now   {t} of {}: {old}\n  then  {t} of {}: {}",
-                key.name,
+                key.title(),
                 before.size(),
                 nodes.len(),
                 named.join(", ")
             );
-            (line, json!({ "key": key.name, "before": old_nodes, "after": nodes }))
+            let version = key.version.get();
+            let json = json!({
+                "key": key.name, "version": version, "before": old_nodes, "after": nodes,
+            });
+            (line, json)
         }
         Err(failure) => {
             let line = format!(
                 "{}\n  now   {t} of {}: {old}\n  CANNOT FOLLOW: {failure}",
-                key.name,
+                key.title(),
                 before.size()
             );
             let error = failure.to_string();
-            (line, json!({ "key": key.name, "before": old_nodes, "error": error }))
+            let version = key.version.get();
+            let json = json!({
+                "key": key.name, "version": version, "before": old_nodes, "error": error,
+            });
+            (line, json)
         }
     })
 }
@@ -119,17 +145,23 @@ pub(super) async fn stranded(
     };
     // The list is a hint. It only spares the reading of keys that the change does not touch.
     let touched = operator.keys().await?.into_iter();
-    let touched = touched.filter(|k| k.committee.iter().any(|index| !stays(*index)));
+    // Of older versions it does not tell the committee.
+    let touched =
+        touched.filter(|k| !k.older.is_empty() || k.committee.iter().any(|index| !stays(*index)));
     let names = touched.map(|k| k.name).collect();
     let mut lost = Vec::new();
     for (name, key) in committees(operator, names).await? {
         match key {
-            Ok(key)
-                if members_left(then, &key.committee) < key.committee.threshold().as_usize() =>
-            {
-                lost.push(name);
+            Ok(versions) => {
+                let short = |key: &&KeyNow| {
+                    members_left(then, &key.committee) < key.committee.threshold().as_usize()
+                };
+                let short: Vec<String> = versions.iter().filter(short).map(KeyNow::title).collect();
+                // One that operators have deleted is lost already, as was wanted.
+                if !short.is_empty() && !is_destroyed(operator, &name).await? {
+                    lost.extend(short);
+                }
             }
-            Ok(_) => {}
             Err(failure) => eprintln!("{name} could not be looked at: {failure}"),
         }
     }
@@ -137,11 +169,16 @@ pub(super) async fn stranded(
     Ok(lost)
 }
 
-/// The committees of the epochs in force, from the nodes.
+async fn is_destroyed(operator: &Operator, name: &str) -> Result<bool, Failure> {
+    let name = KeyName::new(name).map_err(Failure::usage)?;
+    Ok(operator.key_state(&name).await?.is_destroyed())
+}
+
+/// Each key's versions, with the committees of the epochs in force, from the nodes.
 async fn committees(
     operator: &Arc<Operator>,
     mut names: VecDeque<String>,
-) -> Result<Vec<(String, Result<KeyNow, Failure>)>, Failure> {
+) -> Result<Vec<(String, Result<Vec<KeyNow>, Failure>)>, Failure> {
     let (all, mut keys, mut line) = (names.len(), Vec::new(), Progress::new());
     let mut under_way = JoinSet::new();
     loop {
@@ -160,11 +197,16 @@ async fn committees(
     }
 }
 
-async fn read(operator: &Operator, name: &str) -> Result<KeyNow, Failure> {
+async fn read(operator: &Operator, name: &str) -> Result<Vec<KeyNow>, Failure> {
     let key = KeyName::new(name).map_err(Failure::usage)?;
-    let key = operator.key_in_force(&key).await?;
-    let committee = key.public().committee.clone();
-    Ok(KeyNow { name: name.to_owned(), committee, roster: operator.cluster() })
+    let versions = operator.versions_in_force(&key).await?;
+    let now = |key: quorate_client::Key| KeyNow {
+        name: name.to_owned(),
+        version: key.version(),
+        committee: key.public().committee.clone(),
+        roster: operator.cluster(),
+    };
+    Ok(versions.into_iter().map(now).collect())
 }
 
 /// Keys that are read at once.

@@ -2,7 +2,7 @@
 
 use super::{
     key::warn_of_few_liars,
-    order::{Fate, confirmed, make, signed, write},
+    order::{Fate, carry_out, confirmed, signed, write},
     roster::up_to_date,
 };
 use crate::{
@@ -17,8 +17,8 @@ use crate::{
 };
 use quorate_client::{CarriedOut, Heads, Home, Key, Moved, Operator};
 use quorate_types::{
-    Action, Cluster, Committee, Hash, KeyName, KeyVersion, Member, Millis, NodeIndex, Order,
-    Repeat, Reshare, Roster, VerifiedOrder,
+    Action, Cluster, Committee, Format, Hash, KeyName, KeyVersion, Member, Millis, NodeIndex,
+    Order, Repeat, Reshare, Roster, Terms, VerifiedOrder, order::order_hash,
 };
 use serde_json::json;
 use std::{collections::VecDeque, sync::Arc, time::Instant};
@@ -192,15 +192,15 @@ pub(super) fn members_left(roster: &Roster, committee: &Committee) -> usize {
 }
 
 /// What the order at the head of a key's chain says.
-struct Chain {
-    first_number: u64,
-    newest: KeyVersion,
-    head: Hash,
+pub(super) struct Chain {
+    pub(super) first_number: u64,
+    pub(super) newest: KeyVersion,
+    pub(super) head: Hash,
 }
 
 impl Chain {
     /// None if no order has made the key.
-    fn of(heads: &Heads) -> Result<Option<Self>, Failure> {
+    pub(super) fn of(heads: &Heads) -> Result<Option<Self>, Failure> {
         let first_number = compose::first_number(heads.key_order.as_ref());
         match heads.key_order.as_ref().and_then(VerifiedOrder::terms) {
             Some(terms) => Ok(Some(Self { first_number, newest: terms.newest, head: heads.key })),
@@ -209,6 +209,16 @@ impl Chain {
                 "nobody has sent the key's newest order {}: upgrade nodes and coordinators",
                 heads.key.short()
             ))),
+        }
+    }
+}
+
+impl Chain {
+    /// An order has become the newest.
+    fn follows(&mut self, cluster: &Cluster, order: &Order) {
+        self.head = order_hash(cluster.fingerprint(), &order.to_bytes());
+        if let Some(terms) = Terms::of(&order.action) {
+            self.first_number = terms.numbers().end().saturating_add(1);
         }
     }
 }
@@ -238,7 +248,9 @@ fn action(
         grace: how.grace,
         repeat: match change {
             Change::Schedule(repeat) => Some(*repeat),
-            _ => terms.repeat.filter(|_| !how.end_schedule),
+            // Only the key's newest order can be a standing one: of an older version it ended
+            // when the key was rotated.
+            _ => terms.repeat.filter(|_| !how.end_schedule && public.version == chain.newest),
         },
         // What was accepted for the committee as it is needs no second word.
         danger_concentrated: how.danger_concentrated
@@ -248,8 +260,40 @@ fn action(
     })))
 }
 
-fn nodes_of(committee: &Committee) -> Vec<u16> {
+pub(super) fn nodes_of(committee: &Committee) -> Vec<u16> {
     committee.indices().map(NodeIndex::get).collect()
+}
+
+/// The versions that a change is about, ascending: the newest order of a key is then about its
+/// newest version, whose schedule goes on.
+async fn versions(
+    operator: &Operator,
+    name: &KeyName,
+    wanted: Option<u32>,
+    change: &Change,
+) -> Result<Vec<Key>, Failure> {
+    if wanted.is_none() && matches!(change, Change::Schedule(_)) {
+        return Ok(vec![operator.key_in_force(name).await?]);
+    }
+    let mut versions = operator.versions_in_force(name).await?;
+    let Some(wanted) = wanted else { return Ok(versions) };
+    let Some(newest) = versions.last().cloned() else { return Ok(versions) };
+    versions.retain(|key| key.version().get() == wanted);
+    if versions.is_empty() {
+        let newest = newest.version();
+        let text = format!("{name} has no version {wanted}; its newest is {newest}");
+        return Err(Failure::usage(text));
+    }
+    if newest.version().get() != wanted && newest.epoch().terms().repeat.is_some() {
+        // The newest order of a key is the one that counts.
+        let text = format!(
+            "an order for version {wanted} alone would end the schedule of version {}: leave \
+             --version out, and all versions move",
+            newest.version()
+        );
+        return Err(Failure::usage(text));
+    }
+    Ok(versions)
 }
 
 async fn one(
@@ -259,24 +303,52 @@ async fn one(
     change: &Change,
 ) -> Result<Report, Failure> {
     let name = KeyName::new(name).map_err(Failure::usage)?;
-    let key = operator.key_in_force(&name).await?;
-    let chain = Chain::of(&operator.heads(Some(&name)).await?)?
+    let versions = versions(operator, &name, how.version, change).await?;
+    if how.order.order_out.is_some() && versions.len() > 1 {
+        let all: Vec<String> = versions.iter().map(|k| k.version().to_string()).collect();
+        let text = format!(
+            "{name} has versions {}, each with an order of its own: say --version, and order them \
+             one after the other, the newest last",
+            all.join(", ")
+        );
+        return Err(Failure::usage(text));
+    }
+    let mut chain = Chain::of(&operator.heads(Some(&name)).await?)?
         .ok_or_else(|| Failure::usage(format!("no order has made a key {name}")))?;
     let cluster = operator.cluster();
-    let Some(action) = action(cluster.roster(), &key, &chain, change, how)? else {
+    let (mut lines, mut all) = (Vec::new(), Vec::new());
+    for key in &versions {
+        let Some(action) = action(cluster.roster(), key, &chain, change, how)? else { continue };
+        warn_of_few_liars(&action, how.yes)?;
+        let (order, signed) = signed(operator, action, chain.head, how.order.order_days)?;
+        match carry_out(operator, &order, &signed, &how.order).await {
+            Ok(Fate::Written(text)) => {
+                return Ok(Report::new(text, json!({ "done": false })));
+            }
+            Ok(Fate::Done(CarriedOut::Moved(moved))) => {
+                lines.push(told(&moved, cluster.roster()));
+                all.push(json_of(&moved));
+            }
+            Ok(Fate::Done(_)) => {
+                let text =
+                    "the order was applied; a coordinator must move the shares: submit it there";
+                return Ok(Report::new(text, json!({ "done": false })));
+            }
+            Err(failure) if lines.is_empty() => return Err(failure),
+            Err(failure) => {
+                let text = format!("{}\nversion {}: {failure}", lines.join("\n"), key.version());
+                return Err(Failure { code: failure.code, ..Failure::new(text) });
+            }
+        }
+        chain.follows(&cluster, &order);
+    }
+    let Some(mut json) = all.pop() else {
         return Ok(Report::new(format!("{name} is not touched"), json!({ "done": true })));
     };
-    warn_of_few_liars(&action, how.yes)?;
-    match make(operator, action, chain.head, &how.order).await? {
-        Fate::Written(text) => Ok(Report::new(text, json!({ "done": false }))),
-        Fate::Done(CarriedOut::Moved(moved)) => {
-            Ok(Report::new(told(&moved, cluster.roster()), json_of(&moved)))
-        }
-        Fate::Done(_) => {
-            let text = "the order was applied; a coordinator must move the shares: submit it there";
-            Ok(Report::new(text, json!({ "done": false })))
-        }
+    if !all.is_empty() {
+        json["older"] = json!(all);
     }
+    Ok(Report::new(lines.join("\n"), json))
 }
 
 /// What became of shares that have moved, for people.
@@ -337,12 +409,16 @@ pub(super) async fn many(
     change: Change,
 ) -> Result<Report, Failure> {
     let cluster = operator.cluster();
+    if how.version.is_some() {
+        return Err(Failure::usage("--version goes with one key; of many keys all versions move"));
+    }
     if cluster.roster().quorum > 1 && how.order.order_out.is_none() {
         let m = cluster.roster().quorum;
         let text = format!("{m} operators must sign: say --order-out DIR, and pass the files on");
         return Err(Failure::usage(text));
     }
-    let names: VecDeque<String> = operator.keys().await?.into_iter().map(|k| k.name).collect();
+    let keys = operator.keys().await?.into_iter().filter(|k| !k.is_destroyed());
+    let names: VecDeque<String> = keys.map(|k| k.name).collect();
     let work = Arc::new(Work {
         operator,
         how: How {
@@ -387,6 +463,8 @@ struct How {
 
 #[derive(Default)]
 struct Tally {
+    /// Keys of which any version has moved.
+    keys: usize,
     moved: Vec<Moved>,
     written: usize,
     untouched: usize,
@@ -396,10 +474,11 @@ struct Tally {
     seconds: f64,
 }
 
-enum One {
-    Moved(Box<Moved>),
-    Written,
-    Untouched,
+/// What became of one key's versions.
+#[derive(Default)]
+struct One {
+    moved: Vec<Moved>,
+    written: usize,
 }
 
 /// How many keys are under way at once when those that failed are tried once more.
@@ -424,7 +503,7 @@ async fn run(work: &Arc<Work>, mut names: VecDeque<String>, mut at_once: usize) 
         let Some(done) = under_way.join_next().await else {
             // Some of very many find everybody busy: they are tried once more. Where most have
             // failed something else is wrong.
-            if !again || tally.failed.is_empty() || tally.failed.len() > tally.moved.len() {
+            if !again || tally.failed.is_empty() || tally.failed.len() > tally.keys {
                 break;
             }
             (again, at_once) = (false, CAREFULLY.min(at_once));
@@ -432,9 +511,12 @@ async fn run(work: &Arc<Work>, mut names: VecDeque<String>, mut at_once: usize) 
             continue;
         };
         match done {
-            Ok((_, Ok(One::Moved(moved)))) => tally.moved.push(*moved),
-            Ok((_, Ok(One::Written))) => tally.written += 1,
-            Ok((_, Ok(One::Untouched))) => tally.untouched += 1,
+            Ok((_, Ok(One { moved, written }))) => {
+                tally.keys += usize::from(!moved.is_empty());
+                tally.untouched += usize::from(moved.is_empty() && written == 0);
+                tally.moved.extend(moved);
+                tally.written += written;
+            }
             Ok((name, Err(failure))) => tally.failed.push((name, failure)),
             Err(error) => tally.ended.push(Failure::new(error)),
         }
@@ -458,49 +540,56 @@ impl Work {
         let how = &self.how;
         let name = KeyName::new(name).map_err(Failure::usage)?;
         let heads = self.operator.heads(Some(&name)).await?;
-        if let Some(since) = how.since {
-            let newest = heads.key_order.as_ref().filter(|o| o.reshare().is_some());
-            if newest.is_some_and(|o| o.order().issued_at.0 >= since)
-                && self.operator.key_in_force(&name).await?.epoch().order().order().issued_at.0
-                    >= since
-            {
-                return Ok(One::Untouched);
-            }
-        }
-        let Some(chain) = Chain::of(&heads)? else {
-            return Ok(One::Untouched);
+        let Some(mut chain) = Chain::of(&heads)? else {
+            return Ok(One::default());
         };
-        let key = self.operator.key_in_force(&name).await?;
         let share_how = ShareHow {
             allow_absent: how.allow_absent,
             grace: how.grace,
             end_schedule: how.end_schedule,
             danger_concentrated: how.danger_concentrated,
             acknowledge_fragile: how.acknowledge_fragile,
+            version: None,
             yes: true,
             order: crate::args::OrderOut { order_out: None, order_days: how.days },
         };
-        let cluster = self.operator.cluster();
-        let action = action(cluster.roster(), &key, &chain, &how.change, &share_how)?;
-        let Some(action) = action else { return Ok(One::Untouched) };
-        let (_, signed) = signed(&self.operator, action, chain.head, how.days)?;
-        if let Some(dir) = &how.out {
-            std::fs::create_dir_all(dir).map_err(|e| Failure::io(dir.display(), &e))?;
-            let file = dir.join(format!("{}.order", name.as_str().replace('/', "%")));
-            write(&file, &signed)?;
-            return Ok(One::Written);
+        let mut one = One::default();
+        for key in versions(&self.operator, &name, None, &how.change).await? {
+            let moved_by = key.epoch().order();
+            if moved_by.reshare().is_some()
+                && how.since.is_some_and(|since| moved_by.order().issued_at.0 >= since)
+            {
+                continue;
+            }
+            let cluster = self.operator.cluster();
+            let action = action(cluster.roster(), &key, &chain, &how.change, &share_how)?;
+            let Some(action) = action else { continue };
+            let (order, signed) = signed(&self.operator, action, chain.head, how.days)?;
+            chain.follows(&cluster, &order);
+            if let Some(dir) = &how.out {
+                std::fs::create_dir_all(dir).map_err(|e| Failure::io(dir.display(), &e))?;
+                // Of several versions each order follows the one before.
+                let name = match (name.as_str().replace('/', "%"), key.version().get()) {
+                    (name, 1) => format!("{name}.order"),
+                    (name, version) => format!("{name}@{version}.order"),
+                };
+                write(&dir.join(name), &signed)?;
+                one.written += 1;
+                continue;
+            }
+            match self.operator.submit(&signed, |_| {}).await? {
+                CarriedOut::Moved(moved) => one.moved.push(*moved),
+                _ => return Err(Failure::new("the order was applied, and no share has moved")),
+            }
         }
-        match self.operator.submit(&signed, |_| {}).await? {
-            CarriedOut::Moved(moved) => Ok(One::Moved(moved)),
-            _ => Err(Failure::new("the order was applied, and no share has moved")),
-        }
+        Ok(one)
     }
 }
 
 impl Tally {
     fn report(self, cluster: &Cluster) -> Result<Report, Failure> {
         let roster = cluster.roster();
-        let moved = self.moved.len();
+        let moved = self.keys;
         let late = |of: fn(&Moved) -> &Vec<NodeIndex>| {
             let mut nodes: Vec<NodeIndex> = self.moved.iter().flat_map(of).copied().collect();
             nodes.sort();
@@ -533,7 +622,7 @@ impl Tally {
             return Err(Failure { code: worst.code, ..Failure::new(text) });
         }
         let json = json!({
-            "moved": moved, "written": self.written, "untouched": self.untouched,
+            "moved": moved, "versions": self.moved.len(), "written": self.written, "untouched": self.untouched,
             "seconds": self.seconds, "keys_per_second": rate,
             "absent": absent.iter().map(|n| n.get()).collect::<Vec<_>>(),
             "unerased": unerased.iter().map(|n| n.get()).collect::<Vec<_>>(),

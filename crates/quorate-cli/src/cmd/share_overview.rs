@@ -31,7 +31,8 @@ const AT_ONCE: usize = 16;
 /// When nobody answers.
 pub async fn run(global: &Global, args: &ShareStatus) -> Result<Report, Failure> {
     let operator = Arc::new(session::operator(global)?);
-    let keys = operator.keys().await?;
+    let mut keys = operator.keys().await?;
+    keys.retain(|key| !key.is_destroyed());
     if keys.is_empty() {
         return Ok(Report::new("no keys", overview_json(&Counts::default(), Vec::new())));
     }
@@ -39,7 +40,7 @@ pub async fn run(global: &Global, args: &ShareStatus) -> Result<Report, Failure>
     let plan = Plan::of(&keys, limit, args.all);
     let asked = ask(&operator, &plan.ask).await?;
     let counts = Counts::of(&keys, &plan, &asked);
-    let mut lines: Vec<Line> = asked.into_iter().map(Line::of).collect();
+    let mut lines: Vec<Line> = asked.into_iter().flat_map(Line::of).collect();
     if plan.many && !args.all {
         // It has been settled since the list was made.
         lines.retain(|line| line.attention);
@@ -124,16 +125,21 @@ async fn ask(operator: &Arc<Operator>, keys: &[&KeySummary]) -> Result<Vec<Asked
 
 struct Asked {
     name: String,
-    status: Result<Status, Failure>,
+    /// Of every version.
+    status: Result<Vec<Status>, Failure>,
 }
 
 impl Asked {
+    fn any(&self, is: fn(&Status) -> bool) -> bool {
+        self.status.as_ref().is_ok_and(|versions| versions.iter().any(is))
+    }
+
     fn attention(&self) -> bool {
-        self.status.as_ref().is_ok_and(Status::needs_attention)
+        self.any(Status::needs_attention)
     }
 
     fn out_of_reach(&self) -> bool {
-        self.status.as_ref().is_ok_and(|s| s.spare() < 0)
+        self.any(|s| s.spare() < 0)
     }
 }
 
@@ -144,15 +150,16 @@ struct Line {
 }
 
 impl Line {
-    fn of(asked: Asked) -> Self {
-        let attention = asked.status.is_err() || asked.attention();
+    /// One for each version.
+    fn of(asked: Asked) -> Vec<Self> {
+        let of = |s: &Status| Self { row: s.row(), json: s.json(), attention: s.needs_attention() };
         match &asked.status {
-            Ok(status) => Self { row: status.row(), json: status.json(), attention },
+            Ok(versions) => versions.iter().map(of).collect(),
             Err(failure) => {
                 let (name, none) = (asked.name.clone(), || "-".to_owned());
                 let json = json!({ "key": name, "error": failure.to_string() });
                 let row = vec![name, none(), none(), none(), failure.to_string()];
-                Self { row, json, attention }
+                vec![Self { row, json, attention: true }]
             }
         }
     }

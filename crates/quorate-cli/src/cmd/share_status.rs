@@ -1,5 +1,6 @@
 //! `quorate share status`: what each node has of a key, and what that means.
 
+use super::key_state::shown;
 use crate::{args::Global, failure::Failure, output::Report, render, session};
 use quorate_ceremony::SurveyAnswer;
 use quorate_client::{Key, Operator};
@@ -13,11 +14,22 @@ use std::sync::Arc;
 /// When nobody answers, or the key does not verify.
 pub async fn run(global: &Global, key: &str) -> Result<Report, Failure> {
     let operator = session::operator(global)?;
-    let status = Status::of(&operator, key).await?;
-    Ok(Report::new(status.lines().join("\n"), status.json()))
+    let versions = Status::of(&operator, key).await?;
+    let mut lines: Vec<String> = versions.iter().rev().flat_map(Status::lines).collect();
+    let mut all: Vec<Value> = versions.iter().map(Status::json).collect();
+    let mut json = all.pop().unwrap_or_default();
+    json["older"] = json!(all);
+    let name = KeyName::new(key).map_err(Failure::usage)?;
+    let is = operator.key_state(&name).await?;
+    if is.state.deletion.is_some() {
+        let (said, state) = shown(&is, operator.cluster().roster());
+        lines.splice(0..0, said);
+        json["state"] = state;
+    }
+    Ok(Report::new(lines.join("\n"), json))
 }
 
-/// A key, and what the nodes say. Only what proves itself is believed: epochs in force.
+/// A version of a key, and what the nodes say. Only what proves itself is believed: epochs in force.
 pub(super) struct Status {
     key: Key,
     cluster: Arc<Cluster>,
@@ -30,9 +42,17 @@ enum Said {
 }
 
 impl Status {
-    pub(super) async fn of(operator: &Operator, name: &str) -> Result<Self, Failure> {
+    /// Of every version that is born, ascending.
+    pub(super) async fn of(operator: &Operator, name: &str) -> Result<Vec<Self>, Failure> {
         let name = KeyName::new(name).map_err(Failure::usage)?;
-        let key = operator.key_in_force(&name).await?;
+        let mut all = Vec::new();
+        for key in operator.versions_in_force(&name).await? {
+            all.push(Self::of_version(operator, key).await?);
+        }
+        Ok(all)
+    }
+
+    async fn of_version(operator: &Operator, key: Key) -> Result<Self, Failure> {
         let cluster = operator.cluster();
         let said = |answer: Result<Vec<u8>, String>| match answer {
             Ok(bytes) => match SurveyAnswer::from_bytes(&bytes) {
@@ -41,7 +61,7 @@ impl Status {
             },
             Err(reason) => Said::Nothing(reason),
         };
-        let nodes = operator.survey(&name).await?;
+        let nodes = operator.survey(key.name(), key.version()).await?;
         let nodes = nodes.into_iter().map(|(node, answer)| (node, said(answer))).collect();
         Ok(Self { key, cluster, nodes })
     }
@@ -230,8 +250,12 @@ impl Status {
             [one] => one.clone(),
             [first, rest @ ..] => format!("{first}; and {} more nodes", rest.len()),
         };
+        let name = match public.version.get() {
+            1 => public.key.to_string(),
+            version => format!("{} version {version}", public.key),
+        };
         vec![
-            public.key.to_string(),
+            name,
             public.epoch.number.to_string(),
             format!("{} of {}", self.serving(), public.committee.size()),
             self.spare().to_string(),

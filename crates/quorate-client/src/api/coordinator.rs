@@ -1,9 +1,9 @@
 //! Through a coordinator.
 
-use super::{avoided, records, reply};
+use super::{avoided, key_states, records, reply};
 use crate::{
     error::Error,
-    transport::{BoxFuture, Question, Records, Replies, Transport},
+    transport::{BoxFuture, KeyStates, Question, Records, Replies, Transport},
 };
 use quorate_crypto::IdentityKey;
 use quorate_quorum::Failover;
@@ -168,6 +168,24 @@ impl Transport for CoordinatorTransport {
         })
     }
 
+    fn key_state(
+        &self,
+        name: KeyName,
+        deadline: Deadline,
+    ) -> BoxFuture<'_, Result<KeyStates, Fault>> {
+        Box::pin(async move {
+            let call = |channel| {
+                let name = name.to_string();
+                async move {
+                    let request = deadline.request(v1::KeyStateRequest { name })?;
+                    let mut client = bounded!(KeysClient::new(channel), MAX_CEREMONY_BYTES);
+                    Ok(key_states(client.key_state(request).await?.into_inner()))
+                }
+            };
+            self.failover.call(deadline, call).await
+        })
+    }
+
     fn evaluate(
         &self,
         question: Question,
@@ -300,7 +318,7 @@ impl From<v1::ListKeysResponse> for KeysPage {
 pub struct KeySummary {
     /// Its name.
     pub name: String,
-    /// Its newest version.
+    /// Its newest version that is born; the one to come if none is.
     pub version: u32,
     /// What it does.
     pub suite: String,
@@ -318,6 +336,30 @@ pub struct KeySummary {
     pub serving: Vec<u32>,
     /// Nodes that say that they hold shares of other epochs.
     pub unsettled: Vec<u32>,
+    /// Versions before the newest that are born, ascending.
+    pub older: Vec<u32>,
+    /// "disabled", "pending-deletion", "destroyed"; empty for none of them.
+    pub lifecycle: String,
+    /// By name.
+    pub tags: Vec<(String, String)>,
+    /// Other names.
+    pub aliases: Vec<String>,
+    /// When it is deleted, in ms since 1970.
+    pub deletion: Option<u64>,
+}
+
+impl KeySummary {
+    /// Whether all nodes that answered have destroyed it.
+    #[must_use]
+    pub fn is_destroyed(&self) -> bool {
+        self.lifecycle == "destroyed"
+    }
+
+    /// One word for how it is: "active", "pending", "disabled", "pending-deletion", "destroyed".
+    #[must_use]
+    pub fn word(&self) -> &str {
+        if self.lifecycle.is_empty() { &self.state } else { &self.lifecycle }
+    }
 }
 
 impl From<v1::KeySummary> for KeySummary {
@@ -333,6 +375,11 @@ impl From<v1::KeySummary> for KeySummary {
             epoch: k.epoch,
             serving: k.serving,
             unsettled: k.unsettled,
+            older: k.older.into_iter().map(|v| v.version).collect(),
+            lifecycle: k.lifecycle,
+            tags: k.tags.into_iter().map(|t| (t.name, t.value)).collect(),
+            aliases: k.aliases,
+            deletion: Some(k.deletion).filter(|at| *at > 0),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Straight to the nodes, past every coordinator.
 
-use super::{records, reply};
+use super::{key_states, records, reply};
 use crate::{
     error::Error,
-    transport::{BoxFuture, Question, Records, Replies, Transport},
+    transport::{BoxFuture, KeyStates, Question, Records, Replies, Transport},
 };
 use quorate_crypto::IdentityKey;
 use quorate_quorum::{Peer, Pool};
@@ -91,6 +91,36 @@ impl Transport for NodesTransport {
                 return Err(told_most(outcome.failures));
             }
             Ok(outcome.answers.into_iter().map(|(_, record)| record).collect())
+        })
+    }
+
+    /// Asks some nodes, so that a lagging one is outdone.
+    fn key_state(
+        &self,
+        name: KeyName,
+        deadline: Deadline,
+    ) -> BoxFuture<'_, Result<KeyStates, Fault>> {
+        Box::pin(async move {
+            let nodes = self.pool.indices();
+            let call = |_: NodeIndex, channel: Channel| {
+                let name = name.to_string();
+                async move {
+                    let request = deadline.request(v1::KeyStateRequest { name })?;
+                    Ok(key_states(node(channel).key_state(request).await?.into_inner()))
+                }
+            };
+            let outcome = self.pool.ask(&nodes, nodes.len().div_ceil(2), deadline, call).await;
+            if outcome.answers.is_empty() {
+                return Err(told_most(outcome.failures));
+            }
+            let mut all = KeyStates::default();
+            for (node, mut said) in outcome.answers {
+                // A node speaks of itself only.
+                said.nodes.retain(|n| n.node == node);
+                all.orders.append(&mut said.orders);
+                all.nodes.append(&mut said.nodes);
+            }
+            Ok(all)
         })
     }
 

@@ -3,7 +3,7 @@
 use crate::node::{Behaviour, Node};
 use quorate_client::{
     Client, ClientBuilder,
-    transport::{BoxFuture, Question, Records, Replies, Reply, Transport},
+    transport::{BoxFuture, KeyStates, Question, Records, Replies, Reply, Transport},
 };
 use quorate_crypto::{IdentityKey, SecretScalar, Threshold, hash::Label, sharing::Polynomial};
 use quorate_rpc::{Deadline, Fault, FaultKind};
@@ -267,6 +267,8 @@ pub(crate) struct Coordinator {
     /// The retire certificate that it shows, once shares have moved.
     pub(crate) newest: std::sync::Mutex<Option<Vec<u8>>>,
     pub(crate) rosters: Vec<Vec<u8>>,
+    /// Orders about how keys are that it shows, each for its key and its aliases.
+    pub(crate) states: Mutex<Vec<SignedOrder>>,
     pub(crate) question: Option<Tamper<Question>>,
     pub(crate) replies: Option<Tamper<Replies>>,
     /// So many questions it carries; for more there is no time.
@@ -287,6 +289,7 @@ impl Coordinator {
             record: None,
             newest: std::sync::Mutex::default(),
             rosters: fake.cluster.chain().iter().map(Format::to_bytes).collect(),
+            states: Mutex::default(),
             question: None,
             replies: None,
             most: usize::MAX,
@@ -360,6 +363,20 @@ impl Transport for Coordinator {
             }
             let newest = self.newest.lock().unwrap().clone().unwrap_or_default();
             Ok(vec![Records { birth: record.to_bytes(), newest }])
+        })
+    }
+
+    fn key_state(&self, name: KeyName, _: Deadline) -> BoxFuture<'_, Result<KeyStates, Fault>> {
+        Box::pin(async move {
+            self.up()?;
+            let of_name = |signed: &&SignedOrder| {
+                let order = Order::from_bytes(&signed.0.body).unwrap();
+                let Action::SetKeyState(state) = order.action else { return true };
+                state.name == name || state.aliases.contains(&name)
+            };
+            let states = self.states.lock().unwrap();
+            let orders = states.iter().filter(of_name).map(Format::to_bytes).collect();
+            Ok(KeyStates { orders, nodes: Vec::new() })
         })
     }
 

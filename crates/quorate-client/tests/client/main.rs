@@ -14,5 +14,6 @@ mod network;
 mod node;
 mod quorum;
 mod sign;
+mod states;
 mod stream;
 mod wrap;

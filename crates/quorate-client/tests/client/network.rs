@@ -85,6 +85,13 @@ impl Keys for WireCoordinator {
         Ok(Response::new(v1::ListKeysResponse { keys, next }))
     }
 
+    async fn key_state(
+        &self,
+        _: Request<v1::KeyStateRequest>,
+    ) -> Result<Response<v1::KeyStateResponse>, Status> {
+        Err(Status::unimplemented("an older release"))
+    }
+
     async fn evaluate(
         &self,
         request: Request<v1::EvaluateRequest>,
@@ -214,6 +221,13 @@ impl Node for WireNode {
         _: Request<v1::ListKeysRequest>,
     ) -> Result<Response<v1::ListKeysResponse>, Status> {
         Err(Status::unimplemented("not here"))
+    }
+
+    async fn key_state(
+        &self,
+        _: Request<v1::KeyStateRequest>,
+    ) -> Result<Response<v1::KeyStateResponse>, Status> {
+        Err(Status::unimplemented("an older release"))
     }
 
     async fn status(

@@ -80,6 +80,8 @@ pub(crate) struct Spy {
     pub(crate) commits: AtomicUsize,
     pub(crate) refuse_audit: AtomicBool,
     pub(crate) refuse_commit: AtomicBool,
+    /// As many commits are taken as this; 0 stands for all.
+    pub(crate) most_commits: AtomicUsize,
 }
 
 impl Spy {
@@ -98,8 +100,9 @@ impl Spy {
 
 impl Store for Spy {
     fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        self.commits.fetch_add(1, Ordering::SeqCst);
-        if self.refuse_commit.load(Ordering::SeqCst) {
+        let before = self.commits.fetch_add(1, Ordering::SeqCst);
+        let most = self.most_commits.load(Ordering::SeqCst);
+        if self.refuse_commit.load(Ordering::SeqCst) || (most > 0 && before >= most) {
             return Err(StoreError::Full { free: 0, hard: 1 });
         }
         self.store().commit(batch)

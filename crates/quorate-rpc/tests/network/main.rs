@@ -77,6 +77,13 @@ impl v1::node_server::Node for Echo {
         Ok(Response::new(v1::ListKeysResponse::default()))
     }
 
+    async fn key_state(
+        &self,
+        _: Request<v1::KeyStateRequest>,
+    ) -> Result<Response<v1::KeyStateResponse>, Status> {
+        Ok(Response::new(v1::KeyStateResponse::default()))
+    }
+
     async fn status(
         &self,
         _: Request<v1::NodeStatusRequest>,

@@ -77,6 +77,7 @@ fn decoders() -> Vec<Decoder> {
         decoder(&sealed),
         decoder(&Answer { partials: vec![[1; 32]; 3], proof: Some([7; 64]) }),
         decoder(&SignedRefusal::sign(refusal, &fingerprint, &key(1))),
+        decoder(&destroyed()),
         decoder(&header),
         (head_decoder, CiphertextHead { header, kem: [8; 240] }.to_bytes()),
         decoder(&AuditEntry { at: NOW, event: granted }),

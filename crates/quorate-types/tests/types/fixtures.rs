@@ -267,3 +267,25 @@ pub(crate) fn witness() -> SignedWitness {
     let witness = Witness { witness: index(3), about: index(2), boot: BootId([4; 16]), seen };
     SignedWitness::sign(witness, cluster().fingerprint(), &key(3))
 }
+
+/// How the key of [`create_key`] is.
+pub(crate) fn key_state() -> SetKeyState {
+    let tag = |name: &str, value: &str| Tag {
+        name: name.parse().unwrap(),
+        value: value.parse().unwrap(),
+    };
+    SetKeyState {
+        revision: 3,
+        description: "of the monthly runs".into(),
+        tags: vec![tag("env", "live"), tag("team", "Lohnbüro")],
+        aliases: vec!["salaries".parse().unwrap(), "team/pay".parse().unwrap()],
+        disabled: Disabled::Versions(vec![KeyVersion::FIRST]),
+        ..SetKeyState::initial(create_key().name)
+    }
+}
+
+/// A node's receipt for it.
+pub(crate) fn destroyed() -> DestroyedReceipt {
+    let destroyed = Destroyed { key: create_key().name, order: Hash([0xd1; 32]), at: NOW };
+    DestroyedReceipt::sign(destroyed, index(2), cluster().fingerprint(), &key(2))
+}

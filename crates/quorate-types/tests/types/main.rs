@@ -7,6 +7,7 @@ mod coalition;
 mod decoders;
 mod fixtures;
 mod fork;
+mod key_state;
 mod keyfile;
 mod order;
 mod request;

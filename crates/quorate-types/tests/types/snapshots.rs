@@ -64,6 +64,14 @@ fn orders() {
     pinned_format("order-add-client", &order(&cluster, add));
     let revoke = Action::RevokeClient { client: public(50) };
     pinned_format("order-revoke-client", &order(&cluster, revoke));
+    pinned_format("order-set-key-state", &order(&cluster, Action::SetKeyState(key_state())));
+    let all = SetKeyState {
+        disabled: Disabled::All,
+        deletion: Some(NOW.plus(7 * Millis::DAY)),
+        ..SetKeyState { revision: 9, ..SetKeyState::initial(create_key().name) }
+    };
+    pinned_format("order-delete-key", &order(&cluster, Action::SetKeyState(all)));
+    pinned_format("destroyed-receipt", &destroyed());
     let of_key = ChainId::Key(create_key().name);
     for (name, chain) in [("policy", ChainId::Policy), ("key", of_key)] {
         pinned_format(&format!("order-resolve-fork-{name}"), &resolve(&cluster, chain, 1, 2));
@@ -205,6 +213,7 @@ fn audit_entries() {
                 statement: Hash([0xe0; 32]),
             },
         ),
+        ("audit-destroyed", Event::Destroyed { key: create_key().name, order: Hash([0xe2; 32]) }),
         (
             "audit-split",
             Event::Split { node: index(2), split: Split::TwoProcesses, evidence: Hash([0xe1; 32]) },
