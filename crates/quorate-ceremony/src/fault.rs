@@ -166,6 +166,10 @@ pub const UNAVAILABLE: u16 = 96;
 /// The code that a driver answers in quarantine: to a conductor the node is away, and may
 /// come back.
 pub const QUARANTINED: u16 = 97;
+/// The code that a driver answers while an export of the key is open: no new epoch then.
+pub const EXPORTING: u16 = 20;
+/// The code with which a coordinator tells that the owner of a key that is imported is not there.
+pub const NO_OWNER: u16 = 21;
 const NUMBER_USED: u16 = 6;
 const TOO_EARLY: u16 = 10;
 const CLOSED: u16 = 11;

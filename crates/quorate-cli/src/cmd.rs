@@ -6,6 +6,8 @@ pub mod cluster;
 pub mod cluster_init;
 pub mod crypt;
 pub mod derive;
+pub mod export;
+pub mod import;
 pub mod key;
 pub mod keygen;
 pub mod order;

@@ -66,6 +66,10 @@ pub async fn run(cli: &Cli) -> Result<(), Failure> {
         }
         Command::Client(Client::List) => cmd::client::list(global).await?,
         Command::Key(Key::Create(args)) => cmd::key::create(global, args).await?,
+        Command::Key(Key::Import(args)) => cmd::import::run(global, args).await?,
+        Command::Key(Key::Export(args)) => cmd::export::export(global, args).await?,
+        Command::Key(Key::ExportKeygen { out }) => cmd::export::keygen(out)?,
+        Command::Key(Key::Combine(args)) => cmd::export::run_combine(global, args).await?,
         Command::Key(Key::List) => cmd::key::list(global).await?,
         Command::Key(Key::Show(args)) => match cmd::key::show(global, args).await? {
             Some(report) => report,

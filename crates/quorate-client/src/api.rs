@@ -8,7 +8,7 @@ pub use coordinator::{
     ClusterStatus, CoordinatorTransport, KeySummary, KeysPage, NodeStatus, Surveyed,
 };
 pub use nodes::NodesTransport;
-pub(crate) use orders::OrdersApi;
+pub(crate) use orders::{Ended, OrdersApi, Owner};
 pub use orders::{Heads, Progress};
 
 use crate::{
@@ -22,7 +22,7 @@ use quorate_rpc::{EndpointError, TlsError, v1};
 const MAX_ALSO: usize = 8;
 
 fn records(answer: v1::GetKeyResponse) -> Records {
-    Records { birth: answer.record, newest: answer.newest }
+    Records { birth: answer.record, newest: answer.newest, exports: answer.exports }
 }
 
 /// A node's answer as protobuf carries it; `None` if it carries none.

@@ -22,6 +22,7 @@ mod core;
 mod decide;
 pub mod enrol;
 mod evaluator;
+mod exports;
 mod forks;
 pub mod harden;
 pub mod home;

@@ -3,7 +3,7 @@
 
 use crate::{
     core::Core,
-    life,
+    exports, life,
     quarantine::{self, Standing},
     records::{self, RecordError},
 };
@@ -14,7 +14,7 @@ use quorate_rpc::{
         NodeHealth, TailResponse,
     },
 };
-use quorate_types::{ChainId, Format, KeyName, KeyVersion, Order, Terms};
+use quorate_types::{Action, ChainId, Format, KeyName, KeyRecord, KeyVersion, Order, Terms};
 
 /// The records of a version, or of the newest that is born.
 pub(crate) fn get_key(core: &Core, name: &str, version: u32) -> Result<GetKeyResponse, Fault> {
@@ -32,7 +32,9 @@ pub(crate) fn get_key(core: &Core, name: &str, version: u32) -> Result<GetKeyRes
         if let Some(record) = records::record(&*core.store, &name, version).map_err(failed)? {
             let newest = records::newest(&*core.store, &name, version).map_err(failed)?;
             let newest = newest.map(|r| r.to_bytes()).unwrap_or_default();
-            return Ok(GetKeyResponse { record: record.to_bytes(), newest });
+            let exports = exports::history(&*core.store, &name, version).map_err(failed)?;
+            let exports = exports.iter().map(Format::to_bytes).collect();
+            return Ok(GetKeyResponse { record: record.to_bytes(), newest, exports });
         }
     }
     Err(Fault::new(FaultKind::NotFound, "this node has no record of the key or version"))
@@ -73,6 +75,8 @@ pub(crate) fn list_keys(core: &Core, page: &ListKeysRequest) -> Result<ListKeysR
         let epoch = record.map(|public| public.epoch).or_else(|| standing.serves().next());
         let serves = epoch.is_some_and(|epoch| standing.holds_active(epoch));
         let others = standing.live.iter().any(|l| l.epoch.is_some() && l.epoch != epoch);
+        let imported = born.as_ref().is_some_and(is_imported);
+        let exports = exports::history(&*core.store, name, version).map_err(failed)?;
         let me = |is: bool| Vec::from_iter(is.then(|| u32::from(core.me.index.get())));
         keys.push(KeySummary {
             name: name.to_string(),
@@ -85,6 +89,8 @@ pub(crate) fn list_keys(core: &Core, page: &ListKeysRequest) -> Result<ListKeysR
             epoch: epoch.map_or(0, |e| e.number),
             serving: me(serves),
             unsettled: me(others),
+            imported,
+            exported: !exports.is_empty(),
         });
     }
     let next = match names.last() {
@@ -92,6 +98,11 @@ pub(crate) fn list_keys(core: &Core, page: &ListKeysRequest) -> Result<ListKeysR
         _ => String::new(),
     };
     Ok(ListKeysResponse { keys, next })
+}
+
+fn is_imported(birth: &KeyRecord) -> bool {
+    let order = Order::from_bytes(&birth.order.0.body);
+    order.is_ok_and(|order| matches!(order.action, Action::ImportKey(_)))
 }
 
 /// What the node says of itself.

@@ -1,6 +1,7 @@
 //! `quorate key create|list|show` and `quorate who-owns`.
 
 use super::{
+    export,
     order::{Fate, confirmed, make},
     roster::up_to_date,
 };
@@ -13,7 +14,7 @@ use crate::{
     signature::{minisign, spki, ssh},
     time::now,
 };
-use quorate_client::{CarriedOut, Key, Operator};
+use quorate_client::{CarriedOut, Key, KeySummary, Operator};
 use quorate_types::{Action, Cluster, KeyName, Purpose, Terms, VerifiedEpoch, VerifiedKey};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -47,7 +48,7 @@ pub async fn create(global: &Global, args: &KeyCreate) -> Result<Report, Failure
     }
 }
 
-async fn known_clients(operator: &Operator) -> Result<Vec<KnownClient>, Failure> {
+pub(super) async fn known_clients(operator: &Operator) -> Result<Vec<KnownClient>, Failure> {
     let clients = operator.clients().await?;
     let known = clients.into_iter().filter(|c| !c.revoked);
     Ok(known.filter_map(|c| Some(KnownClient { name: c.name?, key: c.client })).collect())
@@ -64,7 +65,7 @@ pub(super) fn warn_of_few_liars(action: &Action, yes: bool) -> Result<(), Failur
     if confirmed("Go on? [y/N] ")? { Ok(()) } else { Err(Failure::new("not ordered")) }
 }
 
-fn born(key: &VerifiedKey) -> String {
+pub(super) fn born(key: &VerifiedKey) -> String {
     let create = key.create();
     let clients: Vec<&str> = create.grants.iter().map(|g| g.name.as_str()).collect();
     let clients = if clients.is_empty() { "nobody".to_owned() } else { clients.join(", ") };
@@ -92,7 +93,7 @@ pub async fn list(global: &Global) -> Result<Report, Failure> {
             k.suite.clone(),
             format!("{} of {}", k.threshold, k.committee.len()),
             k.epoch.to_string(),
-            k.state.clone(),
+            state(k),
         ]
     }));
     let json = json!(
@@ -100,11 +101,17 @@ pub async fn list(global: &Global) -> Result<Report, Failure> {
             .map(|k| json!({
                 "name": k.name, "version": k.version, "suite": k.suite, "purpose": k.purpose,
                 "threshold": k.threshold, "committee": k.committee, "state": k.state,
-                "epoch": k.epoch,
+                "epoch": k.epoch, "imported": k.imported, "exported": k.exported,
             }))
             .collect::<Vec<_>>()
     );
     Ok(Report::new(if keys.is_empty() { "no keys".into() } else { table(&rows) }, json))
+}
+
+/// With what a key had, or has, outside of the nodes.
+fn state(key: &KeySummary) -> String {
+    let marks = [(key.imported, ", imported"), (key.exported, ", EXPORTED")];
+    marks.iter().filter(|(is, _)| *is).fold(key.state.clone(), |text, (_, mark)| text + mark)
 }
 
 /// What is proven about a key; or its public key alone, as other programs read it (`None`: it is
@@ -137,7 +144,10 @@ pub async fn show(global: &Global, args: &KeyShow) -> Result<Option<Report>, Fai
         std::io::stdout().write_all(&form(&key)).map_err(|e| Failure::io("stdout", &e))?;
         return Ok(None);
     }
-    let (lines, json) = describe(&client.cluster(), key.verified(), key.epoch());
+    let (mut lines, mut json) = describe(&client.cluster(), key.verified(), key.epoch());
+    let (exports, orders) = export::history(&client, &key).await;
+    lines.extend(exports);
+    json["exports"] = orders;
     Ok(Some(Report::new(lines.join("\n"), json)))
 }
 
@@ -150,12 +160,21 @@ pub async fn who_owns(global: &Global, name: &str) -> Result<Report, Failure> {
     let key = client.key(name).await?;
     let cluster = client.cluster();
     let (mut lines, mut json) = render::ownership(cluster.roster(), &key.public().committee);
-    lines.insert(0, format!("Nobody alone owns {}.", key.name()));
+    let imported = key.verified().order().import().is_some();
+    let (exports, orders) = export::history(&client, &key).await;
+    lines.insert(0, match (imported, exports.is_empty()) {
+        (false, true) => format!("Nobody alone owns {}.", key.name()),
+        _ => format!("Whoever has {} outside of its nodes can use it alone, unseen:", key.name()),
+    });
+    let outside = exports.into_iter().chain(imported.then(|| IMPORTED.to_owned()));
+    outside.for_each(|line| lines.insert(1, line));
+    json["imported"] = json!(imported);
+    json["exports"] = orders;
     json["key"] = json!(key.name().as_str());
     Ok(Report::new(lines.join("\n"), json))
 }
 
-fn describe(cluster: &Cluster, key: &VerifiedKey, epoch: &VerifiedEpoch) -> (Vec<String>, Value) {
+pub(super) fn describe(cluster: &Cluster, key: &VerifiedKey, epoch: &VerifiedEpoch) -> (Vec<String>, Value) {
     let (create, public, roster) = (key.create(), epoch.public(), cluster.roster());
     let (committee, terms) = (&public.committee, epoch.terms());
     let actives = epoch.record().actives.len();
@@ -172,6 +191,10 @@ fn describe(cluster: &Cluster, key: &VerifiedKey, epoch: &VerifiedEpoch) -> (Vec
             render::time(key.order().order().issued_at)
         ),
     ];
+    if let Some(import) = key.order().import() {
+        lines.push(IMPORTED.to_owned());
+        lines.push(format!("dealt by    {}", import.dealer));
+    }
     if epoch.order() != key.order() {
         lines.push(format!(
             "moved       by order {} of {}",
@@ -196,6 +219,7 @@ fn describe(cluster: &Cluster, key: &VerifiedKey, epoch: &VerifiedEpoch) -> (Vec
         "committee": committee.indices().map(quorate_types::NodeIndex::get).collect::<Vec<_>>(),
         "public_key": hex(public.public_key()),
         "epoch": { "number": public.epoch.number, "bundle": public.epoch.bundle.to_string() },
+        "imported": key.order().import().is_some(),
         "order": key.order().hash().to_string(),
         "epoch_order": epoch.order().hash().to_string(),
         "active_signatures": actives,
@@ -206,3 +230,6 @@ fn describe(cluster: &Cluster, key: &VerifiedKey, epoch: &VerifiedEpoch) -> (Vec
     });
     (lines, json)
 }
+
+/// Said of an imported key for ever.
+const IMPORTED: &str = "IMPORTED    its owner had it before, and may have it still";

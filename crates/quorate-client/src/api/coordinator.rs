@@ -318,6 +318,10 @@ pub struct KeySummary {
     pub serving: Vec<u32>,
     /// Nodes that say that they hold shares of other epochs.
     pub unsettled: Vec<u32>,
+    /// Its owner had it before it was imported.
+    pub imported: bool,
+    /// It was exported to a recipient.
+    pub exported: bool,
 }
 
 impl From<v1::KeySummary> for KeySummary {
@@ -333,6 +337,8 @@ impl From<v1::KeySummary> for KeySummary {
             epoch: k.epoch,
             serving: k.serving,
             unsettled: k.unsettled,
+            imported: k.imported,
+            exported: k.exported,
         }
     }
 }
