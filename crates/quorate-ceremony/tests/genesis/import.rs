@@ -4,8 +4,9 @@ use crate::{owner::*, rig::*};
 use quorate_ceremony::{bundle::judge, fault::NO_OWNER, *};
 use quorate_crypto::{
     SecretScalar,
-    complaint::Verdict,
+    complaint::{COMPLAINT_LEN, Verdict},
     dealing::DealingFault,
+    hash::Label,
     sharing::{self, CommitmentsError},
 };
 use quorate_types::*;
@@ -152,20 +153,15 @@ fn a_false_complaint_about_the_owner_convicts_the_node() {
             let request = ReceiveRequest::from_bytes(request).unwrap();
             let plan = world.plan(&order, 1);
             let list = PrepareList::verify(&plan, request.answers.clone(), request.dealers());
-            let list = list.unwrap();
-            let dealing = &request.bundle[0];
-            let verified = bundle::verify_dealing(&plan, &list, dealing).unwrap();
-            let secret = world.state(4, 1).secrets.ceremony_key.unwrap();
-            let complaint = verified.complain(index(4), &secret, &mut world.rng).unwrap();
-            let (hash, dealer) = (dealing.hash(list.ctx()), NodeIndex::OWNER);
-            let signed = SignedComplaint::sign(
-                world.cluster.fingerprint(),
-                list.ctx(),
-                dealer,
-                &hash,
-                &complaint,
-                &key(4),
-            );
+            let ctx = *list.unwrap().ctx();
+            let hash = request.bundle[0].hash(&ctx);
+            let mut complaint = [7; COMPLAINT_LEN];
+            complaint[..2].copy_from_slice(&4_u16.to_be_bytes());
+            let owner = NodeIndex::OWNER.get().to_be_bytes();
+            let said = [&ctx.0[..], &owner, &hash.0, &complaint].concat();
+            let fingerprint = world.cluster.fingerprint().as_bytes();
+            let signature = key(4).sign(Label::SIG_COMPLAINT, fingerprint, &said);
+            let signed = SignedComplaint { dealer: NodeIndex::OWNER, complaint, signature };
             Ok(ReceiveAnswer::Complaint(Box::new(signed)).to_bytes())
         })
     });

@@ -83,8 +83,6 @@ fn decoders() -> Vec<Decoder> {
         decoder(&sighting().newest),
         decoder(&sighting()),
         decoder(&witness()),
-        decoder(&order(&cluster, Action::ImportKey(import_key()))),
-        decoder(&order(&cluster, Action::ExportKey(export_key()))),
         decoder(&sealed_share()),
     ]
 }
