@@ -516,7 +516,7 @@ struct Gathered {
 /// Brings one order to one node.
 async fn bring(channel: Channel, order: Vec<u8>, deadline: Deadline) -> Result<(), Fault> {
     let mut node = bounded!(OrdersClient::new(channel), MAX_REQUEST_BYTES);
-    let request = deadline.request(SubmitOrderRequest { order })?;
+    let request = deadline.request(SubmitOrderRequest { order, deals: false })?;
     let mut progress = node.submit(request).await?.into_inner();
     while let Some(step) = progress.message().await? {
         if step.step == "failed" {

@@ -122,17 +122,17 @@ pub async fn run_combine(global: &Global, args: &KeyCombine) -> Result<Report, F
     let sealed = operator.sealed_shares(&signed).await?;
     let result = combine(&verified, key.epoch(), &sealed.shares, &recipient);
     let left_out = match &result {
-        Ok(combined) => &combined.left_out,
-        Err(CombineFailure::TooFew { left_out, .. }) => left_out,
-        Err(_) => &Vec::new(),
+        Ok(combined) => combined.left_out.clone(),
+        Err(CombineFailure::TooFew { left_out, .. }) => left_out.clone(),
+        Err(_) => Vec::new(),
     };
-    tell(cluster.roster(), left_out, &sealed.failures);
+    tell(cluster.roster(), &left_out, &sealed.failures);
+    let wrong = liars(&cluster, &left_out);
     let combined = match result {
         Ok(combined) => combined,
-        Err(failure) if liars(&cluster, left_out).is_empty() => return Err(Failure::new(failure)),
+        Err(failure) if wrong.is_empty() => return Err(Failure::new(failure)),
         Err(failure) => {
-            let names: Vec<String> =
-                liars(&cluster, left_out).iter().map(ToString::to_string).collect();
+            let names: Vec<String> = wrong.iter().map(ToString::to_string).collect();
             let text = format!("{failure}; wrong shares came from {}", names.join(", "));
             return Err(Failure::verification(text));
         }
@@ -142,7 +142,6 @@ pub async fn run_combine(global: &Global, args: &KeyCombine) -> Result<Report, F
     digits.iter().for_each(|byte| push_hex(&mut text, *byte));
     text.push('\n');
     write_new(&args.out, text.as_bytes())?;
-    let wrong = liars(&cluster, &combined.left_out);
     let mut lines = vec![format!(
         "{} version {}: the key is in {}, as a scalar of 64 hexadecimal digits (little-endian); put \
          together from the shares of nodes {}",

@@ -104,16 +104,19 @@ impl OwnedKey {
         }
         let text = std::str::from_utf8(bytes).map_err(|_| ImportFileError::Form)?.trim();
         if text.len() == 64 {
-            return scalar(&hexadecimal(text).ok_or(ImportFileError::Form)?);
+            let digits = hexadecimal(text).ok_or(ImportFileError::Form)?;
+            return scalar(&digits);
         }
         if text.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
             return Err(ImportFileError::EncryptedPkcs8);
         }
         if let Some(der) = pem(text, "PRIVATE KEY")? {
-            return seed(&pkcs8(&der)?, KeyForm::Pkcs8);
+            let found = pkcs8(&der)?;
+            return seed(&found, KeyForm::Pkcs8);
         }
         if let Some(blob) = pem(text, "OPENSSH PRIVATE KEY")? {
-            return seed(&openssh(&blob)?, KeyForm::OpenSsh);
+            let found = openssh(&blob)?;
+            return seed(&found, KeyForm::OpenSsh);
         }
         match text.starts_with("-----BEGIN ") {
             true => Err(ImportFileError::Algorithm),
@@ -220,9 +223,9 @@ impl<'a> Der<'a> {
     }
 
     fn take(&mut self, tag: u8) -> Result<&'a [u8], ImportFileError> {
-        let (length, rest) = match *self.0 {
-            [t, length @ 0..0x80, ref rest @ ..] if t == tag => (length, rest),
-            [t, 0x81, length @ 0x80.., ref rest @ ..] if t == tag => (length, rest),
+        let (length, rest) = match self.0 {
+            [t, length @ ..=0x7f, rest @ ..] if *t == tag => (*length, rest),
+            [t, 0x81, length @ 0x80..=0xff, rest @ ..] if *t == tag => (*length, rest),
             _ => return Err(DAMAGED_DER),
         };
         let (value, rest) = rest.split_at_checked(usize::from(length)).ok_or(DAMAGED_DER)?;
