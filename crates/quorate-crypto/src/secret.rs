@@ -136,7 +136,7 @@ mod tests {
             ),
             (
                 "833fe62409237b9d62ec77587520911e9a759cec1d19755b7da901b96dca3d42",
-                "ec172b93ad5e563f4932c70e1245034c35467ef2efd4d64ebf819683467e2bf2",
+                "ec172b93ad5e563bf4932c70e1245034c35467ef2efd4d64ebf819683467e2bf",
             ),
         ];
         let edwards = crate::group::Group::Edwards25519;
