@@ -42,7 +42,8 @@ fn path(cluster: &Cluster, home: &str, name: &str) -> String {
 fn pkcs8(seed: &[u8; 32]) -> Vec<u8> {
     let mut der = hex("302e020100300506032b657004220420");
     der.extend_from_slice(seed);
-    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", base64(&der)).into_bytes()
+    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", base64(&der))
+        .into_bytes()
 }
 
 fn hex(text: &str) -> Vec<u8> {
@@ -54,7 +55,8 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0_u32, |w, b| w << 8 | u32::from(*b)) << (8 * (3 - chunk.len()));
+        let word =
+            chunk.iter().fold(0_u32, |w, b| w << 8 | u32::from(*b)) << (8 * (3 - chunk.len()));
         let digit = |i: usize| char::from(DIGITS[(word >> (18 - 6 * i) & 63) as usize]);
         text.extend((0..4).map(|i| if i <= chunk.len() { digit(i) } else { '=' }));
     }
@@ -129,7 +131,8 @@ fn an_import_whose_owner_is_killed_is_finished_by_the_same_command() {
     let public = *IdentityKey::from_seed(&SEED).public().as_bytes();
     let from = file(&cluster, "client", "old.pem", &pkcs8(&SEED));
     let order = path(&cluster, "client", "import.order");
-    let draft = ["key", "import", "legacy", "--purpose", "sign", "--from", &from];
+    let draft =
+        ["key", "import", "legacy", "--purpose", "sign", "--threshold", "3", "--from", &from];
     let out = cluster.client(&draft, b"");
     assert_eq!(out.status.code(), Some(2), "{}", said(&out));
     let text = ok(&cluster.client(&[&draft[..], &["--order-out", &order]].concat(), b""));

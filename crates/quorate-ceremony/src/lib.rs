@@ -71,9 +71,9 @@ pub use message::{
     SignedComplaint, SignedDealing, SurveyAnswer, SurveyRequest,
 };
 pub use prepare_list::{ListFault, PrepareList};
+pub use quorate_types::AttemptId;
 pub use state::{
     Activation, Attempt, Change, Changes, Dealt, End, Forgery, Frozen, Live, Named, Proof,
     Receiving, SecretKind, Secrets, Standing, VersionState,
 };
-pub use quorate_types::AttemptId;
 pub use step::{Me, Request, Step, StepKind, Subject, perform};

@@ -11,8 +11,8 @@ mod survey;
 
 pub use activate::{ActivateAnswer, ActivateRequest, Certified};
 pub use prepare::{Descent, MAX_EARLIER, PrepareReply, PrepareRequest};
-pub(crate) use quorate_types::dealing::{read_answers, read_number};
 pub use quorate_types::dealing::{DealRequest, MAX_DEALING, PrepareAnswer, SignedDealing};
+pub(crate) use quorate_types::dealing::{read_answers, read_number};
 pub use receive::{Receipt, ReceiveAnswer, ReceiveRequest, SignedComplaint};
 pub use retire::{RetireAnswer, RetireRequest};
 pub(crate) use survey::survey_bundle_fits;

@@ -13,10 +13,8 @@ use quorate_crypto::{
     IdentityKey,
     hash::{Label, hash32},
 };
-use quorate_types::{
-    CeremonyStep, Cluster, Event, Format, Hash, Millis, NodeIndex, Order, Terms,
-};
 pub use quorate_types::Subject;
+use quorate_types::{CeremonyStep, Cluster, Event, Format, Hash, Millis, NodeIndex, Order, Terms};
 use rand_core::CryptoRng;
 
 /// Who this node is.

@@ -2,7 +2,8 @@
 
 use quorate_types::{
     Action, ChainId, Cluster, Committee, CreateKey, ExportKey, ExportStep, Holding, ImportKey,
-    Member, Millis, NodeIndex, Order, Ownership, Reshare, ResolveFork, Roster, Terms, coalition::MAX_COALITIONS,
+    Member, Millis, NodeIndex, Order, Ownership, Reshare, ResolveFork, Roster, Terms,
+    coalition::MAX_COALITIONS,
 };
 use serde_json::{Value, json};
 
@@ -413,7 +414,8 @@ fn export_key(export: &ExportKey) -> (Vec<String>, Value) {
                 format!("EXPORT KEY {name} version {version}: THE KEY ITSELF IS HANDED OUT"),
                 format!("  recipient     {recipient}"),
                 "  DANGER        at once: nobody gets time to object".into(),
-                "  no new epoch  of it until this order dies, or another one closes the export".into(),
+                "  no new epoch  of it until this order dies, or another one closes the export"
+                    .into(),
             ]
         }
         ExportStep::Close { order } => {

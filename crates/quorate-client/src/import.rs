@@ -30,7 +30,9 @@ pub enum ImportError {
     #[error("the order imports no key")]
     Action,
     /// The order names another dealer.
-    #[error("the order names another dealer than this home's key; use the home that it was made in")]
+    #[error(
+        "the order names another dealer than this home's key; use the home that it was made in"
+    )]
     Dealer,
     /// The order states another key.
     #[error("the order imports another key than this file has: its public key differs")]

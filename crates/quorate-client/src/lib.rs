@@ -61,7 +61,7 @@ pub use ciphertext::CiphertextError;
 pub use client::Client;
 pub use derive::{Derived, MAX_DERIVE_INPUT};
 pub use error::{Culprit, Error, Missing, NodeRef};
-pub use export::{Combined, CombineFailure, SealedShares, combine};
+pub use export::{CombineFailure, Combined, SealedShares, combine};
 pub use file::FileError;
 pub use home::{Home, HomeConfig, HomeError, NewHome, Role};
 pub use import::{ImportError, ImportFileError, KeyForm, OwnedKey};

@@ -18,9 +18,8 @@ use quorate_crypto::{IdentityKey, PublicKey};
 use quorate_rpc::{Channel, Deadline, DialOptions, Dialer, FaultKind};
 use quorate_types::{
     Action, AuditEntry, Cluster, DealRequest, Endpoint, Format, Hash, ImportKey, KeyName,
-    KeyRecord, KeyVersion, Millis, NodeIndex,
-    Order, PartyName, RosterError, SignedOrder, SignedRoster, VerifiedEpoch, VerifiedKey,
-    VerifiedOrder, fork::fallen,
+    KeyRecord, KeyVersion, Millis, NodeIndex, Order, PartyName, RosterError, SignedOrder,
+    SignedRoster, VerifiedEpoch, VerifiedKey, VerifiedOrder, fork::fallen,
 };
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 

@@ -324,7 +324,8 @@ fn indices(parties: impl Iterator<Item = NodeIndex>) -> Vec<u32> {
 
 fn out_of_time(progress: &Progress) -> Fault {
     if progress.waiting_for == [NodeIndex::OWNER] {
-        let text = "the key's owner has not dealt it: `quorate key import` again, with the same order";
+        let text =
+            "the key's owner has not dealt it: `quorate key import` again, with the same order";
         return Fault::new(FaultKind::DeadlineExceeded, text);
     }
     let nodes: Vec<String> = progress.waiting_for.iter().map(ToString::to_string).collect();

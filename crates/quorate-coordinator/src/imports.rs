@@ -79,10 +79,7 @@ pub(crate) fn no_owner() -> StepAnswer {
 }
 
 /// The dealing, if it comes in time.
-pub(crate) async fn dealt(
-    dealing: oneshot::Receiver<Vec<u8>>,
-    deadline: Deadline,
-) -> StepAnswer {
+pub(crate) async fn dealt(dealing: oneshot::Receiver<Vec<u8>>, deadline: Deadline) -> StepAnswer {
     match tokio::time::timeout_at(deadline.instant(), dealing).await {
         Ok(Ok(bytes)) => StepAnswer::Done(bytes),
         _ => StepAnswer::Unreachable(Fault::unavailable("the key's owner has not dealt")),
@@ -112,7 +109,10 @@ mod tests {
         assert_eq!(kind(imports.bring(order, 2, owner, b"x")), FaultKind::NotFound);
         assert!(first.try_recv().is_err());
         imports.bring(order, 1, owner, b"d").unwrap();
-        assert_eq!((first.try_recv().unwrap(), second.try_recv().unwrap()), (b"d".into(), b"d".into()));
+        assert_eq!(
+            (first.try_recv().unwrap(), second.try_recv().unwrap()),
+            (b"d".into(), b"d".into())
+        );
         // What nobody awaits any more is not kept.
         drop(imports.expect(order, 3, key(1)));
         let _kept = imports.expect(order, 4, key(1));

@@ -2,7 +2,8 @@
 //! can be fetched again; none of it is a share or a client's key.
 
 use crate::{
-    imports::Imports, metrics::Metrics, places::Places, postman::Postman, records::Records, schedule::Schedules,
+    imports::Imports, metrics::Metrics, places::Places, postman::Postman, records::Records,
+    schedule::Schedules,
 };
 use quorate_crypto::{IdentityKey, PublicKey};
 use quorate_quorum::{Peer, Pool, PoolError};

@@ -16,10 +16,10 @@ use quorate_crypto::PublicKey;
 use quorate_rpc::{
     Deadline, Fault, FaultKind, Peer,
     v1::{
-        CheckpointRequest, CheckpointResponse, ExportRequest, ExportResponse, GetKeyRequest, GetKeyResponse, HeadsRequest,
-        HeadsResponse, ListKeysRequest, ListKeysResponse, ListOrdersRequest, ListOrdersResponse,
-        NodeAnswer, NodeEvaluateRequest, NodeHealth, NodeStatusRequest, OrderProgress,
-        OwnerDealingRequest, OwnerDealingResponse,
+        CheckpointRequest, CheckpointResponse, ExportRequest, ExportResponse, GetKeyRequest,
+        GetKeyResponse, HeadsRequest, HeadsResponse, ListKeysRequest, ListKeysResponse,
+        ListOrdersRequest, ListOrdersResponse, NodeAnswer, NodeEvaluateRequest, NodeHealth,
+        NodeStatusRequest, OrderProgress, OwnerDealingRequest, OwnerDealingResponse,
         PutRosterRequest, PutRosterResponse, RosterRequest, RosterResponse, StepRequest,
         StepResponse, SubmitOrderRequest, TailRequest, TailResponse, WitnessRequest,
         WitnessResponse, audit_server::Audit, ceremony_server::Ceremony, node_answer,

@@ -5,7 +5,9 @@
 //! the step's own: persist, audit, send. A crash between any two loses nothing, since the
 //! conductor asks again and the same request gives the same bytes.
 
-use crate::{core::Core, exports, forks, locks::Subject as Lock, orders, quarantine, records, unlogged};
+use crate::{
+    core::Core, exports, forks, locks::Subject as Lock, orders, quarantine, records, unlogged,
+};
 use quorate_ceremony::{
     Fault as StepFault, Me, Request, Step, StepKind, Subject, VersionState, fault, perform,
 };

@@ -58,16 +58,18 @@ impl ExportKey {
     pub(crate) fn check(&self, predecessor: &Hash) -> Result<(), OrderError> {
         let rule = |text: &str| Err(OrderError::Rule(text.into()));
         if *predecessor == Hash::default() {
-            return rule("an export names the newest order of the key's chain that its signers saw");
+            return rule(
+                "an export names the newest order of the key's chain that its signers saw",
+            );
         }
         match &self.step {
             ExportStep::Open { danger_no_cooling_off: false, .. } => rule(
                 "no time passes between an export order and the export, so it must say \
                  danger_no_cooling_off",
             ),
-            ExportStep::Open { recipient, .. } if !export::is_recipient(recipient) => {
-                rule("the recipient's X25519 key is of small order: make one with `quorate key export-keygen`")
-            }
+            ExportStep::Open { recipient, .. } if !export::is_recipient(recipient) => rule(
+                "the recipient's X25519 key is of small order: make one with `quorate key export-keygen`",
+            ),
             _ => Ok(()),
         }
     }
@@ -97,7 +99,9 @@ impl Part for ExportKey {
                 danger_no_cooling_off: r.bool("danger_no_cooling_off")?,
             },
             2 => ExportStep::Close { order: Part::read(r)? },
-            other => return Err(CodecError::invalid("export", format!("{other} is not known here"))),
+            other => {
+                return Err(CodecError::invalid("export", format!("{other} is not known here")));
+            }
         };
         Ok(Self { name, version, step })
     }

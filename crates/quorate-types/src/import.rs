@@ -25,14 +25,21 @@ impl ImportKey {
         let rule = |text: String| Err(OrderError::Rule(text));
         self.create.check(issued_at)?;
         if let Err(error) = self.create.suite.group().decode(&self.public_key) {
-            return rule(format!("the public key of an imported {} key: {error}", self.create.suite));
+            return rule(format!(
+                "the public key of an imported {} key: {error}",
+                self.create.suite
+            ));
         }
         if roster.node_by_identity(&self.dealer).is_some() || roster.is_coordinator(&self.dealer) {
-            return rule("nodes and coordinators deal no key that is imported; its owner does".into());
+            return rule(
+                "nodes and coordinators deal no key that is imported; its owner does".into(),
+            );
         }
         if self.create.committee.member(NodeIndex::OWNER).is_some() {
             let owner = NodeIndex::OWNER;
-            return rule(format!("node {owner} receives no imported key: its index is the owner's"));
+            return rule(format!(
+                "node {owner} receives no imported key: its index is the owner's"
+            ));
         }
         Ok(())
     }

@@ -51,11 +51,9 @@ impl<'a> Terms<'a> {
     #[must_use]
     pub fn of(action: &'a Action) -> Option<Self> {
         Some(match action {
-            Action::ImportKey(ImportKey { create, public_key, dealer }) => Self {
-                public_key: Some(public_key),
-                dealer: Some(dealer),
-                ..Self::of_key(create)
-            },
+            Action::ImportKey(ImportKey { create, public_key, dealer }) => {
+                Self { public_key: Some(public_key), dealer: Some(dealer), ..Self::of_key(create) }
+            }
             Action::CreateKey(create) => Self::of_key(create),
             Action::Reshare(r) => Self {
                 name: &r.name,

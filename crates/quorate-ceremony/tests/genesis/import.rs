@@ -11,8 +11,7 @@ use quorate_crypto::{
 };
 use quorate_types::*;
 
-const SUITES: [Suite; 3] =
-    [Suite::Tdh2Ristretto255, Suite::FrostEd25519, Suite::VoprfRistretto255];
+const SUITES: [Suite; 3] = [Suite::Tdh2Ristretto255, Suite::FrostEd25519, Suite::VoprfRistretto255];
 
 fn tdh2(world: &mut World) -> Owner {
     Owner::of(world, Suite::Tdh2Ristretto255)

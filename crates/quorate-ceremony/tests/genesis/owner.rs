@@ -101,7 +101,8 @@ impl Dealer {
     /// The receivers, but one of them with a key that it does not have.
     pub(crate) fn astray(&self, world: &mut World, node: u16) -> Receivers {
         let stray = EncodedPoint::new(SecretScalar::random(&mut world.rng).public()).unwrap();
-        let of = |(i, k): (ShareIndex, &EncodedPoint)| (i, if i.get() == node { stray } else { *k });
+        let of =
+            |(i, k): (ShareIndex, &EncodedPoint)| (i, if i.get() == node { stray } else { *k });
         Receivers::new(self.list.receivers().iter().map(of).collect()).unwrap()
     }
 

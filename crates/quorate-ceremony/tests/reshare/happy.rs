@@ -41,7 +41,8 @@ fn the_shares_of_an_imported_key_are_refreshed_and_move_to_others() {
         key.reshare(&mut world, &To { nodes: &[4, 5, 6, 7, 8, 9], t: 4, q: 6 });
         let shares = [4, 6, 8, 9].map(|n| (index(n), key.share(&world, n).unwrap()));
         assert_eq!(*combined(&shares).to_bytes(), *owner.secret.to_bytes());
-        let (birth, newest) = (key.birth.verify(&world.cluster), key.newest.verify_epoch(&world.cluster));
+        let (birth, newest) =
+            (key.birth.verify(&world.cluster), key.newest.verify_epoch(&world.cluster));
         let birth = birth.unwrap();
         assert!(birth.has(&newest.unwrap()));
         assert!(birth.order().import().is_some(), "imported for ever");

@@ -57,10 +57,12 @@ pub async fn export(global: &Global, args: &KeyExport) -> Result<Report, Failure
         (Some(recipient), _) => {
             let key = operator.client().key_version(name.as_str(), version).await?;
             if !key.ordered().rights.exportable {
-                let text = format!("key {name} was not made with --exportable, and never can be exported");
+                let text =
+                    format!("key {name} was not made with --exportable, and never can be exported");
                 return Err(Failure::usage(text));
             }
-            let expected = "--recipient is 64 hexadecimal digits: what `quorate key export-keygen` prints";
+            let expected =
+                "--recipient is 64 hexadecimal digits: what `quorate key export-keygen` prints";
             let recipient = hex::decode(recipient).ok().and_then(|r| r.try_into().ok());
             ExportStep::Open {
                 recipient: recipient.ok_or_else(|| Failure::usage(expected))?,
@@ -76,11 +78,10 @@ pub async fn export(global: &Global, args: &KeyExport) -> Result<Report, Failure
     // The order is what the recipient asks for the shares with, so it is kept either way.
     match make(&operator, action, heads.key, &args.order).await? {
         Fate::Written(text) => Ok(Report::new(text, json!({ "done": false }))),
-        Fate::Done(_) if closes => {
-            Ok(Report::new("the export is closed", json!({ "done": true })))
-        }
+        Fate::Done(_) if closes => Ok(Report::new("the export is closed", json!({ "done": true }))),
         Fate::Done(_) => {
-            let text = "the export is open; the recipient puts the key together: quorate key combine";
+            let text =
+                "the export is open; the recipient puts the key together: quorate key combine";
             Ok(Report::new(text, json!({ "done": true })))
         }
     }

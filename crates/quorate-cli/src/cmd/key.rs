@@ -162,10 +162,15 @@ pub async fn who_owns(global: &Global, name: &str) -> Result<Report, Failure> {
     let (mut lines, mut json) = render::ownership(cluster.roster(), &key.public().committee);
     let imported = key.verified().order().import().is_some();
     let (exports, orders) = export::history(&client, &key).await;
-    lines.insert(0, match (imported, exports.is_empty()) {
-        (false, true) => format!("Nobody alone owns {}.", key.name()),
-        _ => format!("Whoever has {} outside of its nodes can use it alone, unseen:", key.name()),
-    });
+    lines.insert(
+        0,
+        match (imported, exports.is_empty()) {
+            (false, true) => format!("Nobody alone owns {}.", key.name()),
+            _ => {
+                format!("Whoever has {} outside of its nodes can use it alone, unseen:", key.name())
+            }
+        },
+    );
     let outside = exports.into_iter().chain(imported.then(|| IMPORTED.to_owned()));
     outside.for_each(|line| lines.insert(1, line));
     json["imported"] = json!(imported);
@@ -174,7 +179,11 @@ pub async fn who_owns(global: &Global, name: &str) -> Result<Report, Failure> {
     Ok(Report::new(lines.join("\n"), json))
 }
 
-pub(super) fn describe(cluster: &Cluster, key: &VerifiedKey, epoch: &VerifiedEpoch) -> (Vec<String>, Value) {
+pub(super) fn describe(
+    cluster: &Cluster,
+    key: &VerifiedKey,
+    epoch: &VerifiedEpoch,
+) -> (Vec<String>, Value) {
     let (create, public, roster) = (key.create(), epoch.public(), cluster.roster());
     let (committee, terms) = (&public.committee, epoch.terms());
     let actives = epoch.record().actives.len();

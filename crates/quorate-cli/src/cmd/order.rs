@@ -96,16 +96,15 @@ pub(super) async fn carry_out(
     let mut line = Progress::new();
     let mut note = String::new();
     let shown = |p: &quorate_client::Progress| {
-            note.clone_from(&p.message);
-            let waiting = match p.waiting_for.is_empty() || p.done == 0 {
-                true => String::new(),
-                false => {
-                    let nodes: Vec<String> =
-                        p.waiting_for.iter().map(ToString::to_string).collect();
-                    format!(", waiting for node {}", nodes.join(", "))
-                }
-            };
-            line.show(&format!("{} {} of {}{waiting}", p.step, p.done, p.of));
+        note.clone_from(&p.message);
+        let waiting = match p.waiting_for.is_empty() || p.done == 0 {
+            true => String::new(),
+            false => {
+                let nodes: Vec<String> = p.waiting_for.iter().map(ToString::to_string).collect();
+                format!(", waiting for node {}", nodes.join(", "))
+            }
+        };
+        line.show(&format!("{} {} of {}{waiting}", p.step, p.done, p.of));
     };
     let result = match owned {
         Some(key) => operator.import(order, key, shown).await,

@@ -121,7 +121,11 @@ impl Import {
 
     fn request(&self) -> DealRequest {
         DealRequest {
-            subject: Subject { key: "legacy".parse().unwrap(), version: KeyVersion::FIRST, number: 1 },
+            subject: Subject {
+                key: "legacy".parse().unwrap(),
+                version: KeyVersion::FIRST,
+                number: 1,
+            },
             answers: (1..=3).map(|i| self.answer(1, i, i as u8)).collect(),
             dealers: vec![NodeIndex::OWNER],
         }

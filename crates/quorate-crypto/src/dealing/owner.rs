@@ -22,8 +22,8 @@ use rand_core::{Infallible, TryCryptoRng, TryRng};
 /// [`DealError`]; [`DealError::Zero`] for a key of zero.
 pub fn deal_owned(params: &DealingParams<'_>, key: &SecretScalar) -> Result<Dealing, DealError> {
     let mut stream = Stream::of(params, key);
-    let polynomial = Polynomial::random(params.threshold(), key, &mut stream)
-        .map_err(|_| DealError::Zero)?;
+    let polynomial =
+        Polynomial::random(params.threshold(), key, &mut stream).map_err(|_| DealError::Zero)?;
     deal(params, &polynomial, &mut stream)
 }
 
@@ -91,8 +91,7 @@ mod tests {
     fn dealt(ctx: u8, identity: u8, group: Group, key: &SecretScalar) -> Dealing {
         let (receivers, t) = (receivers(3), Threshold::new(3, 5).unwrap());
         let (ctx, id) = ([ctx; 32], [identity; 32]);
-        let params =
-            DealingParams::new(group, ctx, ShareIndex::OWNER, id, t, &receivers).unwrap();
+        let params = DealingParams::new(group, ctx, ShareIndex::OWNER, id, t, &receivers).unwrap();
         let dealing = deal_owned(&params, key).unwrap();
         let constant = group.mul_base(key);
         let verified = dealing.verify(&params, Some(&constant)).unwrap();

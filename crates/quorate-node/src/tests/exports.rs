@@ -143,7 +143,8 @@ fn fewer_than_m_signatures_export_nothing() {
         let fault = glass.share(0, &few).unwrap_err();
         assert_eq!(fault.kind, FaultKind::PermissionDenied, "{signers:?}");
     }
-    let quiet = ExportStep::Open { recipient: glass.recipient.public(), danger_no_cooling_off: false };
+    let quiet =
+        ExportStep::Open { recipient: glass.recipient.public(), danger_no_cooling_off: false };
     let order = glass.world.signed(glass.draft(quiet), &[101, 103]);
     let fault = glass.share(0, &order).unwrap_err();
     assert!(fault.message.contains("danger_no_cooling_off"), "{fault}");
@@ -228,7 +229,8 @@ fn no_new_epoch_begins_while_an_export_is_open() {
     // Once the order's life is over, shares move again.
     world.clock.pass(Millis::DAY + 1);
     let mut late = Order::from_bytes(&refresh.0.body).unwrap();
-    (late.issued_at, late.expires_at) = (Millis(START + Millis::DAY), Millis(START + 2 * Millis::DAY));
+    (late.issued_at, late.expires_at) =
+        (Millis(START + Millis::DAY), Millis(START + 2 * Millis::DAY));
     let late = world.signed(late, &[101, 103]);
     let moved = world.move_shares(&late, descent, |_| {});
     assert_eq!(moved.certificate.public.epoch.number, number);

@@ -95,7 +95,8 @@ fn what_is_no_key_is_refused_with_what_to_do() {
     assert!(refused(&[0xff; 32]).contains("give its PKCS#8 or OpenSSH file"));
     assert!(refused(&[0; 32]).contains("zero"));
     assert!(refused(OPENSSH_SEALED.as_bytes()).contains("ssh-keygen -p -N '' -f COPY"));
-    let sealed = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIGb\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let sealed =
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIGb\n-----END ENCRYPTED PRIVATE KEY-----\n";
     assert!(refused(sealed.as_bytes()).contains("openssl pkey -in FILE -out PLAIN"));
     // An EC key in PKCS#8, and other titles.
     let ec = "-----BEGIN PRIVATE KEY-----\n\
