@@ -45,7 +45,9 @@ impl Owner {
     /// What the owner answers to a request to deal.
     pub(crate) fn deal(&self, world: &World, order: &VerifiedOrder, request: &[u8]) -> Vec<u8> {
         let known = Dealer::of(self, world, order, request);
-        let dealing = deal_owned(&known.params(3, known.list.receivers()), &self.secret).unwrap();
+        let t = order.terms().unwrap().committee.threshold().get();
+        let params = known.params(t, known.list.receivers());
+        let dealing = deal_owned(&params, &self.secret).unwrap();
         known.sign(world, dealing.to_bytes()).to_bytes()
     }
 
@@ -79,7 +81,7 @@ impl Dealer {
 
     pub(crate) fn params<'a>(&self, t: u16, receivers: &'a Receivers) -> DealingParams<'a> {
         let (ctx, identity) = (*self.list.ctx().as_bytes(), *self.key.public().as_bytes());
-        let t = Threshold::new(t, 5).unwrap();
+        let t = Threshold::new(t, receivers.len()).unwrap();
         let group = self.suite.group();
         DealingParams::new(group, ctx, ShareIndex::OWNER, identity, t, receivers).unwrap()
     }

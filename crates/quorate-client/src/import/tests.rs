@@ -186,7 +186,7 @@ fn an_owner_deals_to_nobody_but_the_nodes_of_the_order() {
         &|r| r.answers[1] = import.answer(1, 2, 120),
         &|r| r.answers.push(import.answer(1, 4, 4)),
         &|r| r.answers[2] = import.answer(1, 4, 4),
-        &|r| drop(r.answers.pop()),
+        &|r| r.answers.truncate(2),
         &|r| r.answers[2] = r.answers[1].clone(),
         &|r| r.answers[0] = import.answer(2, 1, 1),
         &|r| {
