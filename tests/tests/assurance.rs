@@ -2,7 +2,8 @@
 //! leads somewhere.
 //!
 //! The convention: a test is named in backticks as `path/from/the/root.rs::test_name`, and must be
-//! a function of that name in that file. A claim without a test says "not yet" instead.
+//! a function of that name in that file (of the Python client: one that pytest collects). A claim
+//! without a test says "not yet" instead.
 
 use std::{
     fs,
@@ -65,6 +66,11 @@ fn a_wrong_name_a_bare_row_and_a_dead_link_are_seen() {
     assert!(find_test(here, "a_wrong_name").is_err(), "a name's beginning is not the name");
     assert!(find_test(here, "read").is_err(), "a function that is no test");
     assert!(find_test("tests/tests/gone.rs", "read").is_err());
+    let python = "clients/python/tests/test_vectors.py";
+    assert!(find_test(python, "test_client").is_ok());
+    assert!(find_test(python, "test_clien").is_err());
+    assert!(find_test(python, "flipped").is_err(), "a function that is no test");
+    assert!(test_reference("a/b.py::test_c").is_some());
     assert_eq!(test_reference("a/b.rs::c_d"), Some(("a/b.rs".to_owned(), "c_d".to_owned())));
     assert_eq!(test_reference("Store::commit"), None);
     assert_eq!(code_spans("a `b` c\n```\n`no`\n```\n`d`"), [(1, "b".into()), (5, "d".into())]);
@@ -76,7 +82,9 @@ fn a_wrong_name_a_bare_row_and_a_dead_link_are_seen() {
 fn test_reference(code: &str) -> Option<(String, String)> {
     let (file, name) = code.rsplit_once("::")?;
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let fits = file.ends_with(".rs") && !name.is_empty() && name.chars().all(is_name);
+    let fits = (file.ends_with(".rs") || file.ends_with(".py"))
+        && !name.is_empty()
+        && name.chars().all(is_name);
     fits.then(|| (file.to_owned(), name.to_owned()))
 }
 
@@ -84,6 +92,12 @@ fn test_reference(code: &str) -> Option<(String, String)> {
 fn find_test(file: &str, name: &str) -> Result<(), String> {
     let text = fs::read_to_string(root().join(file)).map_err(|e| format!("{file}: {e}"))?;
     let lines: Vec<&str> = text.lines().collect();
+    if file.ends_with(".py") {
+        // What pytest collects.
+        let needle = format!("def {name}(");
+        let there = name.starts_with("test_") && lines.iter().any(|l| l.starts_with(&needle));
+        return if there { Ok(()) } else { Err(format!("no test {name} in {file}")) };
+    }
     let needle = format!("fn {name}(");
     let at = lines.iter().position(|line| line.contains(&needle));
     let at = at.ok_or_else(|| format!("no function {name} in {file}"))?;

@@ -22,20 +22,24 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from quorate import tdh2, voprf
 from quorate.answers import _KEM, _SUITE, _expand, _extract
 from quorate.certificate import EpochPublic, KeyRecord
+from quorate.edwards import BASE, EdwardsPoint
 from quorate.errors import CodecError, PartyError
+from quorate.frost import Drawn, NonceCommitments, SigningSet
 from quorate.group import B, L, Point, encode_scalar, weighted_sum
-from quorate.hashing import H32, PREFIX, H, Hs, Identity
+from quorate.hashing import H32, PREFIX, H, Hs, Identity, merkle_root
 from quorate.orders import Committee
 from quorate.request import partial_context
 from quorate.roster import Cluster, parse_chain
 from quorate.v1 import client_pb2, types_pb2
 from quorate.wire import (
+    OPERATIONS,
     SUITE_OF,
     Epoch,
     NodeSignature,
     Reader,
     Signed,
     armor,
+    ascending,
     listed,
     prefixed,
     purpose_code,
@@ -65,6 +69,7 @@ class Answering:
     partials: list[bytes]
     proof: bytes | None
     epoch: Epoch
+    operation: str
 
 
 @dataclass
@@ -74,9 +79,29 @@ class Node:
     answer_key: X25519PrivateKey = field(default_factory=lambda: X25519PrivateKey.generate())
     up: bool = True
     counter: int = 0
+    boots: int = 1
     lie: Callable[[Answering], None] | None = None
     refuse: tuple[int, int | None] | None = None
     asked: int = 0
+    #: Nonce pairs that wait, by handle; each serves once.
+    nonces: dict[bytes, tuple[int, int, bytes]] = field(default_factory=dict)
+    drawn: int = 0
+    #: Draws nonces, and is unreachable once it is to sign.
+    leaves: bool = False
+    #: Draws nonces, and says that they are gone once it is to sign.
+    forgets: bool = False
+
+    @property
+    def boot(self) -> bytes:
+        return u64(self.index) + u64(self.boots)
+
+    def starts_again(self) -> None:
+        """Whatever was in memory is gone."""
+        self.boots, self.drawn, self.nonces = self.boots + 1, 0, {}
+
+
+def generator(suite: str) -> Point | EdwardsPoint:
+    return BASE if suite == "frost-ed25519" else B
 
 
 class FakeCluster:
@@ -158,19 +183,20 @@ class FakeCluster:
             "life": 1000,
             "public_key": None,
             "dealer": None,
-            "rights": 0,
             "roster_version": 1,
             "suite": SUITE_OF[purpose],
+            "rights": None,
         } | changes
         head = text(name) + u32(c["version"])
         kind = suite_code(c["suite"]) + purpose_code(purpose)
         middle = c["committee"].to_bytes() + u16(c["q"]) + u64(c["first"])
         end = u8(c["danger"]) + u8(c["fragile"])
         if c["dealer"] is not None:
-            rights = u8(1) + u8(c["rights"]) if c["rights"] else u8(0)
+            rights = u8(0) if c["rights"] is None else u8(1) + u8(c["rights"])
             action = u8(6) + rights + head + kind + middle + listed([]) + end + c["public_key"] + c["dealer"]
         elif c["public_key"] is None:
-            action = u8(1) + head + kind + middle + listed([]) + end
+            action = u8(1) if c["rights"] is None else u8(8) + u8(c["rights"])
+            action += head + kind + middle + listed([]) + end
         else:
             newest = u32(c["version"])
             action = u8(4) + head + newest + kind + c["public_key"] + middle + u32(60) + u8(0) + end
@@ -220,7 +246,7 @@ class FakeCluster:
                 bytes(32),
                 order_hash,
                 changes.get("committee", self.committee),
-                tuple((c * B).encode() for c in coefficients),
+                tuple((c * generator(SUITE_OF[purpose])).encode() for c in coefficients),
             )
         )
         q = changes.get("q", (len(self.nodes) + self.t + 1) // 2)
@@ -246,7 +272,7 @@ class FakeCluster:
 
     def move(self, name: str, purpose: str, number: int = 2000, **changes: Any) -> KeyRecord:
         """A refresh of all shares."""
-        public_key = (self.secrets[name] * B).encode()
+        public_key = (self.secrets[name] * generator(SUITE_OF[purpose])).encode()
         secret = self.secrets[name]
         return self.record(
             name, purpose, secret=secret, number=number, public_key=public_key, first=number, **changes
@@ -259,6 +285,10 @@ class Link:
     def __init__(self, fake: FakeCluster, party: str = "coordinator"):
         self.fake, self.party = fake, party
         self.calls: list[str] = []
+        #: The operations of the requests that were carried, and the items of each.
+        self.operations: list[str] = []
+        self.carried: list[list[bytes]] = []
+        self.question: Callable[[str, Any], None] = lambda operation, request: None
         self.tamper: Callable[[types_pb2.NodeAnswer], None] = lambda answer: None
         self.down = False
 
@@ -285,10 +315,14 @@ class Link:
 
     def Evaluate(self, request: Any) -> Any:
         response = client_pb2.EvaluateResponse()
+        operation = read_head(request.head)[2]
+        self.operations.append(operation)
+        self.carried.append(list(request.items))
+        self.question(operation, request)
         for node in self.fake.nodes.values():
             if node.index in request.avoid or len(response.answers) >= request.want:
                 continue
-            if not node.up:
+            if not node.up or (node.leaves and operation == "sign"):
                 response.failures.add(node=node.index, reason="unreachable")
                 continue
             node.asked += 1
@@ -300,38 +334,36 @@ class Link:
     def evaluate(self, node: Node, request: Any) -> types_pb2.NodeAnswer:
         """One node's answer to a request whose head it parses by itself."""
         fake, head = self.fake, bytes(request.head)
-        r = Reader(head)
-        r.kind("QREQ")
-        r.take(28, "id, issued at, ttl")
-        client = r.public_key()
-        name = r.key_name()
-        r.key_version()
-        operation = r.u8("operation")
-        start = r.used
-        pairs = r.u16("context")
-        for _ in range(2 * pairs):
-            r.text(1024, "context")
-        label = head[start : r.used]
-        reply_key, prove = r.take(32, "reply key"), r.flag("prove")
-        assert r.u16("items") == len(request.items)
-        r.take(32, "root")
-        r.finish()
+        client, name, operation, label, reply_key, prove, count, root = read_head(head)
         request_hash = H32("request/hash.", fake.fingerprint, head)
         answer = types_pb2.NodeAnswer(node=node.index)
         if node.refuse is not None:
             answer.refusal = self.refusal(node, request_hash, *node.refuse)
             return answer
+        if count != len(request.items) or merkle_root(list(request.items)) != root:
+            answer.refusal = self.refusal(node, request_hash, 10, None)
+            return answer
         current = fake.newest.get(name, fake.records[name]).public
         share = fake.shares[name, current.epoch.number][node.index]
         items = list(request.items)
-        for at, item in enumerate(items if operation == 1 else []):
+        if operation in ("sign", "sign-commit"):
+            words = self.sign(node, current, share, operation, items)
+            if isinstance(words, int):
+                answer.refusal = self.refusal(node, request_hash, words, None)
+            else:
+                said = Answering(words, None, current.epoch, operation)
+                if node.lie is not None:
+                    node.lie(said)
+                answer.sealed = self.seal(node, client, reply_key, request_hash, said)
+            return answer
+        for at, item in enumerate(items if operation == "decrypt" else []):
             if not self.is_valid(name, current, label, item):
                 answer.refusal = self.refusal(node, request_hash, 9, at)
                 return answer
-        points = [Point.decode(i[-240:-208] if operation == 1 else i) for i in items]
+        points = [Point.decode(i[-240:-208] if operation == "decrypt" else i) for i in items]
         outputs = [share * p for p in points]
         proof = None
-        if prove and operation == 1:
+        if prove and operation == "decrypt":
             context = partial_context(
                 fake.fingerprint,
                 name,
@@ -346,11 +378,43 @@ class Link:
             proof = prove_dleq(context, share, points, outputs)
         elif prove:
             proof = prove_voprf(share, points, outputs)
-        said = Answering([p.encode() for p in outputs], proof, current.epoch)
+        said = Answering([p.encode() for p in outputs], proof, current.epoch, operation)
         if node.lie is not None:
             node.lie(said)
         answer.sealed = self.seal(node, client, reply_key, request_hash, said)
         return answer
+
+    def sign(
+        self, node: Node, public: EpochPublic, share: int, operation: str, items: list[bytes]
+    ) -> list[bytes] | int:
+        """Either half of a signature, or the reason of a refusal. Nonces serve once."""
+        words: list[bytes] = []
+        for item in items:
+            if operation == "sign-commit":
+                epoch, count = read_nonce_order(item)
+                if epoch != public.epoch:
+                    return 11
+                for _ in range(count):
+                    d, e = secrets.randbelow(L - 1) + 1, secrets.randbelow(L - 1) + 1
+                    node.drawn += 1
+                    handle = node.boot + u64(node.drawn)
+                    known = (d * BASE).encode(), (e * BASE).encode()
+                    node.nonces[handle] = d, e, known[0] + known[1]
+                    words += [handle + bytes(8), *known]
+                continue
+            epoch, signers, message = read_sign_item(item)
+            if epoch != public.epoch:
+                return 11
+            own = node.nonces.pop(signers[node.index].handle, None)
+            if own is None or node.forgets:
+                return 13
+            d, e, known_pair = own
+            points = {i: one.commitments for i, one in signers.items()}
+            assert points[node.index].raw == known_pair
+            signing = SigningSet(public.commitments[0], message, points)
+            weight = signing.weights[node.index] * share * signing.challenge
+            words.append(encode_scalar(d + signing.factors[node.index] * e + weight))
+        return words
 
     def is_valid(self, name: str, public: EpochPublic, label: bytes, item: bytes) -> bool:
         """What every node checks before it touches its share."""
@@ -382,6 +446,51 @@ class Link:
             b"QANS" + u16(1) + card + request + said.epoch.to_bytes() + encapsulated
             + u64(counter) + prefixed(sealed)
         )  # fmt: skip
+
+
+def read_head(head: bytes) -> tuple[bytes, str, str, bytes, bytes, bool, int, bytes]:
+    """Of a `QREQ`: client, key, operation, context, reply key, whether to prove, items and their root."""
+    r = Reader(bytes(head))
+    r.kind("QREQ")
+    r.take(28, "id, issued at, ttl")
+    client, name = r.public_key(), r.key_name()
+    r.key_version()
+    operation = r.word(OPERATIONS, "operation")
+    start = r.used
+    for _ in range(2 * r.u16("context")):
+        r.text(1024, "context")
+    label = bytes(head)[start : r.used]
+    reply_key, prove = r.take(32, "reply key"), r.flag("prove")
+    count, root = r.u16("items"), r.take(32, "root")
+    r.finish()
+    return client, name, operation, label, reply_key, prove, count, root
+
+
+def read_nonce_order(data: bytes) -> tuple[Epoch, int]:
+    r = Reader(data)
+    r.kind("QNON")
+    epoch, count = r.epoch(), r.u16("count")
+    r.finish()
+    assert 1 <= count <= 256
+    return epoch, count
+
+
+def read_sign_item(data: bytes) -> tuple[Epoch, dict[int, Drawn], bytes]:
+    """A `QSGN`, as strict as the nodes are."""
+    r = Reader(data)
+    r.kind("QSGN")
+    epoch = r.epoch()
+
+    def signer(r: Reader) -> tuple[int, Drawn]:
+        node, handle = r.index(), r.take(24, "nonce handle")
+        return node, Drawn(handle, NonceCommitments.parse(r.take(64, "nonce commitments")))
+
+    signers = r.many(64, "signers", signer)
+    ascending(signers, "signers", lambda s: s[0])
+    assert len(signers) >= 2
+    message = r.blob(1024, "message")
+    r.finish()
+    return epoch, dict(signers), message
 
 
 def setup_auth_s(sender: X25519PrivateKey, reply: bytes, info: bytes) -> tuple[bytes, bytes]:

@@ -19,6 +19,7 @@ from vectors import VECTORS
 
 import quorate.client
 from quorate import Client
+from quorate.answers import _KEM, _expand, _extract
 from quorate.group import encode_scalar
 from quorate.home import Home
 from quorate.voprf import Batch
@@ -72,20 +73,27 @@ def vectors() -> dict[str, Any]:
     drawn = Drawn()
     kept = secrets.token_bytes, secrets.randbelow, X25519PrivateKey.generate, fakes.NOW
     secrets.token_bytes, secrets.randbelow = drawn.token_bytes, drawn.randbelow  # type: ignore[assignment]
-    X25519PrivateKey.generate = classmethod(  # type: ignore[method-assign,assignment]
-        lambda cls: X25519PrivateKey.from_private_bytes(drawn.token_bytes(32))
-    )
+    ikms: dict[bytes, bytes] = {}
+
+    def derive_key_pair(cls: type) -> X25519PrivateKey:
+        """DeriveKeyPair of RFC 9180, as the nodes and the Rust client make theirs."""
+        ikm = drawn.token_bytes(32)
+        secret = _expand(_KEM, _extract(_KEM, b"", b"dkp_prk", ikm), b"sk", b"")
+        ikms[secret] = ikm
+        return X25519PrivateKey.from_private_bytes(secret)
+
+    X25519PrivateKey.generate = classmethod(derive_key_pair)  # type: ignore[method-assign,assignment]
     fakes.NOW = NOW
     try:
         with tempfile.TemporaryDirectory() as directory:
-            return _vectors(Path(directory) / "home")
+            return _vectors(Path(directory) / "home", ikms)
     finally:
         secrets.token_bytes, secrets.randbelow, X25519PrivateKey.generate, fakes.NOW = kept  # type: ignore[method-assign]
 
 
-def _vectors(home: Path) -> dict[str, Any]:
+def _vectors(home: Path, ikms: dict[bytes, bytes]) -> dict[str, Any]:
     fake = FakeCluster(home, n=3, t=2, k=3, m=2)
-    for name, purpose in (("demo", "decrypt"), ("ids", "derive")):
+    for name, purpose in (("demo", "decrypt"), ("ids", "derive"), ("release", "sign")):
         fake.record(name, purpose, fragile=True)
     body = fake.roster(2, fake.roster_hash())
     fake.chain.append(fakes.sign(body, "sig/roster.", fake.fingerprint, fake.operators[:2]))
@@ -109,6 +117,13 @@ def _vectors(home: Path) -> dict[str, Any]:
     quorate.client.Batch = kept  # type: ignore[misc]
     deriving = exchange(recorder)
 
+    messages = [b"v1.2.3 is good", b""]
+    client.prepare_signing("release", len(messages))
+    committing = exchange(recorder)
+    signatures, _ = client.sign_batch("release", messages, context)
+    signing = exchange(recorder)
+    reply = client._answers._reply.private_bytes_raw()
+
     def record(r: Any) -> str:
         return (b"QKEY" + u16(2) + r.body()).hex()
 
@@ -119,10 +134,12 @@ def _vectors(home: Path) -> dict[str, Any]:
         "fingerprint": fake.fingerprint.hex(),
         "rosters": [(b"QSRO" + u16(1) + s.to_bytes()).hex() for s in fake.chain],
         "identity_seed": fake.client.private.private_bytes_raw().hex(),
-        "reply_secret": client._answers._reply.private_bytes_raw().hex(),
+        "reply_ikm": ikms[reply].hex(),
+        "reply_secret": reply.hex(),
         "keys": {
             "demo": {"record": record(fake.records["demo"]), "newest": record(moved)},
             "ids": {"record": record(fake.records["ids"]), "newest": ""},
+            "release": {"record": record(fake.records["release"]), "newest": ""},
         },
         "context": context,
         "decrypt": {"plaintext": text.hex(), "ciphertext": ciphertext.hex(), **decrypting},
@@ -131,6 +148,12 @@ def _vectors(home: Path) -> dict[str, Any]:
             "blind": encode_scalar(batches[0]._blinds[0]).hex(),
             "secret": secret.hex(),
             **deriving,
+        },
+        "sign": {
+            "messages": [m.hex() for m in messages],
+            "commit": committing,
+            "share": signing,
+            "signatures": [s.hex() for s in signatures],
         },
     }
 

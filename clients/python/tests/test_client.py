@@ -428,6 +428,16 @@ def test_a_bad_record_is_refused(fake: FakeCluster, case: str) -> None:
     assert not (fake.home / "pins/bad@1").exists()
 
 
+def test_a_key_may_be_made_with_rights_that_are_stated(fake: FakeCluster) -> None:
+    for rights in (1, 2, 3):
+        fake.record(f"with-{rights}", "decrypt", rights=rights)
+        assert client_of(fake).key(f"with-{rights}").name == f"with-{rights}"
+    for rights in (0, 4, 0xFF):
+        fake.record("bad", "decrypt", rights=rights)
+        with pytest.raises(VerificationError, match="rights"):
+            client_of(fake).key("bad")
+
+
 def test_t_q_and_committee_are_the_orders(fake: FakeCluster) -> None:
     """A certificate with a lower threshold or other members than the operators ordered."""
     lower = Committee(fake.committee.members, 2)

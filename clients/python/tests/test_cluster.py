@@ -15,11 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from fake import FakeCluster, Link
+from nacl.signing import VerifyKey
 
-from quorate import Client, HomeError, NoQuorumError, PartyError, RefusedError, WrongPurposeError
+from quorate import (
+    CiphertextError,
+    Client,
+    HomeError,
+    NoQuorumError,
+    PartyError,
+    RefusedError,
+    SignatureError,
+    WrongPurposeError,
+)
 from quorate.answers import Answer, AnswerBook
-from quorate.group import B, Point, random_scalar
+from quorate.group import B, Point, encode_scalar, random_scalar
 from quorate.hashing import Identity
 from quorate.home import Home, Pin
 from quorate.transport import Coordinator
@@ -34,7 +45,7 @@ ARGUMENTS = ["--context", "app=crm", "--context", "zeile=grün"]
 
 
 class RealCluster:
-    """Three of five, on loopback, with a key to decrypt and one to derive."""
+    """Three of five, on loopback, with a key to decrypt, one to derive and one to sign."""
 
     def __init__(self, path: Path):
         self.path, self.running = path, {}
@@ -42,7 +53,11 @@ class RealCluster:
         self.start("quorate-coordinator", "coordinator")
         for i in range(1, 6):
             self.start("quorate-node", f"node-{i}")
-        for key, *purpose in (("demo",), ("ids", "--purpose", "derive")):
+        for key, *purpose in (
+            ("demo",),
+            ("ids", "--purpose", "derive"),
+            ("release", "--suite", "frost-ed25519"),
+        ):
             self.until(lambda key=key, purpose=purpose: self.operator("key", "create", key, *purpose))
         self.home = path / "client"
 
@@ -120,6 +135,63 @@ def test_both_derive_the_same(cluster: RealCluster, client: Client) -> None:
     assert client.derive("ids", b"alice", version=1) == plain != secret
 
 
+def test_what_a_quorum_signs_anybody_verifies(cluster: RealCluster, client: Client, tmp_path: Path) -> None:
+    public = client.key("release").public_key
+    pem = tmp_path / "release.pem"
+    pem.write_bytes(cluster.rust("key", "show", "release", "--pem"))
+    for message in (b"v1.2.3 is good", b"", secrets.token_bytes(1024)):
+        signature = client.sign("release", message)
+        assert len(signature) == 64
+        client.verify("release", message, signature)
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+        VerifyKey(public).verify(message, signature)
+        file, signed = tmp_path / "message", tmp_path / "signature"
+        file.write_bytes(message)
+        signed.write_bytes(signature)
+        if message:  # openssl pkeyutl reads no empty file
+            openssl = ["openssl", "pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", str(pem)]
+            subprocess.run(
+                [*openssl, "-in", str(file), "-sigfile", str(signed)], check=True, capture_output=True
+            )
+        cluster.rust("verify", "--key", "release", "--signature", str(signed), str(file))
+        theirs = cluster.rust("sign", "--key", "release", stdin=message)
+        client.verify("release", message, theirs)
+        assert theirs != signature
+        with pytest.raises(SignatureError):
+            client.verify("release", message + b"x", signature)
+
+
+def test_a_batch_of_three_hundred_is_signed(client: Client) -> None:
+    """More pairs than one request draws, and one request to sign."""
+    messages = [f"row {i}".encode() for i in range(300)]
+    signatures, report = client.sign_batch("release", messages, CONTEXT)
+    assert len(report.nodes) == 3 and report.liars == []
+    key = Ed25519PublicKey.from_public_bytes(client.key("release").public_key)
+    for message, signature in zip(messages, signatures, strict=True):
+        key.verify(signature, message)
+
+
+def test_a_batch_of_ciphertexts_is_opened(cluster: RealCluster, client: Client) -> None:
+    texts = [f"row {i}".encode() for i in range(30)]
+    rows = [client.encrypt("demo", text, CONTEXT) for text in texts]
+    rows.append(cluster.rust("encrypt", "--key", "demo", *ARGUMENTS, stdin=b"theirs"))
+    rows[3] = rows[3][:-1]
+    results, report = client.decrypt_batch(rows, CONTEXT)
+    assert isinstance(results[3], CiphertextError) and len(report.nodes) == 3
+    assert results[:3] + results[4:] == texts[:3] + texts[4:] + [b"theirs"]
+
+
+def test_a_node_that_starts_again_costs_no_signature(cluster: RealCluster, client: Client) -> None:
+    """What it has drawn is gone with its memory; fresh nonces of all are drawn, and nobody is blamed."""
+    client.prepare_signing("release", 5)
+    before = {node for _ in range(2) for node in client.sign_batch("release", [b"m"])[1].nodes}
+    for i in before:
+        cluster.stop(f"node-{i}")
+        cluster.start("quorate-node", f"node-{i}")
+    _, report = cluster.until(lambda: client.sign_batch("release", [b"m"]))
+    assert report.liars == []
+
+
 def test_pins_of_one_client_are_the_others(cluster: RealCluster, client: Client) -> None:
     client.key("demo")
     pin = cluster.home / "pins/demo@1"
@@ -132,7 +204,7 @@ def test_pins_of_one_client_are_the_others(cluster: RealCluster, client: Client)
     assert pin.read_text() == ours == theirs
 
 
-def test_the_command_line(cluster: RealCluster) -> None:
+def test_the_command_line(cluster: RealCluster, tmp_path: Path) -> None:
     def python(*arguments: str, stdin: bytes) -> bytes:
         command = [sys.executable, "-m", "quorate", "--home", str(cluster.home), *arguments]
         return subprocess.run(command, input=stdin, capture_output=True, timeout=60, check=True).stdout
@@ -142,6 +214,13 @@ def test_the_command_line(cluster: RealCluster) -> None:
     assert python("decrypt", *ARGUMENTS, stdin=sealed) == b"hello"
     secret = cluster.rust("derive", "--key", "ids", "--encoding", "hex", stdin=b"x")
     assert python("derive", "--key", "ids", stdin=b"x") == secret
+    signature = python("sign", "--key", "release", stdin=b"hello")
+    file = tmp_path / "signature"
+    file.write_bytes(signature)
+    python("verify", "--key", "release", "--signature", str(file), stdin=b"hello")
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        python("verify", "--key", "release", "--signature", str(file), stdin=b"hell")
+    assert caught.value.returncode == 5 and b"does not verify" in caught.value.stderr
     with pytest.raises(subprocess.CalledProcessError) as caught:
         python("decrypt", stdin=sealed)
     assert caught.value.returncode == 5 and b"another encryption context" in caught.value.stderr
@@ -151,6 +230,7 @@ def test_the_command_line(cluster: RealCluster) -> None:
 def test_a_lying_node_is_named(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """A node's answer is changed once it is open, as if the node had sealed it so."""
     sealed, derived = client.encrypt("demo", b"hello"), client.derive("ids", b"alice")
+    public = Ed25519PublicKey.from_public_bytes(client.key("release").public_key)
     read = AnswerBook.read_sealed
     liar: list[int] = []
 
@@ -169,6 +249,23 @@ def test_a_lying_node_is_named(client: Client, monkeypatch: pytest.MonkeyPatch) 
     liar.clear()
     secret, report = client.derive_batch("ids", [b"alice"])
     assert secret == [derived] and report.liars == liar
+
+    def spoil(self: AnswerBook, claimed: int, data: bytes, expected: Any) -> Answer:
+        answer = read(self, claimed, data, expected)
+        liar[:] = liar or [answer.node]
+        if (
+            answer.node not in liar or len(answer.partials) != 2
+        ):  # two shares; of nonces there are three words
+            return answer
+        wrong = encode_scalar(int.from_bytes(answer.partials[1], "little") + 1)
+        return dataclasses.replace(answer, partials=(answer.partials[0], wrong))
+
+    liar.clear()
+    monkeypatch.setattr(AnswerBook, "read_sealed", spoil)
+    signatures, report = client.sign_batch("release", [b"a", b"b"])
+    assert report.liars == liar
+    for message, signature in zip((b"a", b"b"), signatures, strict=True):
+        public.verify(signature, message)
 
 
 def test_a_sealed_identity_opens_with_its_passphrase(cluster: RealCluster, tmp_path: Path) -> None:
@@ -215,6 +312,8 @@ def test_a_wrong_purpose_is_refused(client: Client) -> None:
         client.encrypt("ids", b"x")
     with pytest.raises(WrongPurposeError):
         client.derive("demo", b"x")
+    with pytest.raises(WrongPurposeError):
+        client.sign("demo", b"x")
 
 
 def test_only_the_rosters_key_is_talked_to(cluster: RealCluster) -> None:
@@ -240,6 +339,11 @@ def test_after_a_refresh(cluster: RealCluster, client: Client) -> None:
     before = client.key("demo").epoch
     cluster.operator("share", "refresh", "demo")
     cluster.operator("share", "refresh", "ids")
+    client.prepare_signing("release", 2)
+    public = client.key("release").public_key
+    cluster.operator("share", "refresh", "release")
+    signature = cluster.until(lambda: client.sign("release", b"m"))
+    Ed25519PublicKey.from_public_bytes(public).verify(signature, b"m")
     assert cluster.until(lambda: client.decrypt(sealed)) == b"hello"
     assert cluster.until(lambda: client.derive("ids", b"alice")) == derived
     assert client.key("demo").epoch > before
@@ -248,7 +352,9 @@ def test_after_a_refresh(cluster: RealCluster, client: Client) -> None:
 def test_with_nodes_gone(cluster: RealCluster, client: Client) -> None:
     sealed = cluster.rust("encrypt", "--key", "demo", stdin=b"hello")
     secret = client.derive("ids", b"alice")
+    client.prepare_signing("release", 1)
     cluster.stop("node-1", "node-4")
+    client.verify("release", b"m", client.sign("release", b"m"))
     assert client.decrypt(sealed) == b"hello"
     assert client.derive("ids", b"alice") == secret
     cluster.stop("node-2")
@@ -257,6 +363,8 @@ def test_with_nodes_gone(cluster: RealCluster, client: Client) -> None:
     assert "node-2 (CH)" in str(caught.value)
     with pytest.raises(NoQuorumError):
         client.derive("ids", b"alice")
+    with pytest.raises(NoQuorumError):
+        client.sign("release", b"m")
     for i in (1, 2, 4):
         cluster.start("quorate-node", f"node-{i}")
     assert cluster.until(lambda: client.decrypt(sealed)) == b"hello"
@@ -264,10 +372,12 @@ def test_with_nodes_gone(cluster: RealCluster, client: Client) -> None:
 
 def test_with_the_coordinator_gone(cluster: RealCluster, client: Client) -> None:
     client.key("demo")
+    signature = client.sign("release", b"m")
     cluster.stop("coordinator")
     with Client.open(cluster.home) as fresh:
         sealed = fresh.encrypt("demo", b"hello")  # the key is pinned: nobody is needed
         with pytest.raises(PartyError, match="unreachable"):
             fresh.decrypt(sealed)
+        fresh.verify("release", b"m", signature)
     cluster.start("quorate-coordinator", "coordinator")
     assert cluster.until(lambda: client.decrypt(sealed)) == b"hello"

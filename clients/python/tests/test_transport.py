@@ -188,8 +188,9 @@ def test_bad_answers_are_told_in_one_line(servers: list[Server], answer: Answer,
 def test_silence_ends_at_the_deadline(servers: list[Server]) -> None:
     servers.append(server := Server(None))
     started = time.monotonic()
-    with pytest.raises(PartyError, match="timed out"):
+    with pytest.raises(PartyError, match="timed out") as caught:
         ask(server, timeout=0.5)
+    assert caught.value.late
     assert time.monotonic() - started < 3
 
 

@@ -15,13 +15,37 @@ from quorate import stream, tdh2, voprf
 from quorate.answers import Answer, AnswerBook, Expected, open_sealed, session_key
 from quorate.certificate import Key, KeyRecord
 from quorate.dleq import verify_dleq
+from quorate.edwards import BASE, EdwardsPoint, verify_ed25519
 from quorate.errors import CiphertextError, CodecError
-from quorate.group import B2, B, Point, decode_scalar, encode_scalar, random_scalar
-from quorate.hashing import H, Identity
+from quorate.frost import (
+    CheatersError,
+    Drawn,
+    NonceCommitments,
+    SigningSet,
+    aggregate,
+    encode_nonce_order,
+    encode_sign_item,
+    read_drawn,
+)
+from quorate.group import (
+    B2,
+    B,
+    D,
+    L,
+    P,
+    Point,
+    decode_scalar,
+    encode_scalar,
+    random_scalar,
+    sqrt_ratio,
+    weighted_sum,
+    window_sum,
+)
+from quorate.hashing import SMALL_ORDER, H, Identity
 from quorate.request import Head, encode_context, sign_request
 from quorate.roster import Cluster, Roster, parse_chain, parse_signed_roster
 from quorate.sharing import lagrange_at_zero, verifying_key
-from quorate.wire import armor
+from quorate.wire import Epoch, armor, u64
 
 
 def flipped(data: bytes, at: int = 0) -> bytes:
@@ -148,9 +172,6 @@ def test_both_logarithms_of_an_encapsulation_are_proved(which: int) -> None:
         assert not tdh2.verify(binding, b"", b"", kem)
 
 
-P = 2**255 - 19
-
-
 @pytest.mark.parametrize(
     "encoding",
     [
@@ -178,6 +199,9 @@ def test_multiples_of_the_generator() -> None:
     }
     for k, expected in multiples.items():
         assert (k * B).encode().hex() == expected
+    for k in (0, 1, 15, 16, 255, L - 1, L, L + 5, random_scalar()):
+        for g in (B, B2, BASE):
+            assert k * g == weighted_sum([k], [g]), "a generator's windows give what doublings give"
     assert (0 * B).is_identity() and (B - B).is_identity() and not B.is_identity()
 
 
@@ -309,11 +333,13 @@ def test_client() -> None:
         birth, newest = (bytes.fromhex(case["keys"][name][n]) for n in ("record", "newest"))
         return Key(cluster, KeyRecord.parse(birth), KeyRecord.parse(newest) if newest else None)
 
-    def answers(key: Key, said: dict) -> dict[int, Answer]:
+    def answers(
+        key: Key, said: dict, operation: str, ttl: int = 10_000, label: bytes = context
+    ) -> dict[int, Answer]:
         head = bytes.fromhex(said["head"])
         request = sign_request(
-            identity, fingerprint, now=now, ttl=10_000, key=key.name, version=key.version, context=context,
-            operation=key.purpose, reply_key=book.reply_key, prove=key.purpose == "derive",
+            identity, fingerprint, now=now, ttl=ttl, key=key.name, version=key.version, context=label,
+            operation=operation, reply_key=book.reply_key, prove=operation == "derive",
             items=unhex(said["items"]), request_id=head[6:22],
         )  # fmt: skip
         assert (request.head, request.signature.hex()) == (head, said["signature"])
@@ -329,7 +355,7 @@ def test_client() -> None:
     binding = tdh2.Binding(fingerprint, demo.name, demo.version, demo.public_key)
     kem = tdh2.Encapsulation.parse(head.kem)
     assert tdh2.verify(binding, context, head.header, kem)
-    partials = {node: a.partials[0] for node, a in answers(demo, said).items()}
+    partials = {node: a.partials[0] for node, a in answers(demo, said, "decrypt").items()}
     payload_key = tdh2.open_kem(binding, context, head.header, kem, partials, demo.threshold)
     out = io.BytesIO()
     stream.open_stream(payload_key, io.BytesIO(ciphertext[len(head.raw) :]), out)
@@ -340,11 +366,161 @@ def test_client() -> None:
     batch = voprf.Batch([private], [decode_scalar(bytes.fromhex(said["blind"]))])
     assert batch.elements == unhex(said["items"])
     verified = {}
-    for node, answer in answers(ids, said).items():
+    for node, answer in answers(ids, said, "derive").items():
         points = batch.verify(ids.verifying_key(node), answer.partials, answer.proof)
         assert points is not None
         verified[node] = points
     assert batch.finalize(verified, ids.threshold)[0].hex() == said["secret"]
+
+    release, said = key("release"), case["sign"]
+    messages, epoch = unhex(said["messages"]), release.epoch
+    assert unhex(said["commit"]["items"]) == [encode_nonce_order(epoch, len(messages))]
+    none = encode_context(None)
+    committed = answers(release, said["commit"], "sign-commit", 60_000, none).items()
+    drawn = {node: read_drawn(answer.partials) for node, answer in committed}
+    items = [
+        encode_sign_item(epoch, {node: pairs[at] for node, pairs in drawn.items()}, message)
+        for at, message in enumerate(messages)
+    ]
+    assert items == unhex(said["share"]["items"])
+    shares = answers(release, said["share"], "sign", 60_000)
+    for at, message in enumerate(messages):
+        points = {node: pairs[at].commitments for node, pairs in drawn.items()}
+        signing = SigningSet(release.public_key, message, points)
+        of_item = {node: answer.partials[at] for node, answer in shares.items()}
+        made = aggregate(signing, of_item, release.threshold, release.edwards)
+        assert made.hex() == said["signatures"][at]
+        release.verify_signature(message, made)
+
+
+def points_of(signers: list[dict]) -> dict[int, NonceCommitments]:
+    return {s["index"]: NonceCommitments.parse(bytes.fromhex(s["hiding"] + s["binding"])) for s in signers}
+
+
+def test_frost_of_the_rfc() -> None:
+    """Appendix E.1 of RFC 9591."""
+    case = load("frost")["rfc9591"]
+    public, message = bytes.fromhex(case["public_key"]), bytes.fromhex(case["message"])
+    coefficients = [decode_scalar(c) for c in unhex(case["coefficients"])]
+    commitments = [c * BASE for c in coefficients]
+    assert commitments[0].encode() == public
+    signing = SigningSet(public, message, points_of(case["signers"]))
+    shares = {}
+    for s in case["signers"]:
+        assert encode_scalar(signing.factors[s["index"]]).hex() == s["binding_factor"]
+        share = shares[s["index"]] = bytes.fromhex(s["signature_share"])
+        assert signing.verify_share(s["index"], share, verifying_key(commitments, s["index"]))
+    assert aggregate(signing, shares, case["threshold"], commitments).hex() == case["signature"]
+
+
+@pytest.mark.parametrize("case", load("sign")["signatures"], ids=lambda c: c["what"])
+def test_signing(case: dict) -> None:
+    """Every value on the way from nonce commitments to a signature, and who spoils one."""
+    file = load("sign")
+    public, t, message = bytes.fromhex(file["public_key"]), file["threshold"], bytes.fromhex(case["message"])
+    commitments = [EdwardsPoint.decode(c) for c in unhex(file["commitments"])]
+    for node in file["nodes"]:
+        assert verifying_key(commitments, node["index"]).encode().hex() == node["verifying_key"]
+    signing = SigningSet(public, message, points_of(case["signers"]))
+    assert signing.encoded.hex() == case["encoded_commitments"]
+    assert signing.commitment.hex() == case["group_commitment"]
+    assert encode_scalar(signing.challenge).hex() == case["challenge"]
+    shares = {}
+    for s in case["signers"]:
+        node = s["index"]
+        assert encode_scalar(signing.factors[node]).hex() == s["binding_factor"]
+        assert encode_scalar(signing.weights[node]).hex() == s["lagrange"]
+        shares[node] = bytes.fromhex(s["signature_share"])
+        assert signing.verify_share(node, shares[node], verifying_key(commitments, node))
+    assert aggregate(signing, shares, t, commitments).hex() == case["signature"]
+    assert verify_ed25519(public, message, bytes.fromhex(case["signature"]))
+    for spoilt in case["spoilt"]:
+        bad = dict(zip(sorted(shares), unhex(spoilt["signature_shares"]), strict=True))
+        if not spoilt["cheaters"]:
+            assert aggregate(signing, bad, t, commitments).hex() == case["signature"], spoilt["what"]
+            continue
+        with pytest.raises(CheatersError) as caught:
+            aggregate(signing, bad, t, commitments)
+        assert list(caught.value.nodes) == spoilt["cheaters"], spoilt["what"]
+    # Not exactly one share of each signer, or fewer than the threshold, or another key's set.
+    first = min(shares)
+    for wrong in ({i: z for i, z in shares.items() if i != first}, {**shares, 9: bytes(32)}):
+        with pytest.raises(ValueError, match="expected one share of each"):
+            aggregate(signing, wrong, t, commitments)
+    with pytest.raises(ValueError, match="at least 6"):
+        aggregate(signing, shares, 6, commitments)
+    with pytest.raises(ValueError, match="another public key"):
+        aggregate(signing, shares, t, [BASE, *commitments[1:]])
+
+
+@pytest.mark.parametrize("case", load("sign")["refused_points"], ids=lambda c: c["what"])
+def test_points_that_are_refused(case: dict) -> None:
+    bad, good = bytes.fromhex(case["point"]), BASE.encode()
+    with pytest.raises(CodecError):
+        EdwardsPoint.decode(bad)
+    for pair in (bad + good, good + bad):
+        with pytest.raises(CodecError):
+            NonceCommitments.parse(pair)
+    assert NonceCommitments.parse(good + good).raw == good + good
+
+
+@pytest.mark.parametrize("case", load("sign")["refused_signatures"], ids=lambda c: c["what"])
+def test_signatures_that_are_refused(case: dict) -> None:
+    public, message, signature = (bytes.fromhex(case[n]) for n in ("public_key", "message", "signature"))
+    assert not verify_ed25519(public, message, signature)
+
+
+def test_edwards_decoding_is_what_it_says() -> None:
+    """The quick check of the order against ℓ times the point, with every component of small order."""
+    small = []
+    for encoding in sorted(SMALL_ORDER):
+        bits = int.from_bytes(encoding, "little")
+        y = bits & (1 << 255) - 1
+        square, x = sqrt_ratio(y * y - 1, D * y * y + 1)
+        assert square
+        x = -x % P if x & 1 != bits >> 255 else x
+        small.append(EdwardsPoint(x, y, 1, x * y % P))
+    assert len({(p.x, p.y) for p in small}) == 8
+    kept = 0
+    for torsion in small:
+        for k in (1, 2, random_scalar()):
+            point = k * BASE + torsion
+            prime = window_sum([(L, point)]).is_identity()
+            try:
+                assert EdwardsPoint.decode(point.encode()) == point
+                kept += 1
+                assert prime
+            except CodecError:
+                assert not prime
+    assert kept == 6  # the identity stands twice among them, with and without a sign
+
+
+def test_formats_of_signing() -> None:
+    """The same bytes as the Rust types, whose commitments there are no points."""
+
+    def drawn(node: int, number: int) -> Drawn:
+        raw = bytes([0xC0 + node]) * 64
+        return Drawn(bytes([node]) * 16 + u64(number), NonceCommitments(raw, BASE, BASE))
+
+    epoch = Epoch(0x401, b"\xb0" * 32)
+    assert encode_nonce_order(epoch, 16) == snapshot("nonce-order")
+    signers = {4: drawn(4, 0x4A), 1: drawn(1, 0x47), 3: drawn(3, 0x49)}
+    item = encode_sign_item(epoch, signers, b"v1.2.3 is good")
+    assert item == snapshot("sign-item")
+    words = snapshot("nonce-words")
+    assert words == signers[3].handle + bytes(8) + signers[3].commitments.raw
+    pair = signers[3].handle + bytes(8), BASE.encode(), (2 * BASE).encode()
+    (read,) = read_drawn(pair)
+    assert (read.handle, read.commitments.raw) == (signers[3].handle, pair[1] + pair[2])
+    for bad in (
+        [words[i : i + 32] for i in range(0, 96, 32)],  # no points
+        [*pair, *pair],
+        pair[:2],
+        [*pair, pair[0]],
+        [pair[0][:-1] + b"\1", *pair[1:]],
+    ):
+        with pytest.raises(CodecError):
+            read_drawn(bad)
 
 
 def test_formats_of_the_snapshots() -> None:

@@ -78,10 +78,16 @@ pub enum Command {
     /// Orders: what operators sign and nodes obey
     #[command(subcommand)]
     Order(Order),
-    /// Encrypt stdin or a file; needs no node
-    Encrypt(Crypt),
+    /// Encrypt stdin or a file; needs no node, but for a key that wraps
+    Encrypt(Encrypt),
     /// Decrypt stdin or a file; needs a quorum of nodes
     Decrypt(Crypt),
+    /// Decrypt under one key and encrypt under another, or under a newer version
+    ///
+    /// The plaintext is nowhere but in this process.
+    Reencrypt(Reencrypt),
+    /// Make data keys of 32 bytes, in the clear and encrypted (`decrypt` gives them back)
+    Datakey(DataKey),
     /// Derive a secret of 64 bytes from stdin or a file; needs a quorum of nodes
     ///
     /// The same key, version, input and context give the same secret for ever, and no node sees
@@ -463,7 +469,7 @@ pub struct KeyShow {
 pub struct KeyCreate {
     /// The key's name
     pub name: String,
-    /// What it is for, once and for all: decrypt, sign or derive
+    /// What it is for, once and for all: decrypt, sign, derive or wrap
     #[arg(long, default_value_t = Purpose::Decrypt)]
     pub purpose: Purpose,
     /// The same by its scheme: tdh2-ristretto255, frost-ed25519 or voprf-ristretto255
@@ -691,6 +697,57 @@ pub enum Order {
 }
 
 #[derive(Debug, Args)]
+pub struct Encrypt {
+    #[command(flatten)]
+    pub crypt: Crypt,
+    /// Insist on a key that wraps: one-time keys from a quorum, and no public key
+    #[arg(long)]
+    pub symmetric: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Reencrypt {
+    /// The key to encrypt to, in its newest version
+    #[arg(long)]
+    pub key: String,
+    /// Encryption context of the input as NAME=VALUE (repeat)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub context: Vec<String>,
+    /// Encryption context of the output (repeat; default: that of the input)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub to_context: Vec<String>,
+    /// Input file (default: stdin)
+    #[arg(long = "in", value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// Output file (default: stdout)
+    #[arg(long = "out", value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Many at once: lines of {"ciphertext": base64} in and out, with an "id" if you like
+    #[arg(long)]
+    pub jsonl: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DataKey {
+    /// The key that they are encrypted to: one that decrypts or wraps
+    #[arg(long)]
+    pub key: String,
+    /// Encryption context as NAME=VALUE (repeat); the same is needed to decrypt
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub context: Vec<String>,
+    /// How many
+    #[arg(long, default_value_t = 1, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub count: u32,
+    /// Do not give them out in the clear: for whoever is to store and never to use them
+    #[arg(long)]
+    pub wrapped_only: bool,
+    /// Output file, lines of {"plaintext", "wrapped"} in base64 (default: stdout)
+    #[arg(long = "out", value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub struct Crypt {
     /// The key's name (decrypt finds it in the ciphertext)
     #[arg(long)]
@@ -704,6 +761,10 @@ pub struct Crypt {
     /// Output file (default: stdout)
     #[arg(long = "out", value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Many at once: lines of {"plaintext": base64} to {"ciphertext": base64} and back, with an
+    /// "id" if you like
+    #[arg(long)]
+    pub jsonl: bool,
 }
 
 #[derive(Debug, Args)]
@@ -726,6 +787,9 @@ pub struct Derive {
     /// Form of the secret (default: hex on a terminal and in JSON, else raw)
     #[arg(long, value_enum)]
     pub encoding: Option<Encoding>,
+    /// Many at once: lines of {"input": base64} to {"secret": base64}, with an "id" if you like
+    #[arg(long, conflicts_with = "encoding")]
+    pub jsonl: bool,
 }
 
 #[derive(Debug, Args)]
@@ -753,6 +817,10 @@ pub struct Sign {
     /// What a minisign signature vouches for beside the file (default: time and file name)
     #[arg(long, value_name = "TEXT")]
     pub trusted_comment: Option<String>,
+    /// Many at once: lines of {"message": base64} to {"signature": base64}, with an "id" if you
+    /// like; the file holds them
+    #[arg(long, conflicts_with_all = ["format", "namespace", "trusted_comment"])]
+    pub jsonl: bool,
 }
 
 #[derive(Debug, Args)]
@@ -764,13 +832,17 @@ pub struct Verify {
     #[arg(long, value_name = "N")]
     pub key_version: Option<u32>,
     /// The signature: raw, SSH or minisign
-    #[arg(long, value_name = "FILE")]
-    pub signature: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "jsonl", conflicts_with = "jsonl")]
+    pub signature: Option<PathBuf>,
     #[command(flatten)]
     pub message: Message,
     /// What an SSH signature must be for
     #[arg(long, default_value = "file")]
     pub namespace: String,
+    /// Many at once: lines of {"message": base64, "signature": base64} to {"good": true} or an
+    /// error, with an "id" if you like; the file holds them
+    #[arg(long)]
+    pub jsonl: bool,
 }
 
 /// What is signed.
@@ -873,6 +945,8 @@ pub enum Workload {
     Decrypt,
     /// Many ciphertexts a request.
     BatchDecrypt,
+    /// One secret a request.
+    Derive,
     /// One signature of --size bytes a request, with nonces drawn ahead.
     Sign,
     /// A stream of --size bytes, encrypted and decrypted chunk by chunk.

@@ -15,7 +15,7 @@ use crate::{
 };
 use hdrhistogram::Histogram;
 use quorate_client::{Client, EncryptionContext, Error, Key};
-use quorate_types::KeyName;
+use quorate_types::{KeyName, Purpose};
 use rand::RngExt;
 use serde_json::{Value, json};
 use std::{
@@ -48,6 +48,7 @@ pub async fn run(global: &Global, args: &Bench) -> Result<Report, Failure> {
         Workload::Stream => stream(opened().await?.1, args).await,
         Workload::Decrypt => decrypt(opened().await?, args, 1).await,
         Workload::BatchDecrypt => decrypt(opened().await?, args, args.batch.clamp(1, 1024)).await,
+        Workload::Derive => derive(opened().await?, args).await,
         Workload::Sign => sign(opened().await?, args).await,
         Workload::Refresh => refresh(global, args).await,
     }
@@ -137,9 +138,8 @@ async fn decrypt(
 ) -> Result<Report, Failure> {
     let context = EncryptionContext::default();
     let plaintext = vec![0x5a; args.size];
-    let pool: Vec<Vec<u8>> = (0..POOL.max(items))
-        .map(|_| key.encrypt(&plaintext, &context))
-        .collect::<Result<_, _>>()?;
+    let plaintexts = vec![plaintext; POOL.max(items)];
+    let (pool, _) = client.encrypt_batch(&key, &plaintexts, &context).await?;
     let pool = Arc::new(pool);
     let one = move |at: usize| {
         let (client, pool) = (client.clone(), Arc::clone(&pool));
@@ -157,6 +157,10 @@ async fn decrypt(
     let measured = load(args, Duration::from_secs_f64(args.seconds), one).await?;
     if measured.latency.is_empty() {
         return Err(Failure::new(format!("nothing succeeded: {:?}", measured.failed)));
+    }
+    if key.public().purpose == Purpose::Wrap {
+        let workload = if items == 1 { "unwrap" } else { "batch-unwrap" };
+        return plain_report(workload, items, &key, args, &measured);
     }
     let threshold = key.public().committee.threshold().get();
     tokio::task::spawn_blocking(move || report(&measured, threshold, items))
@@ -278,6 +282,34 @@ async fn sign((client, key): (Client, Key), args: &Bench) -> Result<Report, Fail
     };
     load(args, WARM_UP, one.clone()).await?;
     let measured = load(args, Duration::from_secs_f64(args.seconds), one).await?;
+    plain_report("sign", 1, &key, args, &measured)
+}
+
+/// Secrets from inputs that are all different.
+async fn derive((client, key): (Client, Key), args: &Bench) -> Result<Report, Failure> {
+    let (deriving, size) = (key.clone(), args.size);
+    let one = move |at: usize| {
+        let (client, key) = (client.clone(), deriving.clone());
+        async move {
+            let none = EncryptionContext::default();
+            let mut input = vec![0x5a; size];
+            input.extend(at.to_be_bytes());
+            client.derive_with_report(&key, &[&input[..]], &none).await.map(drop)
+        }
+    };
+    load(args, WARM_UP, one.clone()).await?;
+    let measured = load(args, Duration::from_secs_f64(args.seconds), one).await?;
+    plain_report("derive", 1, &key, args, &measured)
+}
+
+/// Without a floor.
+fn plain_report(
+    workload: &str,
+    items: usize,
+    key: &Key,
+    args: &Bench,
+    measured: &Measured,
+) -> Result<Report, Failure> {
     if measured.latency.is_empty() {
         return Err(Failure::new(format!("nothing succeeded: {:?}", measured.failed)));
     }
@@ -285,8 +317,11 @@ async fn sign((client, key): (Client, Key), args: &Bench) -> Result<Report, Fail
         .map_err(|e| Failure::io("the temporary directory", &e))?;
     let mut lines = measured.lines();
     lines.push(format!("flush     {:.2} ms", flush.as_secs_f64() * 1000.0));
+    if items > 1 {
+        lines.push(format!("items     {:.0} per second", measured.rate() * items as f64));
+    }
     let json = json!({
-        "workload": "sign", "bytes": args.size,
+        "workload": workload, "bytes": args.size, "items": items,
         "threshold": key.public().committee.threshold().get(),
         "measured": measured.json(), "flush_us": micros(flush),
     });

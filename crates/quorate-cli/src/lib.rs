@@ -31,9 +31,14 @@ pub async fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Dev(args) => return dev::run(global, args).await,
         Command::Encrypt(args) => return cmd::crypt::encrypt(global, args).await,
         Command::Decrypt(args) => return cmd::crypt::decrypt(global, args).await,
+        Command::Reencrypt(args) => return cmd::crypt::reencrypt(global, args).await,
+        Command::Datakey(args) => return cmd::datakey::run(global, args).await,
         Command::Derive(args) => return cmd::derive::run(global, args).await,
         Command::Sign(args) => return cmd::sign::sign(global, args).await,
-        Command::Verify(args) => cmd::sign::verify(global, args).await?,
+        Command::Verify(args) => match cmd::sign::verify(global, args).await? {
+            Some(report) => report,
+            None => return Ok(()),
+        },
         Command::Cluster(Cluster::Init(args)) => cmd::cluster_init::run(args)?,
         Command::Cluster(Cluster::Show) => cmd::cluster::show(global)?,
         Command::Cluster(Cluster::Check { threshold, committee }) => {

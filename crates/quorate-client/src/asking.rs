@@ -37,6 +37,16 @@ impl From<Error> for Failed {
     }
 }
 
+impl Failed {
+    /// Where items cannot be bad: they are made here.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::Error(error) | Self::Moved(error) => error,
+            Self::Items(_) => Error::Invalid("the items cannot be evaluated".into()),
+        }
+    }
+}
+
 /// What a quorum can be asked to do.
 pub(crate) trait Work: Sync {
     /// What comes of it.

@@ -3,7 +3,7 @@
 use quorate_crypto::tdh2::{self, Binding, Ciphertext, CiphertextFault};
 use quorate_types::{
     CiphertextHead, CodecError, EncryptionContext, Fingerprint, Format, KeyName, KeyVersion,
-    ciphertext::MAX_HEAD,
+    ciphertext::{MAX_HEAD, Sealed},
 };
 use thiserror::Error;
 
@@ -67,9 +67,9 @@ pub enum CiphertextError {
 pub(crate) fn split<'a>(
     ciphertext: &'a [u8],
     fingerprint: &Fingerprint,
-) -> Result<(CiphertextHead, &'a [u8]), CiphertextError> {
+) -> Result<(Sealed, &'a [u8]), CiphertextError> {
     let front = &ciphertext[..ciphertext.len().min(MAX_HEAD)];
-    let (head, used) = CiphertextHead::split(front).map_err(|e| match e {
+    let (head, used) = Sealed::split(front).map_err(|e| match e {
         CodecError::Kind { .. } => CiphertextError::NotQuorate,
         CodecError::Version { .. } => CiphertextError::Version(e),
         CodecError::Truncated { .. } if is_ours(front) => {
@@ -78,10 +78,11 @@ pub(crate) fn split<'a>(
         CodecError::Truncated { .. } => CiphertextError::NotQuorate,
         other => CiphertextError::Head(other.to_string()),
     })?;
-    if !head.header.is_of(fingerprint) {
+    let header = head.header();
+    if !header.is_of(fingerprint) {
         return Err(CiphertextError::OtherCluster {
             expected: fingerprint.short(),
-            got: head.header.cluster[..4].iter().map(|b| format!("{b:02x}")).collect(),
+            got: header.cluster[..4].iter().map(|b| format!("{b:02x}")).collect(),
         });
     }
     Ok((head, &ciphertext[used..]))

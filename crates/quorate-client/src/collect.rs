@@ -4,6 +4,7 @@ use crate::{
     answers::{Expected, Said},
     asking::{Asking, Failed, Judge, Signed},
     error::{Culprit, Error, Missing},
+    report::Report,
     transport::{Replies, Reply, ReplyOutcome},
 };
 use quorate_crypto::MAX_COMMITTEE;
@@ -22,6 +23,34 @@ pub(crate) type Partials = Zeroizing<Vec<[u8; 32]>>;
 pub(crate) struct Quorum {
     pub(crate) epoch: EpochName,
     pub(crate) partials: Vec<(NodeIndex, Partials)>,
+}
+
+impl Quorum {
+    /// The partials of one item, in the order of the nodes.
+    pub(crate) fn of_item(&self, item: usize) -> Partials {
+        Zeroizing::new(self.partials.iter().map(|(_, partials)| partials[item]).collect())
+    }
+}
+
+impl Asking<'_> {
+    /// Names nodes whose proven partials are not those that they gave before, when nobody asked
+    /// for a proof.
+    pub(crate) fn name_turncoats(&mut self, before: &Quorum, proved: &Quorum) {
+        for (node, partials) in &proved.partials {
+            if before.partials.iter().any(|(other, before)| other == node && before != partials) {
+                self.liars.insert(*node);
+            }
+        }
+    }
+
+    /// What it took.
+    pub(crate) fn report(&self, quorum: &Quorum) -> Report {
+        Report {
+            nodes: self.nodes(quorum.partials.iter().map(|(node, _)| *node)),
+            liars: self.nodes(self.liars.iter().copied()),
+            epoch: Some(quorum.epoch),
+        }
+    }
 }
 
 /// What an exact set of nodes has answered.

@@ -110,14 +110,8 @@ impl Client {
             let some: Vec<&[u8]> = some.iter().map(|h| &h.expose()[..]).collect();
             let batch =
                 Batch::new(&some, &mut rand::rng()).map_err(|e| Error::Invalid(e.to_string()))?;
-            let (more, took) = match self.0.work(key, &Deriving { batch, context }).await {
-                Ok(done) => done,
-                Err(Failed::Error(error) | Failed::Moved(error)) => return Err(error),
-                // Blinded elements are made here and never bad.
-                Err(Failed::Items(_)) => {
-                    return Err(Error::Invalid("the items cannot be derived from".into()));
-                }
-            };
+            let work = Deriving { batch, context };
+            let (more, took) = self.0.work(key, &work).await.map_err(Failed::into_error)?;
             derived.extend(more);
             report.merge(took);
         }
@@ -159,12 +153,7 @@ async fn attempt(batch: &Batch, mut asking: Asking<'_>) -> Result<(Vec<Derived>,
         quorum.partials.iter().filter_map(|(i, _)| Some((*i, verified.remove(i)?))).collect();
     let threshold = asking.key.public().committee.threshold();
     let derived = batch.finalize(threshold, &nodes).map_err(|e| Error::Invalid(e.to_string()))?;
-    let report = Report {
-        nodes: asking.nodes(nodes.iter().map(|(node, _)| *node)),
-        liars: asking.nodes(asking.liars.iter().copied()),
-        epoch: Some(quorum.epoch),
-    };
-    Ok((derived, report))
+    Ok((derived, asking.report(&quorum)))
 }
 
 /// Takes proven answers only, and keeps what it has verified.

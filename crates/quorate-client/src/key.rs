@@ -2,12 +2,12 @@
 
 use crate::{
     error::{Error, bad_record},
-    stream,
+    payload,
 };
 use quorate_crypto::{
     EncodedPoint,
     sharing::Commitments,
-    stream::{CHUNK_LEN, Sealer, TAG_LEN},
+    stream::Sealer,
     tdh2::{self, Binding},
 };
 use quorate_types::{
@@ -138,21 +138,8 @@ impl Key {
     /// [`Error::WrongPurpose`] for a key that does not decrypt; [`Error::Invalid`] for more than
     /// 256 TiB.
     pub fn encrypt(&self, plaintext: &[u8], context: &EncryptionContext) -> Result<Vec<u8>, Error> {
-        let (head, mut sealer) = self.encapsulate(context)?;
-        let chunks = plaintext.len().div_ceil(CHUNK_LEN).max(1);
-        let mut out = Vec::with_capacity(head.len() + plaintext.len() + chunks * TAG_LEN);
-        out.extend_from_slice(&head);
-        let mut chunk = Vec::with_capacity(CHUNK_LEN.min(plaintext.len()) + TAG_LEN);
-        for i in 0..chunks {
-            let end = ((i + 1) * CHUNK_LEN).min(plaintext.len());
-            chunk.clear();
-            chunk.extend_from_slice(&plaintext[i * CHUNK_LEN..end]);
-            sealer
-                .seal_chunk(&mut chunk, i + 1 == chunks)
-                .map_err(|e| Error::Invalid(e.to_string()))?;
-            out.extend_from_slice(&chunk);
-        }
-        Ok(out)
+        let (head, sealer) = self.encapsulate(context)?;
+        payload::seal(head, sealer, plaintext)
     }
 
     /// Encrypts a stream of any size in constant memory (a few MiB); gives the number of
@@ -168,13 +155,8 @@ impl Key {
         mut writer: impl Write + Send,
         context: &EncryptionContext,
     ) -> Result<u64, Error> {
-        let (head, mut sealer) = self.encapsulate(context)?;
-        writer
-            .write_all(&head)
-            .map_err(|error| Error::Io { what: "writing the ciphertext", error })?;
-        stream::pump(reader, &mut writer, CHUNK_LEN, |chunk, last| {
-            sealer.seal_chunk(chunk, last).map_err(|e| Error::Invalid(e.to_string()))
-        })
+        let (head, sealer) = self.encapsulate(context)?;
+        payload::seal_stream(&head, sealer, reader, &mut writer)
     }
 
     /// Draws a payload key; gives the ciphertext's head and the sealer of its payload.

@@ -25,7 +25,8 @@
 //!
 //! Files of any size: [`Key::encrypt_stream`] and [`Client::decrypt_stream`]. Many small
 //! ciphertexts: [`Client::decrypt_batch`]. Secrets derived from inputs that no node sees:
-//! [`Client::derive`]. Ed25519 signatures: [`Client::sign`]. Operators: [`operator::Operator`].
+//! [`Client::derive`]. Ed25519 signatures: [`Client::sign`]. Data keys: [`Client::data_key`].
+//! What has no room for a public-key ciphertext: [`Client::wrap`]. Operators: [`operator::Operator`].
 
 mod answers;
 mod api;
@@ -34,6 +35,8 @@ mod builder;
 mod ciphertext;
 mod client;
 mod collect;
+mod cores;
+mod datakey;
 mod decrypt;
 mod derive;
 mod error;
@@ -48,9 +51,11 @@ pub mod operator;
 mod payload;
 mod pins;
 mod report;
+mod seal;
 mod sign;
 mod stream;
 pub mod transport;
+mod wrap;
 
 pub use api::{
     ClusterStatus, CoordinatorTransport, Heads, KeySummary, KeysPage, NodeStatus, NodesTransport,
@@ -59,6 +64,7 @@ pub use api::{
 pub use builder::ClientBuilder;
 pub use ciphertext::CiphertextError;
 pub use client::Client;
+pub use datakey::{CacheLimits, DATA_KEY_LEN, DataKey, DataKeyCache};
 pub use derive::{Derived, MAX_DERIVE_INPUT};
 pub use error::{Culprit, Error, Missing, NodeRef};
 pub use export::{CombineFailure, Combined, SealedShares, combine};
@@ -72,3 +78,4 @@ pub use pins::{Pin, PinError};
 pub use quorate_types::EncryptionContext;
 pub use report::Report;
 pub use sign::{MAX_SIGN_MESSAGE, Signature};
+pub use wrap::{MAX_WRAP, ToUnwrap, ToWrap, Wrapped};

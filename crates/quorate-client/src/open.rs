@@ -9,11 +9,13 @@ use crate::{
     payload,
     report::Report,
     stream::read_full,
+    wrap::{Asked, Committed, Unwrapping},
 };
 use quorate_crypto::{SecretBytes, tdh2::Ciphertext};
 use quorate_types::{
-    CiphertextHead, EncryptionContext, Fingerprint, Format, KeyName, KeyVersion, Operation,
-    ciphertext::MAX_HEAD, request::MAX_ITEMS,
+    EncryptionContext, Format, KeyName, KeyVersion, Purpose,
+    ciphertext::{MAX_HEAD, Sealed},
+    request::MAX_ITEMS,
 };
 use std::{
     collections::BTreeMap,
@@ -35,10 +37,16 @@ pub struct Streamed<W> {
     pub bytes: u64,
 }
 
-/// A head that waits for its payload key, and where it stands in a batch.
-struct Waiting {
-    at: usize,
-    item: Item,
+/// Heads that wait for their payload keys, and where they stand in a batch: all of one key.
+struct Group {
+    places: Vec<usize>,
+    heads: Heads,
+}
+
+/// By what the key must be for.
+enum Heads {
+    Encrypted(Vec<Item>),
+    Wrapped(Vec<Committed>),
 }
 
 impl Client {
@@ -95,33 +103,31 @@ impl Client {
     ) -> Result<(Vec<Result<Plaintext, Error>>, Report), Error> {
         let cluster = self.cluster();
         let mut results: Vec<Option<Result<Plaintext, Error>>> = Vec::new();
-        let mut groups: BTreeMap<(KeyName, KeyVersion), Vec<Waiting>> = BTreeMap::new();
+        let mut groups: BTreeMap<(KeyName, KeyVersion, Purpose), Group> = BTreeMap::new();
         for (at, ciphertext) in ciphertexts.iter().enumerate() {
-            let item = split_item(ciphertext.as_ref(), cluster.fingerprint());
-            results.push(match item {
-                Ok(item) => {
-                    let header = &item.head.header;
-                    let group = groups.entry((header.key.clone(), header.version)).or_default();
-                    group.push(Waiting { at, item });
-                    None
-                }
-                Err(error) => Some(Err(error.into())),
-            });
+            let added = ciphertext::split(ciphertext.as_ref(), cluster.fingerprint()).and_then(
+                |(head, _)| {
+                    let (header, purpose) = (head.header(), head.purpose());
+                    let id = (header.key.clone(), header.version, purpose);
+                    groups.entry(id).or_insert_with(|| Group::new(purpose)).push(at, head)
+                },
+            );
+            results.push(added.err().map(|error| Err(error.into())));
         }
         let mut report = Report::default();
-        for ((name, version), mut group) in groups {
-            let key = match self.named_key(&name, version).await {
+        for ((name, version, purpose), mut group) in groups {
+            let key = match self.named_key(&name, version, purpose).await {
                 Ok(key) => key,
                 Err(Error::Ciphertext(error)) => {
-                    for waiting in group {
-                        results[waiting.at] = Some(Err(error.clone().into()));
+                    for at in group.places {
+                        results[at] = Some(Err(error.clone().into()));
                     }
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            while !group.is_empty() {
-                let rest = group.split_off(group.len().min(most_items(&key)));
+            while !group.places.is_empty() {
+                let rest = group.split_off(group.places.len().min(most_items(&key)));
                 let (opened, took) = self.open_group(&key, group, context).await?;
                 report.merge(took);
                 for (at, payload_key) in opened {
@@ -177,11 +183,13 @@ impl Client {
     /// The payload key of one ciphertext.
     async fn payload_key(
         &self,
-        head: CiphertextHead,
+        head: Sealed,
         context: &EncryptionContext,
     ) -> Result<(SecretBytes<32>, Report), Error> {
-        let key = self.named_key(&head.header.key, head.header.version).await?;
-        let group = vec![Waiting { at: 0, item: item(head)? }];
+        let (header, purpose) = (head.header(), head.purpose());
+        let key = self.named_key(&header.key, header.version, purpose).await?;
+        let mut group = Group::new(purpose);
+        group.push(0, head)?;
         let (mut opened, report) = self.open_group(&key, group, context).await?;
         match opened.pop() {
             Some((_, key)) => Ok((key?, report)),
@@ -189,14 +197,19 @@ impl Client {
         }
     }
 
-    /// The key that a ciphertext names.
-    async fn named_key(&self, name: &KeyName, version: KeyVersion) -> Result<crate::Key, Error> {
+    /// The key that a ciphertext names, which must be for what its form says.
+    async fn named_key(
+        &self,
+        name: &KeyName,
+        version: KeyVersion,
+        purpose: Purpose,
+    ) -> Result<crate::Key, Error> {
         let key = self.0.key_version(name, version).await.map_err(|error| match error {
             Error::UnknownKey { name, .. } => CiphertextError::UnknownKey { name, version }.into(),
             other => other,
         })?;
         // Nothing is ever encrypted to such a key: the name in the ciphertext was changed.
-        if !key.public().purpose.allows(Operation::Decrypt) {
+        if key.public().purpose != purpose {
             let what = format!("it names key {name}, which is to {}", key.public().purpose);
             return Err(CiphertextError::Head(what).into());
         }
@@ -208,11 +221,18 @@ impl Client {
     async fn open_group(
         &self,
         key: &crate::Key,
-        group: Vec<Waiting>,
+        group: Group,
         context: &EncryptionContext,
     ) -> Result<(Vec<(usize, Result<SecretBytes<32>, CiphertextError>)>, Report), Error> {
-        let (mut places, mut items): (Vec<_>, Vec<_>) =
-            group.into_iter().map(|w| (w.at, w.item)).unzip();
+        let mut places = group.places;
+        let mut items = match group.heads {
+            Heads::Encrypted(items) => items,
+            Heads::Wrapped(items) => {
+                let work = Unwrapping { items: &items, context };
+                let (keys, report) = self.0.work(key, &work).await.map_err(Failed::into_error)?;
+                return Ok((places.into_iter().zip(keys).collect(), report));
+            }
+        };
         let mut results = Vec::with_capacity(places.len());
         while !items.is_empty() {
             match self.0.work(key, &Opening { items: &items, context }).await {
@@ -240,17 +260,48 @@ pub(crate) fn most_items(key: &crate::Key) -> usize {
     MAX_ITEMS.min(PARTIALS / key.public().committee.threshold().as_usize())
 }
 
-fn split_item(ciphertext: &[u8], fingerprint: &Fingerprint) -> Result<Item, CiphertextError> {
-    item(ciphertext::split(ciphertext, fingerprint)?.0)
+impl Group {
+    fn new(purpose: Purpose) -> Self {
+        let heads = match purpose {
+            Purpose::Wrap => Heads::Wrapped(Vec::new()),
+            _ => Heads::Encrypted(Vec::new()),
+        };
+        Self { places: Vec::new(), heads }
+    }
+
+    /// Adds a head of the group's own form.
+    fn push(&mut self, at: usize, head: Sealed) -> Result<(), CiphertextError> {
+        match (&mut self.heads, head) {
+            (Heads::Encrypted(items), Sealed::Encrypted(head)) => {
+                let ciphertext = Ciphertext::from_bytes(&head.kem)
+                    .map_err(|fault| CiphertextError::Head(fault.to_string()))?;
+                let (bytes, header) = (head.to_bytes(), head.header.to_bytes());
+                items.push(Item { bytes, header, ciphertext, head });
+            }
+            (Heads::Wrapped(items), Sealed::Wrapped(head)) => {
+                let asked = Asked { header: head.header.to_bytes(), nonce: head.nonce };
+                items.push(Committed { asked, commitment: head.commitment });
+            }
+            (_, other) => {
+                let what = format!("it is no ciphertext of a key to {}", other.purpose());
+                return Err(CiphertextError::Head(what));
+            }
+        }
+        self.places.push(at);
+        Ok(())
+    }
+
+    /// Leaves the first `at` heads, and gives the rest.
+    fn split_off(&mut self, at: usize) -> Self {
+        let heads = match &mut self.heads {
+            Heads::Encrypted(items) => Heads::Encrypted(items.split_off(at)),
+            Heads::Wrapped(items) => Heads::Wrapped(items.split_off(at)),
+        };
+        Self { places: self.places.split_off(at), heads }
+    }
 }
 
-fn item(head: CiphertextHead) -> Result<Item, CiphertextError> {
-    let ciphertext = Ciphertext::from_bytes(&head.kem)
-        .map_err(|fault| CiphertextError::Head(fault.to_string()))?;
-    Ok(Item { bytes: head.to_bytes(), header: head.header.to_bytes(), ciphertext, head })
-}
-
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| {

@@ -1,9 +1,9 @@
-//! Opening a payload under its key: whole, or as a stream.
+//! Sealing and opening a payload under its key: whole, or as a stream.
 
 use crate::{ciphertext::CiphertextError, error::Error, stream};
 use quorate_crypto::{
     SecretBytes,
-    stream::{CHUNK_LEN, Opener, StreamError, TAG_LEN},
+    stream::{CHUNK_LEN, Opener, Sealer, StreamError, TAG_LEN},
 };
 use std::io::{Read, Write};
 use zeroize::Zeroizing;
@@ -13,6 +13,37 @@ const SEALED_LEN: usize = CHUNK_LEN + TAG_LEN;
 
 /// How many surplus bytes at the end are recognised as such: a line end, a padding.
 const MAX_SURPLUS: usize = 32;
+
+/// Seals a payload in memory, behind its head.
+pub(crate) fn seal(head: Vec<u8>, mut sealer: Sealer, plaintext: &[u8]) -> Result<Vec<u8>, Error> {
+    let chunks = plaintext.len().div_ceil(CHUNK_LEN).max(1);
+    let mut out = head;
+    out.reserve_exact(plaintext.len() + chunks * TAG_LEN);
+    let mut chunk = Vec::with_capacity(CHUNK_LEN.min(plaintext.len()) + TAG_LEN);
+    for i in 0..chunks {
+        let end = ((i + 1) * CHUNK_LEN).min(plaintext.len());
+        chunk.clear();
+        chunk.extend_from_slice(&plaintext[i * CHUNK_LEN..end]);
+        sealer
+            .seal_chunk(&mut chunk, i + 1 == chunks)
+            .map_err(|e| Error::Invalid(e.to_string()))?;
+        out.extend_from_slice(&chunk);
+    }
+    Ok(out)
+}
+
+/// Writes the head and seals a stream behind it; gives the bytes read.
+pub(crate) fn seal_stream(
+    head: &[u8],
+    mut sealer: Sealer,
+    reader: impl Read + Send,
+    writer: &mut (impl Write + Send),
+) -> Result<u64, Error> {
+    writer.write_all(head).map_err(|error| Error::Io { what: "writing the ciphertext", error })?;
+    stream::pump(reader, writer, CHUNK_LEN, |chunk, last| {
+        sealer.seal_chunk(chunk, last).map_err(|e| Error::Invalid(e.to_string()))
+    })
+}
 
 /// Opens a payload in memory.
 pub(crate) fn open(

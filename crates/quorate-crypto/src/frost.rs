@@ -4,7 +4,7 @@
 //! threshold, `m` the message; all over edwards25519.
 //!
 //! ```text
-//! commit:     d, e = H3(32 fresh bytes ‖ s_i);  D_i = d·B, E_i = e·B         (node i, §5.1)
+//! commit:     d, e = H3(32 hedged bytes ‖ s_i); D_i = d·B, E_i = e·B         (node i, §5.1)
 //! set:        the signers with their commitments, B = ((i, D_i, E_i)), and m  (client)
 //! sign:       ρ_i = H1(Y ‖ H4(m) ‖ H5(B) ‖ i);  R = Σ D_i + ρ_i·E_i;  c = H2(R ‖ Y ‖ m)
 //!             z_i = d + ρ_i·e + λ_i·s_i·c                                     (node i, §5.2)

@@ -52,6 +52,14 @@ labels! {
     VOPRF_INPUT = "voprf/input.";
     /// VOPRF: the prover's nonce.
     VOPRF_NONCE = "voprf/nonce.";
+    /// FROST: the randomness of a nonce, hashed from fresh bytes and what is unique to it.
+    FROST_NONCE = "frost/nonce.";
+    /// Wrap: what is hashed to the group.
+    WRAP_INPUT = "wrap/input.";
+    /// Wrap: a nonce, hashed from fresh bytes and what is wrapped.
+    WRAP_NONCE = "wrap/nonce.";
+    /// Wrap: one-time key, and key commitment.
+    WRAP_DEM = "wrap/dem.";
     /// DLEQ: challenge of a partial's proof.
     DLEQ_CHALLENGE = "dleq/challenge.";
     /// DLEQ: the prover's nonce.

@@ -25,6 +25,7 @@ pub mod sign;
 pub mod stream;
 pub mod tdh2;
 pub mod voprf;
+pub mod wrap;
 
 pub use export::RecipientKey;
 pub use group::EncodedPoint;

@@ -44,6 +44,7 @@ pub use check::{BatchFault, Verified, verify, verify_batch};
 pub use ciphertext::{CIPHERTEXT_LEN, Ciphertext, CiphertextFault};
 pub use open::{Combiner, OpenError, decapsulate};
 pub use partial::{PartialFault, partial, partial_batch, prove_partials, verify_partials};
+pub(crate) use partial::{prove_points, verify_points};
 pub use seal::encapsulate;
 
 use crate::{

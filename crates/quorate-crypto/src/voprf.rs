@@ -35,7 +35,7 @@ mod rfc;
 #[cfg(test)]
 mod attacks;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 #[cfg(test)]
 mod vectors;
 
@@ -43,6 +43,7 @@ pub use batch::{Batch, VerifiedPartials};
 pub use blind::{BlindError, Blinding};
 pub use evaluate::evaluate;
 pub use proof::{PartialFault, prove, verify};
+pub(crate) use rfc::hash_to_group;
 
 use crate::{
     EncodedPoint, SecretBytes,

@@ -18,6 +18,7 @@ use quorate_crypto::{
     merkle::merkle_root,
     tdh2::{self, Binding, Ciphertext, Verified},
     voprf::BlindedElement,
+    wrap::{Scope, WrapPoint},
 };
 use quorate_rpc::Fault;
 use quorate_types::{CiphertextHead, Operation, RefusalReason, RequestHead};
@@ -109,6 +110,7 @@ fn check(
             Task::Partials(Items::Decrypt(verify_items(core, head, items, &key)?))
         }
         Operation::Derive => Task::Partials(Items::Derive(blinded_elements(items)?)),
+        Operation::Wrap => Task::Partials(Items::Wrap(wrap_points(core, head, items)?)),
         Operation::SignCommit => Task::Draw(signing::nonce_order(items, &key)?),
         Operation::Sign => Task::Sign(signing::sign_items(core, items, &key)?),
     };
@@ -139,6 +141,18 @@ fn blinded_elements(items: &[Vec<u8>]) -> Result<Vec<BlindedElement>, No> {
         BlindedElement::from_bytes(bytes).map_err(|_| bad_item(at))
     };
     items.iter().enumerate().map(element).collect()
+}
+
+/// The points of clear nonces, hashed here: nobody else chooses what the share multiplies.
+fn wrap_points(core: &Core, head: &RequestHead, items: &[Vec<u8>]) -> Result<Vec<WrapPoint>, No> {
+    let (fingerprint, context) = (core.fingerprint(), head.context.label());
+    let (name, version) = (head.key.as_str().as_bytes(), head.version.get());
+    let scope = Scope::new(fingerprint.as_bytes(), name, version, &context);
+    let point = |(at, nonce): (usize, &Vec<u8>)| {
+        let nonce = nonce[..].try_into().map_err(|_| bad_item(at))?;
+        scope.point(nonce).map_err(|_| bad_item(at))
+    };
+    items.iter().enumerate().map(point).collect()
 }
 
 /// Without this check a node would be a Diffie–Hellman oracle for its share.

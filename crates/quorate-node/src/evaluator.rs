@@ -6,6 +6,7 @@ use quorate_crypto::{
     frost::{self, KeyShare, NoncePair, SHARE_LEN, SignError, SigningSet},
     tdh2::{self, Verified},
     voprf::{self, BlindedElement},
+    wrap::{self, WrapPoint},
 };
 use rand_core::CryptoRng;
 
@@ -16,6 +17,8 @@ pub enum Items {
     Decrypt(Vec<Verified>),
     /// Points, not the identity: all that can be known of what is blinded.
     Derive(Vec<BlindedElement>),
+    /// Points that this node has hashed from clear nonces.
+    Wrap(Vec<WrapPoint>),
 }
 
 /// Uses a share on checked items. A narrow door on purpose: a program that
@@ -48,13 +51,14 @@ impl Evaluator for Honest {
                 many => tdh2::partial_batch(share, many),
             },
             Items::Derive(elements) => voprf::evaluate(share, elements),
+            Items::Wrap(points) => wrap::partials(share, points),
         }
     }
 }
 
 impl Items {
-    /// The proof that `partials` are the share's; `None` for what is no batch of partials. For
-    /// ciphertexts it binds `context`; for blinded elements it is RFC 9497's, which binds the
+    /// The proof that `partials` are the share's; `None` for what is no batch of partials. It
+    /// binds `context`, but for blinded elements it is RFC 9497's, which binds the
     /// node's verifying key of this epoch and every pair, and nothing else.
     pub(crate) fn prove(
         &self,
@@ -70,6 +74,9 @@ impl Items {
             }
             Self::Derive(elements) => {
                 voprf::prove(share, share_public, elements, partials, rng).ok()
+            }
+            Self::Wrap(points) => {
+                wrap::prove(context, share, share_public, points, partials, rng).ok()
             }
         }
     }

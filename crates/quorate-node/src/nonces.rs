@@ -14,7 +14,10 @@ use quorate_types::{BootId, EpochName, KeyName, KeyVersion, signing::NonceHandle
 use rand_core::CryptoRng;
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -55,6 +58,8 @@ pub(crate) struct Full;
 pub(crate) struct Nonces {
     boot: BootId,
     limits: NonceLimits,
+    /// Pairs drawn so far, also those that were not kept.
+    drawn: AtomicU64,
     kept: Mutex<Kept>,
 }
 
@@ -75,7 +80,7 @@ struct Waiting {
 
 impl Nonces {
     pub(crate) fn new(boot: BootId, limits: NonceLimits) -> Self {
-        Self { boot, limits, kept: Mutex::default() }
+        Self { boot, limits, drawn: AtomicU64::new(0), kept: Mutex::default() }
     }
 
     /// Draws `count` pairs; gives their handles and commitments. All or none.
@@ -89,7 +94,7 @@ impl Nonces {
     ) -> Result<Vec<(NonceHandle, NonceCommitments)>, Full> {
         self.lock().has_room(&self.limits, of, count, now)?;
         // Outside of the lock: 70 µs each.
-        let drawn: Vec<_> = (0..count).map(|_| commit(key, rng)).collect();
+        let drawn: Vec<_> = (0..count).map(|_| commit(key, &self.unique(now), &mut *rng)).collect();
         let mut kept = self.lock();
         kept.has_room(&self.limits, of, count, now)?;
         let until = now.steady + LIFE;
@@ -102,6 +107,14 @@ impl Nonces {
         }
         *kept.counts.entry(of.client).or_default() += count;
         Ok(out)
+    }
+
+    /// No two draws of this process have the same, by the count, and none of another start, by
+    /// the clocks: also where the generator says the same over and over, the process's id with it.
+    fn unique(&self, now: Now) -> Vec<u8> {
+        let count = self.drawn.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let (wall, steady) = (now.wall.0.to_be_bytes(), now.steady.as_nanos().to_be_bytes());
+        [&self.boot.0[..], &count, &wall, &steady].concat()
     }
 
     /// Takes pairs out, for ever, one for each handle; `None` where there is none: used, of another
@@ -195,6 +208,8 @@ mod tests {
         IdentityKey, SecretScalar, ShareIndex, Threshold, group::Group, sharing::Polynomial,
     };
     use quorate_types::{Hash, Millis};
+    use rand_core::{TryCryptoRng, TryRng};
+    use std::{collections::BTreeSet, convert::Infallible};
 
     const LIMITS: NonceLimits = NonceLimits { per_client: 4, total: 6 };
 
@@ -238,6 +253,43 @@ mod tests {
         assert_eq!(got(&nonces, &of(1), &[drawn[0], drawn[0]], at(1)), [true, false]);
         assert_eq!(got(&nonces, &of(1), &drawn, at(1)), [false, true]);
         assert_eq!((nonces.len(), nonces.lock().counts.len()), (0, 0));
+    }
+
+    /// The same bytes over and over, and so the same process id at each start: as in a virtual
+    /// machine whose generator was copied, or is broken.
+    struct Stuck;
+
+    impl TryRng for Stuck {
+        type Error = Infallible;
+        fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+            Ok(7)
+        }
+        fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+            Ok(7)
+        }
+        fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+            out.fill(7);
+            Ok(())
+        }
+    }
+
+    impl TryCryptoRng for Stuck {}
+
+    #[test]
+    fn a_stuck_generator_repeats_no_nonce_also_after_a_restart() {
+        let (key, mut seen) = (key(), BTreeSet::new());
+        for start in 0..3 {
+            let nonces = nonces();
+            // The clock goes on, if only by a millisecond.
+            let now = Now { wall: Millis(start), steady: Duration::ZERO };
+            for _ in 0..2 {
+                for (_, known) in nonces.draw(&of(1), 2, &key, now, &mut Stuck).unwrap() {
+                    let (hiding, binding) = known.to_bytes().split_at(32);
+                    assert!(seen.insert(hiding.to_vec()) && seen.insert(binding.to_vec()));
+                }
+            }
+        }
+        assert_eq!(seen.len(), 24);
     }
 
     #[test]

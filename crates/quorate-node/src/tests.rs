@@ -16,3 +16,4 @@ mod reshares;
 mod rosters;
 mod sign;
 mod unlogged;
+mod wrap;

@@ -236,10 +236,11 @@ reasons! {
     Replayed = 7, "the request id was used before";
     /// The key's suite or purpose does not allow the operation.
     WrongPurpose = 8, "the key's purpose does not allow this operation";
-    /// An item is not a valid ciphertext under this key and context, no blinded element, or no
-    /// message with signers.
-    InvalidItem = 9, "an item is not a valid ciphertext under this key and encryption context, or \
-        no blinded element, or no message with an exact set of signers and their commitments";
+    /// An item is not a valid ciphertext under this key and context, no blinded element, no nonce,
+    /// or no message with signers.
+    InvalidItem = 9, "an item is not what the operation takes: a valid ciphertext under this key and \
+        encryption context, a blinded element, a nonce, or a message with an exact set of signers and \
+        their commitments";
     /// Items and head do not fit.
     ItemsMismatch = 10, "the items do not match the signed request";
     /// The node has this key but holds no active share of it.

@@ -88,6 +88,8 @@ word! {
         Sign = 2, "sign";
         /// Derive secrets from inputs that no node sees.
         Derive = 3, "derive";
+        /// Wrap and unwrap under one-time keys of clear nonces.
+        Wrap = 4, "wrap";
     }
 }
 
@@ -102,6 +104,8 @@ word! {
         Derive = 3, "derive";
         /// Commitments to fresh nonces, for signatures to come.
         SignCommit = 4, "sign-commit";
+        /// Partial one-time keys of nonces, to wrap or to unwrap: nodes cannot tell which.
+        Wrap = 5, "wrap";
     }
 }
 
@@ -113,11 +117,11 @@ impl Suite {
             (self, purpose),
             (Self::Tdh2Ristretto255, Purpose::Decrypt)
                 | (Self::FrostEd25519, Purpose::Sign)
-                | (Self::VoprfRistretto255, Purpose::Derive)
+                | (Self::VoprfRistretto255, Purpose::Derive | Purpose::Wrap)
         )
     }
 
-    /// The purpose of a key of this suite.
+    /// The purpose of a key of this suite where no other is named.
     #[must_use]
     pub const fn purpose(self) -> Purpose {
         match self {
@@ -146,6 +150,7 @@ impl Purpose {
             (Self::Decrypt, Operation::Decrypt)
                 | (Self::Sign, Operation::Sign | Operation::SignCommit)
                 | (Self::Derive, Operation::Derive)
+                | (Self::Wrap, Operation::Wrap)
         )
     }
 
@@ -155,7 +160,7 @@ impl Purpose {
         match self {
             Self::Decrypt => Suite::Tdh2Ristretto255,
             Self::Sign => Suite::FrostEd25519,
-            Self::Derive => Suite::VoprfRistretto255,
+            Self::Derive | Self::Wrap => Suite::VoprfRistretto255,
         }
     }
 }
@@ -165,7 +170,7 @@ impl Operation {
     #[must_use]
     pub const fn max_item(self) -> usize {
         match self {
-            Self::Decrypt | Self::Derive | Self::SignCommit => MAX_ITEM,
+            Self::Decrypt | Self::Derive | Self::SignCommit | Self::Wrap => MAX_ITEM,
             Self::Sign => MAX_SIGN_ITEM,
         }
     }
@@ -181,7 +186,7 @@ mod tests {
         for purpose in Purpose::ALL {
             for suite in Suite::ALL {
                 assert_eq!(suite.allows(*purpose), *suite == purpose.suite());
-                assert_eq!(suite.allows(*purpose), suite.purpose() == *purpose);
+                assert!(suite.allows(suite.purpose()));
             }
             for operation in Operation::ALL {
                 // A signature takes two requests; all else is named as its purpose.

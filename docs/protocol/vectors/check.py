@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks tdh2, voprf, frost, stream and answer.json with nothing but Python's standard library.
+"""Checks tdh2, voprf, wrap, frost, sign, stream and answer.json with nothing but Python's standard library.
 
 An implementation of its own, straight from RFC 9496 (ristretto255), RFC 9497 (VOPRF), RFC 8032
 and RFC 9591 (Ed25519, FROST), FIPS 197 and SP 800-38D (AES-GCM), RFC 8439 (ChaCha20-Poly1305), RFC
@@ -464,6 +464,35 @@ def check_voprf(file):
     assert [voprf_output(i, n) for i, n in zip(inputs, unblinded)] == many(case["outputs"])
 
 
+def check_wrap(file):
+    context, other = hexed(file["context"]), hexed(file["other_data"])
+    version = file["version"].to_bytes(4, "big")
+    scope = (hexed(file["fingerprint"]), file["key_name"].encode(), version)
+    coefficients = [scalar(hexed(c)) for c in file["coefficients"]]
+    for case in file["wrappings"]:
+        header, nonce = hexed(case["header"]), hexed(case["nonce"])
+        hashed = H(b"wrap/input.", *scope, context, nonce)
+        assert hashed == hexed(case["hashed_input"])
+        point = voprf_blind(hashed, 1)
+        assert point == hexed(case["point"])
+        total = IDENTITY
+        for i, share, partial in zip(file["nodes"], file["shares"], case["partials"]):
+            own = sum(c * pow(i, k, L) for k, c in enumerate(coefficients)) % L
+            assert own == scalar(hexed(share))
+            assert encode(mul(own, decode(point))) == hexed(partial)
+            lam = 1
+            for j in file["nodes"]:
+                if j != i:
+                    lam = lam * j * pow(j - i, -1, L) % L
+            total = add(total, mul(lam, decode(hexed(partial))))
+        shared = encode(total)
+        assert shared == hexed(case["shared"]) == encode(mul(coefficients[0], decode(point)))
+        wide = H(b"wrap/dem.", *scope, header, context, nonce, shared)
+        assert (wide[:32], wide[32:]) == (hexed(case["key"]), hexed(case["commitment"]))
+        sealed = aes_gcm_seal(wide[:32], bytes(12), other, hexed(file["plaintext"]))
+        assert sealed == hexed(case["ciphertext"]) + hexed(case["tag"])
+
+
 # --- FROST(Ed25519, SHA-512) --------------------------------------------------------------------
 
 
@@ -538,9 +567,94 @@ def check_frost(file):
     assert ed_encode(r) + to_bytes(z) == hexed(case["signature"])
     # RFC 8032: z*B = R + c*Y.
     assert equal_ed(mul(z, ED_B), add(r, mul(c, mul(coefficients[0], ED_B))))
-
-
     check_edwards_dealing(file["dealing"])
+
+
+def ed_decode(b):
+    """A canonical point of prime order, not the identity; None for all else."""
+    sign, y = b[31] >> 7, int.from_bytes(b, "little") & (1 << 255) - 1
+    square, x = sqrt_ratio(y * y - 1, D * y * y + 1)
+    if y >= P or not square or (x == 0 and sign):
+        return None
+    x = -x % P if x & 1 != sign else x
+    point, total = (x, y, 1, x * y % P), IDENTITY
+    for bit in bin(L)[2:]:
+        total = add(total, total)
+        if bit == "1":
+            total = add(total, point)
+    return point if equal_ed(total, IDENTITY) and not equal_ed(point, IDENTITY) else None
+
+
+def ed_verify(public, message, signature):
+    """RFC 8032 without the cofactor, `R` of more than small order."""
+    y, z = ed_decode(public), int.from_bytes(signature[32:], "little")
+    if y is None or z >= L:
+        return False
+    r = add(mul(z, ED_B), neg(mul(sha512_scalar(signature[:32], public, message), y)))
+    small = equal_ed(mul(8, r), IDENTITY)
+    return not small and ed_encode(r) == signature[:32]
+
+
+def check_sign(file):
+    coefficients = [scalar(hexed(c)) for c in file["coefficients"]]
+    commitments = [ed_encode(mul(c, ED_B)) for c in coefficients]
+    assert commitments == [hexed(c) for c in file["commitments"]]
+    public, shares = commitments[0], {}
+    assert public == hexed(file["public_key"]) and len(coefficients) == file["threshold"]
+    for node in file["nodes"]:
+        share = shares[node["index"]] = sum(a * node["index"] ** k for k, a in enumerate(coefficients)) % L
+        assert to_bytes(share) == hexed(node["share"])
+        assert ed_encode(mul(share, ED_B)) == hexed(node["verifying_key"])
+    for case in file["signatures"]:
+        check_signature(case, public, shares)
+    for case in file["refused_points"]:
+        assert ed_decode(hexed(case["point"])) is None, case["what"]
+    for case in file["refused_signatures"]:
+        given = [hexed(case[n]) for n in ("public_key", "message", "signature")]
+        assert not ed_verify(*given), case["what"]
+
+
+def check_signature(case, public, shares):
+    message, signers = hexed(case["message"]), case["signers"]
+    who, nonces, listed, r = [s["index"] for s in signers], {}, b"", IDENTITY
+    for s in signers:
+        i, pair = s["index"], []
+        for which in ("hiding", "binding"):
+            nonce = sha512_scalar(FROST, b"nonce", hexed(s[which + "_randomness"]), to_bytes(shares[i]))
+            assert ed_encode(mul(nonce, ED_B)) == hexed(s[which])
+            pair.append(nonce)
+        nonces[i] = pair
+        listed += to_bytes(i) + hexed(s["hiding"]) + hexed(s["binding"])
+    assert listed == hexed(case["encoded_commitments"])
+    h4 = hashlib.sha512(FROST + b"msg" + message).digest()
+    h5 = hashlib.sha512(FROST + b"com" + listed).digest()
+    rho, weights = {}, {}
+    for s in signers:
+        i = s["index"]
+        rho[i] = sha512_scalar(FROST, b"rho", public + h4 + h5 + to_bytes(i))
+        assert to_bytes(rho[i]) == hexed(s["binding_factor"])
+        weights[i] = 1
+        for j in who:
+            if j != i:
+                weights[i] = weights[i] * j * pow(j - i, -1, L) % L
+        assert to_bytes(weights[i]) == hexed(s["lagrange"])
+        r = add(r, mul((nonces[i][0] + rho[i] * nonces[i][1]) % L, ED_B))
+    assert ed_encode(r) == hexed(case["group_commitment"])
+    c = sha512_scalar(ed_encode(r), public, message)
+    assert to_bytes(c) == hexed(case["challenge"])
+    right = {i: to_bytes(d + rho[i] * e + weights[i] * shares[i] * c) for i, (d, e) in nonces.items()}
+    assert [right[i] for i in who] == [hexed(s["signature_share"]) for s in signers]
+    z = sum(int.from_bytes(share, "little") for share in right.values())
+    signature = ed_encode(r) + to_bytes(z)
+    assert signature == hexed(case["signature"]) and ed_verify(public, message, signature)
+    for spoilt in case["spoilt"]:
+        given = dict(zip(who, map(hexed, spoilt["signature_shares"])))
+        wrong = [i for i in who if given[i] != right[i]]
+        total = sum(int.from_bytes(share, "little") for share in given.values())
+        scalars = all(int.from_bytes(share, "little") < L for share in given.values())
+        # Errors that cancel name nobody: the sum is the signature's.
+        assert spoilt["cheaters"] == ([] if scalars and total % L == z % L else wrong), spoilt["what"]
+        assert wrong, spoilt["what"]
 
 
 def hkdf_sha512(salt, ikm, info):
@@ -639,7 +753,9 @@ if __name__ == "__main__":
     checks = {
         "tdh2": check_tdh2,
         "voprf": check_voprf,
+        "wrap": check_wrap,
         "frost": check_frost,
+        "sign": check_sign,
         "answer": check_answer,
         "stream": check_stream,
     }

@@ -5,9 +5,11 @@ from quorate import Client
 with Client.open("c/client") as client:
     sealed = client.encrypt("demo", b"hello", {"app": "crm"})
     assert client.decrypt(sealed, {"app": "crm"}) == b"hello"
+    client.verify("release", b"v1.2.3 is good", client.sign("release", b"v1.2.3 is good"))
 """
 
-from .client import Client, Report
+from .asking import Report
+from .client import Client
 from .errors import (
     CertificateError,
     CiphertextError,
@@ -20,6 +22,7 @@ from .errors import (
     QuorateError,
     RefusedError,
     RosterError,
+    SignatureError,
     UnknownKeyError,
     VerificationError,
     WrongPurposeError,
@@ -39,6 +42,7 @@ __all__ = [
     "RefusedError",
     "Report",
     "RosterError",
+    "SignatureError",
     "UnknownKeyError",
     "VerificationError",
     "WrongPurposeError",

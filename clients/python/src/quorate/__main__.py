@@ -1,4 +1,4 @@
-"""`python -m quorate encrypt|decrypt|derive`: stdin to stdout, with the exit codes of `quorate`."""
+"""`python -m quorate encrypt|decrypt|derive|sign|verify`, with the exit codes of `quorate`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import argparse
 import os
 import sys
 
+from .asking import Report
 from .client import Client
 from .errors import InvalidError, QuorateError
+from .frost import MAX_MESSAGE
 from .voprf import MAX_INPUT
 
 
@@ -30,36 +32,63 @@ def _parser() -> argparse.ArgumentParser:
         ("encrypt", "encrypt stdin; needs no node"),
         ("decrypt", "decrypt stdin; needs a quorum of nodes"),
         ("derive", "derive a secret of 64 bytes from stdin; every byte counts"),
+        ("sign", "sign stdin, at most 1024 bytes: an Ed25519 signature of 64 bytes"),
+        ("verify", "verify an Ed25519 signature of stdin; needs no node"),
     ):
         command = commands.add_parser(name, help=what)
-        command.add_argument("--context", action="append", default=[], metavar="NAME=VALUE")
+        if name != "verify":
+            command.add_argument("--context", action="append", default=[], metavar="NAME=VALUE")
         if name != "decrypt":
             command.add_argument("--key", required=True, help="the key's name")
-        if name == "derive":
+        if name in ("derive", "sign", "verify"):
             command.add_argument("--key-version", type=int, help="default: the newest")
+        if name == "derive":
             command.add_argument("--encoding", choices=("raw", "hex"), default="hex")
+        if name == "verify":
+            command.add_argument("--signature", required=True, metavar="FILE", help="its 64 bytes")
     return parser
+
+
+def _run(options: argparse.Namespace, client: Client) -> None:
+    stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
+    context = _context(getattr(options, "context", []))
+    report = Report()
+    if options.command == "encrypt":
+        client.encrypt_stream(options.key, stdin, stdout, context)
+    elif options.command == "decrypt":
+        report = client.decrypt_stream(stdin, stdout, context)
+    elif options.command == "derive":
+        data = stdin.read(MAX_INPUT + 1)
+        (secret,), report = client.derive_batch(options.key, [data], context, version=options.key_version)
+        stdout.write(secret if options.encoding == "raw" else secret.hex().encode() + b"\n")
+    else:
+        message = stdin.read(MAX_MESSAGE + 1)
+        if options.command == "sign":
+            (made,), report = client.sign_batch(options.key, [message], context, version=options.key_version)
+            stdout.write(made)
+        else:
+            signature = _signature_file(options.signature)
+            client.verify(options.key, message, signature, version=options.key_version)
+    for liar in report.liars:
+        print(f"quorate: node {liar} answered wrongly and was left out", file=sys.stderr)
+    stdout.flush()
+
+
+def _signature_file(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(65)
+    except OSError as error:
+        raise InvalidError(f"--signature: {path}: {error.strerror}") from None
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
     try:
         if not options.home:
             raise InvalidError("a home directory is needed: name it with --home or QUORATE_HOME")
-        context = _context(options.context)
         with Client.open(options.home, timeout=options.timeout) as client:
-            if options.command == "encrypt":
-                client.encrypt_stream(options.key, stdin, stdout, context)
-            elif options.command == "decrypt":
-                report = client.decrypt_stream(stdin, stdout, context)
-                for liar in report.liars:
-                    print(f"quorate: node {liar} answered wrongly and was left out", file=sys.stderr)
-            else:
-                data = stdin.read(MAX_INPUT + 1)
-                (secret,), _ = client.derive_batch(options.key, [data], context, version=options.key_version)
-                stdout.write(secret if options.encoding == "raw" else secret.hex().encode() + b"\n")
-        stdout.flush()
+            _run(options, client)
     except QuorateError as error:
         print(f"quorate: {error}", file=sys.stderr)
         return error.exit_code

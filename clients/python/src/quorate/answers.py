@@ -23,7 +23,7 @@ MAX_SEALED = 32 * MAX_ITEMS + 256
 CLOCK_SLACK = 5 * 60 * 1000
 MAX_SESSIONS = 1024
 
-#: Reasons of refusals; `NO_SHARE` and `BUSY` are no decisions against the request.
+#: Reasons of refusals.
 REASONS = {
     1: "the key or version is not known",
     2: "the key is not granted to this client",
@@ -33,12 +33,18 @@ REASONS = {
     6: "the request has expired",
     7: "the request id was used before",
     8: "the key's purpose does not allow this operation",
-    9: "an item is not a valid ciphertext under this key and encryption context, or no blinded element",
+    9: "an item is not what the operation takes: a valid ciphertext under this key and encryption context, "
+    "a blinded element, a nonce, or a message with an exact set of signers and their commitments",
     10: "the items do not match the signed request",
     11: "the node holds no active share of the key",
     12: "the node remembers too many requests at present",
+    13: "a nonce pair in the request is not kept here: it was used, is too old, or of an earlier start or "
+    "epoch",
+    14: "too many unused nonce pairs wait here; use them, or ask again in ten minutes",
 }
-INVALID_ITEM, ITEMS_MISMATCH, NO_SHARE, BUSY = 9, 10, 11, 12
+INVALID_ITEM, ITEMS_MISMATCH, NO_SHARE, BUSY, NONCE_GONE, TOO_MANY_NONCES = 9, 10, 11, 12, 13, 14
+#: These say that the node cannot; all others are decisions against the request.
+CANNOT = frozenset((NO_SHARE, BUSY, NONCE_GONE, TOO_MANY_NONCES))
 
 # HPKE (RFC 9180), mode Auth, with the suite of docs/protocol/answers.md.
 _KEM, _SUITE = b"KEM\x00\x20", b"HPKE\x00\x20\x00\x01\x00\x03"

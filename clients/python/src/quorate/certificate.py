@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .errors import CertificateError, CodecError, OrderError, UnknownRosterError, WrongPurposeError
+from .edwards import EdwardsPoint, verify_ed25519
+from .errors import (
+    CertificateError,
+    CodecError,
+    OrderError,
+    SignatureError,
+    UnknownRosterError,
+    WrongPurposeError,
+)
 from .group import Point
 from .hashing import verify
 from .orders import Committee, VerifiedOrder, verify_order
@@ -184,8 +192,14 @@ class Key:
             if n.epoch == b.epoch:
                 self.newest = None
         self.public = (newest or birth).public
+        # Over the group of the suite; of the other one the list is empty.
+        self.commitments: list[Point] = []
+        self.edwards: list[EdwardsPoint] = []
         try:
-            self.commitments = [Point.decode(c, "commitment") for c in self.public.commitments]
+            if self.public.suite == "frost-ed25519":
+                self.edwards = [EdwardsPoint.decode(c, "commitment") for c in self.public.commitments]
+            else:
+                self.commitments = [Point.decode(c, "commitment") for c in self.public.commitments]
         except CodecError as error:
             raise CertificateError(str(error)) from None
 
@@ -218,8 +232,18 @@ class Key:
         return self.public.committee.threshold
 
     def verifying_key(self, node: int) -> Point:
-        """`Y_i` of a node in this epoch."""
+        """`Y_i` of a node in this epoch, of a key over ristretto255."""
         return verifying_key(self.commitments, node)
+
+    def verify_signature(self, message: bytes, signature: bytes) -> None:
+        """Verifies an Ed25519 signature of this key, strictly; needs nobody. Else `SignatureError`."""
+        self.must_allow("sign")
+        if len(signature) != 64:
+            raise SignatureError(f"a signature has 64 bytes, got {len(signature)}")
+        if not verify_ed25519(self.public_key, message, signature):
+            raise SignatureError(
+                f"the signature does not verify for this message under key {self.name} version {self.version}"
+            )
 
     def must_allow(self, operation: str) -> None:
         if self.purpose != operation:

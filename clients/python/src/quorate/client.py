@@ -1,4 +1,4 @@
-"""The client: keys verified from the pinned fingerprint; encryption, decryption and derivation by quorum.
+"""The client: keys verified from the pinned fingerprint; what a quorum does with them.
 
 It believes no coordinator and no single node. A liar is named and left out, others are asked.
 """
@@ -9,50 +9,34 @@ import io
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol, TypeVar
+from functools import partial
+from typing import BinaryIO, TypeVar
 
 from . import stream, tdh2
-from .answers import (
-    BUSY,
-    INVALID_ITEM,
-    ITEMS_MISMATCH,
-    NO_SHARE,
-    REASONS,
-    Answer,
-    AnswerBook,
-    Expected,
-    Refusal,
-    Unverified,
-)
+from .answers import AnswerBook
+from .asking import MAX_TTL, Asker, Asking, BadItems, Link, Moved, Report, most_items
 from .certificate import Key, KeyRecord
+from .decrypting import Item, Opened, Opening, binding_of, decrypt
+from .deriving import derive
 from .errors import (
     CertificateError,
     CiphertextError,
     CodecError,
     InvalidError,
-    NoQuorumError,
     PartyError,
     QuorateError,
-    RefusedError,
     RosterError,
     UnknownKeyError,
     UnknownRosterError,
     VerificationError,
 )
-from .group import Point
+from .frost import MAX_NONCES
 from .home import Home, Pin
-from .request import (
-    MAX_HEAD,
-    Head,
-    SignedRequest,
-    encode_context,
-    encode_header,
-    partial_context,
-    sign_request,
-)
+from .nonces import NoncePool
+from .request import MAX_HEAD, encode_context, encode_header
 from .roster import Cluster, parse_signed_roster
-from .transport import Coordinator, printable
+from .signing import draw_ahead, in_requests, sign
+from .transport import Coordinator
 from .v1 import client_pb2, types_pb2
 from .voprf import Batch, private_input
 from .wire import check_key_name
@@ -62,48 +46,9 @@ Context = Mapping[str, str] | None
 
 #: One operation at one coordinator, in seconds.
 TIMEOUT = 10.0
-MAX_TTL = 60_000
-MAX_ROUNDS = 70
-MAX_ALSO = 8
 #: How often a call follows shares that move meanwhile.
 MAX_MOVES = 4
 MAX_KEYS = 1024
-#: Inputs in one request: what a node answers is verified within seconds, slow as Python is.
-MAX_BATCH = 256
-
-
-class Link(Protocol):
-    """A way to one coordinator. Whatever comes from it is hostile until it verifies."""
-
-    party: str
-
-    def call(self, method: str, request, answer, timeout: float): ...  # type: ignore[no-untyped-def]
-
-
-@dataclass
-class Report:
-    """What an operation took: who answered, and who lied, by index."""
-
-    nodes: list[int] = field(default_factory=list)
-    liars: list[int] = field(default_factory=list)
-
-
-class _Moved(Exception):
-    """Too few nodes serve the epoch that is known here, and some say that the shares have moved."""
-
-    def __init__(self, error: QuorateError):
-        super().__init__(str(error))
-        self.error = error
-
-
-class Judge(Protocol):
-    """Says what an answer is worth."""
-
-    def takes(self, node: int, request: bytes, answer: Answer) -> bool:
-        """Whether the node's answer is taken. If not, the node lies: it sealed it itself."""
-
-    def bad_item(self) -> CiphertextError | None:
-        """Whether an item deserves to be called invalid. A node that calls one so lies otherwise."""
 
 
 class Client:
@@ -121,6 +66,7 @@ class Client:
             raise InvalidError("the timeout is more than 0 and at most 60 seconds")
         self._home, self._cluster, self._timeout, self._clock = home, home.cluster, timeout, clock
         self._answers = AnswerBook(home.identity.public)
+        self._nonces = NoncePool()
         self._given = links is not None
         self._links: list[Link] = list(links) if links is not None else self._coordinators()
         self._keys: dict[tuple[str, int], Key] = {}
@@ -309,12 +255,9 @@ class Client:
         label, public = encode_context(context), self.key(key)
         public.must_allow("decrypt")
         header = encode_header(self._cluster.fingerprint, public.name, public.version)
-        kem, payload_key = tdh2.encapsulate(self._binding(public), label, header)
+        kem, payload_key = tdh2.encapsulate(binding_of(public), label, header)
         writer.write(header + kem)
         return stream.seal(payload_key, reader, writer)
-
-    def _binding(self, key: Key) -> tdh2.Binding:
-        return tdh2.Binding(self._cluster.fingerprint, key.name, key.version, key.public_key)
 
     # --- decryption ----------------------------------------------------------------------------
 
@@ -334,11 +277,47 @@ class Client:
         front = b""
         while len(front) < MAX_HEAD and (more := reader.read(MAX_HEAD - len(front))):
             front += more
-        head = Head.split(front, self._cluster.fingerprint)
-        try:
-            kem = tdh2.Encapsulation.parse(head.kem)
-        except CodecError as error:
-            raise CiphertextError(f"the ciphertext was changed: {error}") from None
+        item = Item.split(front, self._cluster.fingerprint)
+        (payload_key,), report = self._open(self._named_key(item), [item], label)
+        if isinstance(payload_key, CiphertextError):
+            raise payload_key
+        stream.open_stream(payload_key, _Joined(front[len(item.head.raw) :], reader), writer)
+        return report
+
+    def decrypt_batch(self, ciphertexts: Iterable[bytes], context: Context = None) -> tuple[Opened, Report]:
+        """Decrypts many ciphertexts under one context.
+
+        One request for every 1,024 of one key (fewer where `t` is above 28). One result for each, in their
+        order: what concerns one ciphertext stands in its place, as an error; what concerns all is raised.
+        """
+        label, given = encode_context(context), list(ciphertexts)
+        results: dict[int, bytes | CiphertextError] = {}
+        groups: dict[tuple[str, int], dict[int, Item]] = {}
+        for at, ciphertext in enumerate(given):
+            try:
+                item = Item.split(ciphertext[:MAX_HEAD], self._cluster.fingerprint)
+                groups.setdefault((item.head.key, item.head.version), {})[at] = item
+            except CiphertextError as error:
+                results[at] = error
+        report = Report()
+        for group in groups.values():
+            places, items = list(group), list(group.values())
+            try:
+                key = self._named_key(items[0])
+            except CiphertextError as error:
+                results.update(dict.fromkeys(places, error))
+                continue
+            for i in range(0, len(items), most_items(key)):
+                some = items[i : i + most_items(key)]
+                opened, took = self._open(key, some, label)
+                report.add(took)
+                for at, item, payload_key in zip(places[i:], some, opened, strict=False):
+                    results[at] = _open_payload(payload_key, given[at][len(item.head.raw) :])
+        return [results[at] for at in range(len(given))], report
+
+    def _named_key(self, item: Item) -> Key:
+        """The key that a ciphertext names."""
+        head = item.head
         try:
             key = self.key(head.key, head.version)
         except UnknownKeyError:
@@ -350,10 +329,23 @@ class Client:
             raise CiphertextError(
                 f"the ciphertext was changed: it names key {key.name}, which is to {key.purpose}"
             )
-        opening = _Opening(head, kem, label)
-        payload_key, report = self._work(key, lambda asking: _decrypt(asking, opening))
-        stream.open_stream(payload_key, _Joined(front[len(head.raw) :], reader), writer)
-        return report
+        return key
+
+    def _open(self, key: Key, items: Sequence[Item], label: bytes) -> tuple[Opened, Report]:
+        """Payload keys of one request's items. Bad ones are left out and the rest asked for once more."""
+        results: dict[int, bytes | CiphertextError] = {}
+        left, report = list(range(len(items))), Report()
+        while left:
+            opening = Opening([items[at] for at in left], label)
+            try:
+                opened, report = self._work(key, partial(decrypt, opening=opening))
+            except BadItems as bad:
+                results.update({left[i]: error for i, error in bad.items.items()})
+                left = [at for i, at in enumerate(left) if i not in bad.items]
+                continue
+            results.update(zip(left, opened, strict=True))
+            break
+        return [results[at] for at in range(len(items))], report
 
     # --- derivation ----------------------------------------------------------------------------
 
@@ -369,38 +361,89 @@ class Client:
         public = self.key(key, version)
         public.must_allow("derive")
         hashed = [private_input(label, data) for data in inputs]
-        # Partials of t nodes must fit into one message of 1 MiB; one place is the check element's.
-        most = min(MAX_BATCH, 28 * 1024 // public.threshold - 1)
+        # One place is the check element's.
+        most = most_items(public) - 1
         secrets: list[bytes] = []
         report = Report()
         for i in range(0, len(hashed), most):
             batch = Batch(hashed[i : i + most])
-            more, took = self._work(public, lambda asking, batch=batch: _derive(asking, batch, label))  # type: ignore[misc]
+            more, took = self._work(public, partial(derive, batch=batch, label=label))
             secrets += more
-            report.nodes = sorted({*report.nodes, *took.nodes})
-            report.liars = sorted({*report.liars, *took.liars})
+            report.add(took)
         return secrets, report
+
+    # --- signatures ----------------------------------------------------------------------------
+
+    def sign(self, key: str, message: bytes, *, version: int | None = None) -> bytes:
+        """An Ed25519 signature (64 bytes, RFC 8032) of a message of at most 1,024 bytes.
+
+        It is verified under the pinned public key before it is given out.
+        """
+        return self.sign_batch(key, [message], version=version)[0][0]
+
+    def sign_batch(
+        self, key: str, messages: Iterable[bytes], context: Context = None, *, version: int | None = None
+    ) -> tuple[list[bytes], Report]:
+        """Signatures of many messages, in their order, and what it took. All or none.
+
+        Up to 1,024 go in one request, which takes one pair of nonces of each signer for each message. Nodes
+        see and log the context; it is no part of what is signed.
+        """
+        label, public = encode_context(context), self.key(key, version)
+        public.must_allow("sign")
+        made: list[bytes] = []
+        report = Report()
+        for some in list(in_requests(public, list(messages))):
+            more, took = self._work(public, partial(sign, pool=self._nonces, label=label, messages=some))
+            made += more
+            report.add(took)
+        return made, report
+
+    def prepare_signing(self, key: str, count: int, *, version: int | None = None) -> None:
+        """Has nodes draw nonces ahead: the next `count` signatures take one round trip each.
+
+        Nodes keep them for ten minutes.
+        """
+        public = self.key(key, version)
+        public.must_allow("sign")
+        for drawn in range(0, count, MAX_NONCES):
+            some = min(count - drawn, MAX_NONCES)
+            self._work(public, partial(draw_ahead, pool=self._nonces, count=some))
+
+    def verify(self, key: str, message: bytes, signature: bytes, *, version: int | None = None) -> None:
+        """Verifies a signature under a version of a key (the newest). Else `SignatureError`."""
+        self.key(key, version).verify_signature(message, signature)
 
     # --- asking a quorum -----------------------------------------------------------------------
 
-    def _work(self, key: Key, attempt: Callable[[_Asking], T]) -> T:
+    def _work(self, key: Key, attempt: Callable[[Asking], T]) -> T:
         return self._each(lambda link: self._work_through(link, key, attempt))
 
-    def _work_through(self, link: Link, key: Key, attempt: Callable[[_Asking], T]) -> T:
+    def _work_through(self, link: Link, key: Key, attempt: Callable[[Asking], T]) -> T:
         """One coordinator. If the shares have moved since the key was pinned, asks under the newer epoch."""
         for _ in range(MAX_MOVES):
             try:
-                return attempt(_Asking(self, link, key))
-            except _Moved as moved:
+                return attempt(Asking(self._asker(), link, key))
+            except Moved as moved:
                 newer = self._fetch_from(link, key.name, key.version, fresh=True)
                 if newer.epoch == key.epoch:
                     raise moved.error from None
                 key = newer
         raise InvalidError("the shares of the key keep moving; try again")
 
-    def _node(self, index: int) -> str:
-        node = self._cluster.roster.node(index)
-        return str(node) if node else f"node {index}"
+    def _asker(self) -> Asker:
+        return Asker(self._cluster, self._home.identity, self._answers, self._timeout, self._clock)
+
+
+def _open_payload(payload_key: bytes | CiphertextError, payload: bytes) -> bytes | CiphertextError:
+    if isinstance(payload_key, CiphertextError):
+        return payload_key
+    out = io.BytesIO()
+    try:
+        stream.open_stream(payload_key, io.BytesIO(payload), out)
+    except CiphertextError as error:
+        return error
+    return out.getvalue()
 
 
 class _Joined:
@@ -415,314 +458,3 @@ class _Joined:
             data, self._front = self._front[:size], self._front[size:]
             return data
         return self._reader.read(size)
-
-
-class _Asking:
-    """One attempt: one coordinator, one epoch of a key, and who has lied so far."""
-
-    def __init__(self, client: Client, link: Link, key: Key):
-        self.client, self.link, self.key = client, link, key
-        self.left = client._timeout  # seconds to wait for coordinators; our own work does not count
-        self.liars: set[int] = set()
-
-    @property
-    def fingerprint(self) -> bytes:
-        return self.client._cluster.fingerprint
-
-    def report(self, nodes: Iterable[int]) -> Report:
-        return Report(sorted(nodes), sorted(self.liars))
-
-    def gather(
-        self,
-        operation: str,
-        label: bytes,
-        items: Sequence[bytes],
-        judge: Judge,
-        *,
-        prove: bool,
-        first: set[int] | None = None,
-    ) -> dict[int, Answer]:
-        """Answers of exactly `t` nodes of the epoch known here, however the rest behave."""
-        return _Collection(self, operation, label, items, judge, prove).gather(first)
-
-
-class _Collection:
-    """The answers to one signed request so far."""
-
-    def __init__(
-        self, asking: _Asking, operation: str, label: bytes, items: Sequence[bytes], judge: Judge, prove: bool
-    ):
-        client, key = asking.client, asking.key
-        self.asking, self.judge, self.items = asking, judge, list(items)
-        self.signed: SignedRequest = sign_request(
-            client._home.identity,
-            asking.fingerprint,
-            now=self._now(),
-            # Of a batch, verifying takes time too before others are asked the same.
-            ttl=max(1, int(client._timeout * 1000)) if len(items) == 1 else MAX_TTL,
-            key=key.name,
-            version=key.version,
-            operation=operation,
-            context=label,
-            reply_key=client._answers.reply_key,
-            prove=prove,
-            items=self.items,
-        )
-        self.answers: dict[int, Answer] = {}
-        self.elsewhere: set[int] = set()  # serve other epochs only
-        self.refusals: dict[int, Refusal] = {}
-        self.unverified: dict[int, str] = {}
-        self.failures: dict[int, str] = {}
-
-    def _now(self) -> int:
-        return int(self.asking.client._clock() * 1000)
-
-    def gather(self, first: set[int] | None) -> dict[int, Answer]:
-        t, committee = self.asking.key.threshold, self.asking.key.committee.indices
-        only = first
-        for _ in range(MAX_ROUNDS):
-            left = self._open()
-            if len(self.answers) + len(left) < t:
-                break
-            before = len(left)
-            request = client_pb2.EvaluateRequest(
-                head=self.signed.head,
-                signature=self.signed.signature,
-                items=self.items,
-                avoid=[i for i in committee if i not in left or (only is not None and i not in only)],
-                want=t - len(self.answers),
-            )
-            if self.asking.left <= 0:
-                break
-            began = time.monotonic()
-            reply = self.asking.link.call("Evaluate", request, client_pb2.EvaluateResponse, self.asking.left)
-            self.asking.left -= time.monotonic() - began
-            for answer in reply.answers[:64]:  # no more than an honest party could bring
-                self._absorb(answer)
-            for failure in reply.failures[:64]:
-                if failure.node in committee:
-                    self.failures[failure.node] = printable(failure.reason, 80)
-            self._judge_refusals()
-            if len(self.answers) >= t:
-                return {i: self.answers[i] for i in sorted(self.answers)[:t]}
-            if len(self._open()) == before and only is None:
-                break
-            only = None
-        error = self._shortfall()
-        if self.elsewhere or any(r.reason == NO_SHARE for r in self.refusals.values()):
-            raise _Moved(error)
-        raise error
-
-    def _open(self) -> set[int]:
-        """Members that have not spoken yet."""
-        spoken = {
-            *self.asking.liars, *self.refusals, *self.unverified, *self.answers, *self.elsewhere,
-        }  # fmt: skip
-        return {i for i in self.asking.key.committee.indices if i not in spoken}
-
-    def _absorb(self, reply: types_pb2.NodeAnswer) -> None:
-        asking, node = self.asking, reply.node
-        committee = asking.key.committee
-        if committee.identity(node) is None:
-            if asking.client._cluster.roster.node(node) is not None:
-                # In no way to be verified here: a hint that a newer record is needed.
-                self.elsewhere.add(node)
-            return
-        if node not in self._open():
-            return  # it has spoken: nobody speaks twice
-        expected = Expected(asking.fingerprint, committee, self.signed.hash, self._now())
-        book, other = asking.client._answers, False
-        try:
-            kind = reply.WhichOneof("outcome")
-            if kind is None:
-                return
-            if kind == "refusal":
-                self.refusals[node] = book.read_refusal(node, reply.refusal, expected)
-                return
-            # The node's answer under the known epoch, wherever it stands.
-            for sealed in (reply.sealed, *reply.also[:MAX_ALSO]):
-                answer = book.read_sealed(node, sealed, expected)
-                if answer.epoch == asking.key.epoch:
-                    self._answered(answer)
-                    return
-                other = True
-        except Unverified as what:
-            self.unverified[node] = str(what)
-            return
-        if other:
-            self.elsewhere.add(node)
-
-    def _answered(self, answer: Answer) -> None:
-        """What the node itself sealed: if it is no answer to the question, the node lies."""
-        honest = len(answer.partials) == len(self.items)
-        if honest and self.judge.takes(answer.node, self.signed.hash, answer):
-            self.answers[answer.node] = answer
-        else:
-            self.asking.liars.add(answer.node)
-
-    def _judge_refusals(self) -> None:
-        """Nodes that call an item invalid are right or lie: the item's proof can be checked here."""
-        reasons = {r.reason for r in self.refusals.values()}
-        if ITEMS_MISMATCH in reasons:
-            raise VerificationError(
-                self.asking.link.party, "changed the request's items on their way to the nodes"
-            )
-        if INVALID_ITEM in reasons:
-            bad = self.judge.bad_item()
-            if bad is not None:
-                raise bad
-            accusers = [i for i, r in self.refusals.items() if r.reason == INVALID_ITEM]
-            for node in accusers:
-                del self.refusals[node]
-                self.asking.liars.add(node)
-
-    def _shortfall(self) -> QuorateError:
-        """Why there is no quorum."""
-        key, client, liars = self.asking.key, self.asking.client, self.asking.liars
-        t, n = key.threshold, len(key.committee.indices)
-        decided = [r for r in self.refusals.values() if r.reason not in (NO_SHARE, BUSY)]
-        if decided and n - len(decided) - len(liars) < t:
-            counts = [r.reason for r in decided]
-            reason = max(set(counts), key=lambda c: (counts.count(c), c))
-            nodes = [client._node(r.node) for r in decided if r.reason == reason]
-            return RefusedError(REASONS[reason], nodes, reason)
-        if n - len(liars) < t:
-            names = " and ".join(client._node(i) for i in sorted(liars))
-            what = f"answered wrongly; fewer than {t} other nodes hold a share"
-            return VerificationError(names, what, nodes=sorted(liars))
-        if self.unverified and len(self.answers) + len(self.unverified) >= t:
-            node, what = min(self.unverified.items())
-            return VerificationError(
-                self.asking.link.party, f"brought what in the name of {client._node(node)} {what}"
-            )
-        missing = [
-            f"{client._node(i)} {self._why(i)}" for i in key.committee.indices if i not in self.answers
-        ]
-        return NoQuorumError(len(self.answers), t, missing)
-
-    def _why(self, node: int) -> str:
-        if node in self.asking.liars:
-            return "answered wrongly"
-        if node in self.refusals:
-            return f"refused: {REASONS[self.refusals[node].reason]}"
-        if node in self.unverified:
-            return f"sent what {self.unverified[node]}"
-        if node in self.elsewhere:
-            return "serves another epoch"
-        return self.failures.get(node, "gave no answer")
-
-
-# --- decrypting --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Opening:
-    """A ciphertext's head on its way."""
-
-    head: Head
-    kem: tdh2.Encapsulation
-    label: bytes
-
-    def diagnose(self, binding: tdh2.Binding) -> CiphertextError | None:
-        """Why the head does not verify under this key and context; `None` if it does."""
-        if tdh2.verify(binding, self.label, self.head.header, self.kem):
-            return None
-        none = encode_context(None)
-        if self.label != none and tdh2.verify(binding, none, self.head.header, self.kem):
-            return CiphertextError(
-                "the ciphertext was sealed without an encryption context, but one is given: omit it"
-            )
-        return CiphertextError(
-            "the ciphertext was changed, or sealed under another encryption context or another key"
-        )
-
-
-class _Unproved:
-    """Takes any answer: whether it is right, the commitment in the ciphertext tells."""
-
-    def __init__(self, asking: _Asking, opening: _Opening):
-        self.asking, self.opening = asking, opening
-
-    def takes(self, node: int, request: bytes, answer: Answer) -> bool:
-        return True
-
-    def bad_item(self) -> CiphertextError | None:
-        return self.opening.diagnose(self.asking.client._binding(self.asking.key))
-
-
-class _Proved(_Unproved):
-    """Takes an answer only if its node proves it."""
-
-    def takes(self, node: int, request: bytes, answer: Answer) -> bool:
-        key = self.asking.key
-        identity = key.committee.identity(node)
-        if answer.proof is None or identity is None:
-            return False
-        context = partial_context(
-            self.asking.fingerprint, key.name, key.version, key.purpose, key.public.suite,
-            key.epoch.to_bytes(), node, identity, request,
-        )  # fmt: skip
-        public = key.verifying_key(node)
-        if public.is_identity():
-            return False
-        return tdh2.verify_partials(context, public, [self.opening.kem], answer.partials, answer.proof)
-
-
-def _decrypt(asking: _Asking, opening: _Opening) -> tuple[bytes, Report]:
-    """Asks without proofs; if the result is not what the ciphertext commits to, once more with."""
-    key, head = asking.key, opening.head
-    binding = asking.client._binding(key)
-
-    def combine(answers: Mapping[int, Answer]) -> bytes:
-        partials = {i: a.partials[0] for i, a in answers.items()}
-        return tdh2.open_kem(binding, opening.label, head.header, opening.kem, partials, key.threshold)
-
-    fast = asking.gather("decrypt", opening.label, [head.raw], _Unproved(asking, opening), prove=False)
-    try:
-        return combine(fast), asking.report(fast)
-    except tdh2.CommitmentError:
-        pass
-    # Either the ciphertext is bad, or a node lied.
-    fault = opening.diagnose(binding)
-    if fault is not None:
-        raise fault
-    proved = asking.gather(
-        "decrypt", opening.label, [head.raw], _Proved(asking, opening), prove=True, first=set(fast)
-    )
-    # Nodes whose proven partials are not those that they gave when nobody asked for a proof.
-    asking.liars |= {i for i, a in proved.items() if i in fast and fast[i].partials != a.partials}
-    try:
-        return combine(proved), asking.report(proved)
-    except tdh2.CommitmentError:
-        raise CiphertextError("the ciphertext was badly made: its proof holds, but no key opens it") from None
-
-
-# --- deriving ----------------------------------------------------------------------------------
-
-
-class _DeriveProofs:
-    """Takes proven answers only, and keeps what it has verified."""
-
-    def __init__(self, key: Key, batch: Batch):
-        self.key, self.batch = key, batch
-        self.verified: dict[int, list[Point]] = {}
-
-    def takes(self, node: int, request: bytes, answer: Answer) -> bool:
-        public = self.key.verifying_key(node)
-        if public.is_identity():
-            return False
-        points = self.batch.verify(public, answer.partials, answer.proof)
-        if points is None:
-            return False
-        self.verified[node] = points
-        return True
-
-    def bad_item(self) -> CiphertextError | None:
-        return None  # elements are made here: who calls one invalid lies
-
-
-def _derive(asking: _Asking, batch: Batch, label: bytes) -> tuple[list[bytes], Report]:
-    proofs = _DeriveProofs(asking.key, batch)
-    answers = asking.gather("derive", label, batch.elements, proofs, prove=True)
-    verified = {i: proofs.verified[i] for i in answers}
-    return batch.finalize(verified, asking.key.threshold), asking.report(answers)

@@ -67,9 +67,9 @@ class PartyError(QuorateError):
     weight = 0
     elsewhere = True
 
-    def __init__(self, party: str, message: str, *, not_found: bool = False):
+    def __init__(self, party: str, message: str, *, not_found: bool = False, late: bool = False):
         super().__init__(f"{party}: {message}")
-        self.not_found = not_found
+        self.not_found, self.late = not_found, late
 
 
 class UnknownKeyError(QuorateError):
@@ -127,5 +127,11 @@ class VerificationError(QuorateError):
 
 class CiphertextError(QuorateError):
     """The ciphertext at hand is not what was sealed."""
+
+    exit_code = 5
+
+
+class SignatureError(QuorateError):
+    """A signature does not verify for this message under this key."""
 
     exit_code = 5

@@ -1,4 +1,4 @@
-"""ristretto255 (RFC 9496) in plain Python: strict decoding, arithmetic, the one-way map.
+"""The curve of edwards25519 in plain Python, and ristretto255 (RFC 9496) over it: strict decoding, the map.
 
 Not constant time, nor is anything else in Python. What that means stands in README.md.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterable
+from typing import Self, TypeVar
 
 from .errors import CodecError
 
@@ -19,12 +20,12 @@ _SQRT_M1 = pow(2, (P - 1) // 4, P)
 _D2 = 2 * D % P
 
 
-def _abs(x: int) -> int:
+def absolute(x: int) -> int:
     x %= P
     return P - x if x & 1 else x
 
 
-def _sqrt_ratio(u: int, v: int) -> tuple[bool, int]:
+def sqrt_ratio(u: int, v: int) -> tuple[bool, int]:
     """Whether u/v is a square; its non-negative root, or that of i·u/v."""
     u, v = u % P, v % P
     r = u * pow(v, 3, P) * pow(u * pow(v, 7, P), (P - 5) // 8, P) % P
@@ -32,22 +33,99 @@ def _sqrt_ratio(u: int, v: int) -> tuple[bool, int]:
     correct, flipped, flipped_i = check == u, check == -u % P, check == -u * _SQRT_M1 % P
     if flipped or flipped_i:
         r = r * _SQRT_M1 % P
-    return correct or flipped, _abs(r)
+    return correct or flipped, absolute(r)
 
 
-_INVSQRT_A_MINUS_D = _sqrt_ratio(1, -1 - D)[1]
+_INVSQRT_A_MINUS_D = sqrt_ratio(1, -1 - D)[1]
 _SQRT_AD_MINUS_ONE = 25063068953384623474111414158702152701244531502492656460079210482610430750235
 _ONE_MINUS_D_SQ = (1 - D * D) % P
 _D_MINUS_ONE_SQ = (D - 1) ** 2 % P
 
 
-class Point:
-    """An element of the group, in extended coordinates."""
+class CurvePoint:
+    """A point of the curve, in extended coordinates. Of which group it is, a subclass says."""
 
-    __slots__ = ("t", "x", "y", "z")
+    __slots__ = ("t", "windows", "x", "y", "z")
 
     def __init__(self, x: int, y: int, z: int, t: int):
         self.x, self.y, self.z, self.t = x, y, z, t
+        #: Of a generator: all multiples of its powers of 16, once they are needed.
+        self.windows: list[list[Self]] | None = None
+
+    @classmethod
+    def identity(cls) -> Self:
+        return cls(0, 1, 1, 0)
+
+    def encode(self) -> bytes:
+        raise NotImplementedError
+
+    def __add__(self, other: Self) -> Self:
+        a = (self.y - self.x) * (other.y - other.x) % P
+        b = (self.y + self.x) * (other.y + other.x) % P
+        c = _D2 * self.t * other.t % P
+        d = 2 * self.z * other.z % P
+        e, f, g, h = b - a, d - c, d + c, b + a
+        return type(self)(e * f % P, g * h % P, f * g % P, e * h % P)
+
+    def __neg__(self) -> Self:
+        return type(self)(-self.x % P, self.y, self.z, -self.t % P)
+
+    def __sub__(self, other: Self) -> Self:
+        return self + -other
+
+    def _double(self) -> Self:
+        a, b, c = self.x * self.x % P, self.y * self.y % P, 2 * self.z * self.z % P
+        h = a + b
+        e = h - (self.x + self.y) ** 2 % P
+        g = a - b
+        f = c + g
+        return type(self)(e * f % P, g * h % P, f * g % P, e * h % P)
+
+    def __rmul__(self, scalar: int) -> Self:
+        """`scalar * point`."""
+        if self.windows is None:
+            return weighted_sum([scalar], [self])
+        if not self.windows:
+            self.windows = self._windows()
+        total = self.identity()
+        for digit, table in zip(reversed(f"{scalar % L:064x}"), self.windows, strict=True):
+            if digit != "0":
+                total = total + table[int(digit, 16)]
+        return total
+
+    def generator(self) -> Self:
+        """The same, to be multiplied often: some five times as fast from the second time on."""
+        self.windows = []
+        return self
+
+    def _windows(self) -> list[list[Self]]:
+        windows, power = [], self
+        for _ in range(64):
+            windows.append(power._table())
+            power = power._double()._double()._double()._double()
+        return windows
+
+    def _table(self) -> list[Self]:
+        """0 to 15 times the point."""
+        table = [self.identity(), self]
+        for _ in range(14):
+            table.append(table[-1] + self)
+        return table
+
+    def __hash__(self) -> int:
+        return hash(self.encode())
+
+    def is_identity(self) -> bool:
+        return self == self.identity()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"  # a partial, or what is to be hashed into a key, is a secret
+
+
+class Point(CurvePoint):
+    """An element of ristretto255."""
+
+    __slots__ = ()
 
     @classmethod
     def decode(cls, data: bytes, what: str = "point") -> Point:
@@ -61,10 +139,10 @@ class Point:
         u1, u2 = (1 - ss) % P, (1 + ss) % P
         u2s = u2 * u2 % P
         v = (-D * u1 * u1 - u2s) % P
-        square, inv = _sqrt_ratio(1, v * u2s)
+        square, inv = sqrt_ratio(1, v * u2s)
         den_x = inv * u2 % P
         den_y = inv * den_x * v % P
-        x = _abs(2 * s * den_x)
+        x = absolute(2 * s * den_x)
         y = u1 * den_y % P
         t = x * y % P
         if not square or t & 1 or y == 0:
@@ -76,7 +154,7 @@ class Point:
     def encode(self) -> bytes:
         x, y, z, t = self.x, self.y, self.z, self.t
         u1, u2 = (z + y) * (z - y) % P, x * y % P
-        inv = _sqrt_ratio(1, u1 * u2 * u2)[1]
+        inv = sqrt_ratio(1, u1 * u2 * u2)[1]
         den1, den2 = inv * u1 % P, inv * u2 % P
         z_inv = den1 * den2 * t % P
         den_inv = den2
@@ -84,40 +162,7 @@ class Point:
             x, y, den_inv = y * _SQRT_M1 % P, x * _SQRT_M1 % P, den1 * _INVSQRT_A_MINUS_D % P
         if x * z_inv % P & 1:
             y = -y
-        return _abs(den_inv * (z - y)).to_bytes(32, "little")
-
-    def __add__(self, other: Point) -> Point:
-        a = (self.y - self.x) * (other.y - other.x) % P
-        b = (self.y + self.x) * (other.y + other.x) % P
-        c = _D2 * self.t * other.t % P
-        d = 2 * self.z * other.z % P
-        e, f, g, h = b - a, d - c, d + c, b + a
-        return Point(e * f % P, g * h % P, f * g % P, e * h % P)
-
-    def __neg__(self) -> Point:
-        return Point(-self.x % P, self.y, self.z, -self.t % P)
-
-    def __sub__(self, other: Point) -> Point:
-        return self + -other
-
-    def _double(self) -> Point:
-        a, b, c = self.x * self.x % P, self.y * self.y % P, 2 * self.z * self.z % P
-        h = a + b
-        e = h - (self.x + self.y) ** 2 % P
-        g = a - b
-        f = c + g
-        return Point(e * f % P, g * h % P, f * g % P, e * h % P)
-
-    def __rmul__(self, scalar: int) -> Point:
-        """`scalar * point`."""
-        return weighted_sum([scalar], [self])
-
-    def _table(self) -> list[Point]:
-        """0 to 15 times the point."""
-        table = [IDENTITY, self]
-        for _ in range(14):
-            table.append(table[-1] + self)
-        return table
+        return absolute(den_inv * (z - y)).to_bytes(32, "little")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Point):
@@ -126,27 +171,21 @@ class Point:
             self.y * other.y - self.x * other.x
         ) % P == 0
 
-    def __hash__(self) -> int:
-        return hash(self.encode())
-
-    def is_identity(self) -> bool:
-        return self == IDENTITY
-
-    def __repr__(self) -> str:
-        return "Point(…)"  # a partial, or what is to be hashed into a key, is a secret
+    __hash__ = CurvePoint.__hash__
 
 
-IDENTITY = Point(0, 1, 1, 0)
+IDENTITY = Point.identity()
+C = TypeVar("C", bound=CurvePoint)
 
 
 def _elligator(t: int) -> Point:
     r = _SQRT_M1 * t * t % P
     u = (r + 1) * _ONE_MINUS_D_SQ % P
     v = (-1 - r * D) * (r + D) % P
-    square, s = _sqrt_ratio(u, v)
+    square, s = sqrt_ratio(u, v)
     c = -1
     if not square:
-        s, c = -_abs(s * t) % P, r
+        s, c = -absolute(s * t) % P, r
     n = (c * (r - 1) * _D_MINUS_ONE_SQ - v) % P
     w0, w1 = 2 * s * v % P, n * _SQRT_AD_MINUS_ONE % P
     w2, w3 = (1 - s * s) % P, (1 + s * s) % P
@@ -181,18 +220,25 @@ def random_scalar() -> int:
     return 1 + secrets.randbelow(L - 1)
 
 
-def weighted_sum(weights: Iterable[int], points: Iterable[Point]) -> Point:
-    """`Σ weight·point`, by windows of four bits; all share the doublings."""
-    terms = [(f"{w % L:064x}", p._table()) for w, p in zip(weights, points, strict=True)]
-    total = IDENTITY
+def weighted_sum(weights: Iterable[int], points: Iterable[C]) -> C:
+    """`Σ weight·point`, over one point at least."""
+    return window_sum([(w % L, p) for w, p in zip(weights, points, strict=True)])
+
+
+def window_sum(terms: list[tuple[int, C]]) -> C:
+    """The same for weights below 2^256 as they are, by windows of four bits; all share the doublings."""
+    tables = [(f"{w:064x}", p._table()) for w, p in terms]
+    total = terms[0][1].identity()
     for i in range(64):
         total = total._double()._double()._double()._double()
-        for digits, table in terms:
+        for digits, table in tables:
             if digits[i] != "0":
                 total = total + table[int(digits[i], 16)]
     return total
 
 
-B = Point.decode(bytes.fromhex("e2f2ae0a6abc4e71a884a961c500515f58e30b6aa582dd8db6a65945e08d2d76"))
+B = Point.decode(
+    bytes.fromhex("e2f2ae0a6abc4e71a884a961c500515f58e30b6aa582dd8db6a65945e08d2d76")
+).generator()
 #: The second generator, whose logarithm nobody knows.
-B2 = from_uniform(hashlib.sha512(b"quorate/v1/group/second-generator.").digest())
+B2 = from_uniform(hashlib.sha512(b"quorate/v1/group/second-generator.").digest()).generator()

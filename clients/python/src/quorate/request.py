@@ -16,7 +16,19 @@ from .errors import (
 )
 from .hashing import H32, Identity, merkle_root
 from .tdh2 import KEM_BYTES
-from .wire import SUITES, Reader, check_key_name, prefixed, purpose_code, suite_code, u8, u16, u32, u64
+from .wire import (
+    SUITES,
+    Reader,
+    check_key_name,
+    operation_code,
+    prefixed,
+    purpose_code,
+    suite_code,
+    u8,
+    u16,
+    u32,
+    u64,
+)
 
 MAX_HEAD = 6 + 1 + 8 + 4 + 128 + 4 + KEM_BYTES
 
@@ -123,7 +135,7 @@ def sign_request(
         + identity.public
         + prefixed(key.encode())
         + u32(version)
-        + purpose_code(operation)
+        + operation_code(operation)
         + context
         + reply_key
         + u8(prove)

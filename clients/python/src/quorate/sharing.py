@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .group import IDENTITY, L, Point
+from .group import C, L
 
 
-def verifying_key(commitments: Sequence[Point], index: int) -> Point:
+def verifying_key(commitments: Sequence[C], index: int) -> C:
     """`Y_i = Σ i^k·C_k`, by Horner's rule."""
-    total = IDENTITY
-    for commitment in reversed(commitments):
+    *rest, total = commitments
+    for commitment in reversed(rest):
         total = index * total + commitment
     return total
 

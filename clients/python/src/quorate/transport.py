@@ -44,7 +44,7 @@ T = TypeVar("T")
 #: The largest answer that is read.
 MAX_MESSAGE = 16 * 1024 * 1024
 MAX_HEADERS = 16 * 1024
-NOT_FOUND = 5
+NOT_FOUND, LATE = 5, 4
 STATUS = {
     3: "invalid argument",
     4: "timed out",
@@ -60,6 +60,13 @@ STATUS = {
 
 class PeerError(Exception):
     """The connection failed; one line for people."""
+
+
+class LateError(PeerError):
+    """The time is over."""
+
+    def __init__(self) -> None:
+        super().__init__("timed out")
 
 
 def certificate_of(identity: Identity) -> x509.Certificate:
@@ -157,7 +164,7 @@ class TlsStream:
             except (SSL.Error, OSError) as error:
                 raise PeerError(self._mismatch or f"the connection failed ({type(error).__name__})") from None
             if not ready:
-                raise PeerError("timed out")
+                raise LateError
 
     def _ready(self, event: int, deadline: float) -> bool:
         poll = select.poll()
@@ -182,7 +189,7 @@ class TlsStream:
 def _left(deadline: float) -> float:
     left = deadline - time.monotonic()
     if left <= 0:
-        raise PeerError("timed out")
+        raise LateError
     return left
 
 
@@ -308,10 +315,12 @@ class Coordinator:
             try:
                 status, text, body = self._try(path, data, deadline)
             except PeerError as error:
-                raise PartyError(self.party, str(error)) from None
+                raise PartyError(self.party, str(error), late=isinstance(error, LateError)) from None
         if status != 0:
             what = STATUS.get(status, f"failed (gRPC status {status})")
-            raise PartyError(self.party, f"{what}: {text}", not_found=status == NOT_FOUND)
+            raise PartyError(
+                self.party, f"{what}: {text}", not_found=status == NOT_FOUND, late=status == LATE
+            )
         try:
             return answer.FromString(body)
         except DecodeError:

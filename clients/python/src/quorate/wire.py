@@ -159,13 +159,15 @@ class Epoch:
         return f"{self.number}/{self.bundle.hex()[:8]}"
 
 
-SUITES = {1: "tdh2-ristretto255", 3: "voprf-ristretto255"}
-PURPOSES = {1: "decrypt", 3: "derive"}
-OPERATIONS = PURPOSES
-#: What a suite may be for, and the operation of that name: nothing is allowed across.
-SUITE_OF = {"decrypt": "tdh2-ristretto255", "derive": "voprf-ristretto255"}
+SUITES = {1: "tdh2-ristretto255", 2: "frost-ed25519", 3: "voprf-ristretto255"}
+PURPOSES = {1: "decrypt", 2: "sign", 3: "derive"}
+#: Each for the purpose of its name; `sign-commit` for `sign`.
+OPERATIONS = {**PURPOSES, 4: "sign-commit"}
+#: What a suite may be for: nothing is allowed across.
+SUITE_OF = {"decrypt": "tdh2-ristretto255", "sign": "frost-ed25519", "derive": "voprf-ristretto255"}
 _SUITE_CODE = {text: code for code, text in SUITES.items()}
 _PURPOSE_CODE = {text: code for code, text in PURPOSES.items()}
+_OPERATION_CODE = {text: code for code, text in OPERATIONS.items()}
 
 
 def suite_code(suite: str) -> bytes:
@@ -174,6 +176,10 @@ def suite_code(suite: str) -> bytes:
 
 def purpose_code(purpose: str) -> bytes:
     return u8(_PURPOSE_CODE[purpose])
+
+
+def operation_code(operation: str) -> bytes:
+    return u8(_OPERATION_CODE[operation])
 
 
 def u8(v: int) -> bytes:

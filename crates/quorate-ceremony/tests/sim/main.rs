@@ -27,6 +27,7 @@ mod node;
 mod operators;
 mod planted;
 mod sim;
+mod uses;
 mod view;
 
 use broken::Broken;
@@ -84,15 +85,18 @@ fn no_disorder_breaks_an_invariant() {
     assert!(seen.moved >= 2 * seen.seeds && seen.ceremonies >= 5 * seen.seeds, "{seen:?}");
     assert!(seen.kills >= 10 * seen.seeds && seen.drops >= 10 * seen.seeds, "{seen:?}");
     assert!(seen.lies >= seen.seeds && seen.evil >= 10 * seen.seeds, "{seen:?}");
+    assert!(seen.uses >= seen.seeds && seen.lies_in_use >= seen.seeds / 3, "{seen:?}");
     assert!(seen.restores >= 1 && seen.complaints >= 1 && seen.disk_faults >= 1, "{seen:?}");
 }
 
-/// The seeds above are of both groups: shares of a signing key live by the same rules.
+/// The seeds above are of both groups and of every purpose: all shares live by the same rules.
 #[test]
 fn clusters_whose_key_signs_are_among_the_seeds() {
-    let suites: Vec<_> = (0..SEEDS).map(|seed| Sim::new(seed).operators.suite).collect();
-    let signing = suites.iter().filter(|s| **s == quorate_types::Suite::FrostEd25519).count();
-    assert!((suites.len() / 5..suites.len() / 3).contains(&signing), "{signing}");
+    let purposes: Vec<_> = (0..SEEDS).map(|seed| Sim::new(seed).operators.purpose).collect();
+    let of = |purpose| purposes.iter().filter(|p| **p == purpose).count();
+    let signing = of(quorate_types::Purpose::Sign);
+    assert!((purposes.len() / 5..purposes.len() / 3).contains(&signing), "{signing}");
+    assert!(quorate_types::Purpose::ALL.iter().all(|p| of(*p) >= purposes.len() / 9));
 }
 
 /// The same story of keys that an owner has already: its dealing is lost, repeated and late as any

@@ -10,8 +10,8 @@ use std::{collections::BTreeSet, sync::Arc};
 pub(crate) struct Operators {
     /// How many nodes there are.
     size: u16,
-    /// What the key is for, and in which group.
-    pub(crate) suite: Suite,
+    /// What the key is for.
+    pub(crate) purpose: Purpose,
     /// Of a key that is imported.
     pub(crate) owner: Option<Owner>,
     /// The key's chain, oldest first.
@@ -28,8 +28,8 @@ struct Terms {
 }
 
 impl Operators {
-    pub(crate) fn of(size: u16, suite: Suite) -> Self {
-        Self { size, suite, owner: None, orders: Vec::new(), records: Vec::new() }
+    pub(crate) fn of(size: u16, purpose: Purpose) -> Self {
+        Self { size, purpose, owner: None, orders: Vec::new(), records: Vec::new() }
     }
 
     pub(crate) fn head(&self) -> &VerifiedOrder {
@@ -60,7 +60,7 @@ impl Operators {
         let terms = self.terms(dice, faulty, without);
         let draft = world.draft(self.orders.last(), |c| {
             c.version = version;
-            (c.suite, c.purpose) = (self.suite, self.suite.purpose());
+            (c.suite, c.purpose) = (self.purpose.suite(), self.purpose);
             c.committee = committee(&terms.nodes, terms.t);
             c.q = terms.q;
             c.acknowledge_fragile = true;

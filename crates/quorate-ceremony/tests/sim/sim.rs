@@ -8,6 +8,7 @@ use crate::{
     operators::Operators,
     owner::Owner,
     rig::*,
+    uses::{self, Quorum},
     view::View,
 };
 use quorate_ceremony::*;
@@ -55,13 +56,16 @@ pub(crate) struct Seen {
     /// Receipts beside one for another bundle of the same number.
     pub(crate) splits: u64,
     pub(crate) probes: u64,
+    /// Uses of the key, and those in which a node lied.
+    pub(crate) uses: u64,
+    pub(crate) lies_in_use: u64,
     /// Two bundles of one number handed out.
     pub(crate) pairs: u64,
 }
 
 impl Seen {
     pub(crate) fn add(&mut self, o: &Self) {
-        let pairs: [(&mut u64, u64); 19] = [
+        let pairs: [(&mut u64, u64); 21] = [
             (&mut self.seeds, o.seeds),
             (&mut self.events, o.events),
             (&mut self.ceremonies, o.ceremonies),
@@ -80,6 +84,8 @@ impl Seen {
             (&mut self.receipts, o.receipts),
             (&mut self.splits, o.splits),
             (&mut self.probes, o.probes),
+            (&mut self.uses, o.uses),
+            (&mut self.lies_in_use, o.lies_in_use),
             (&mut self.pairs, o.pairs),
         ];
         for (sum, more) in pairs {
@@ -141,14 +147,22 @@ pub(crate) struct Sim {
     slots: [Option<(u32, Conductor)>; 2],
     conductors: u32,
     flights: Vec<Flight>,
+    seed: u64,
+    /// What a use of each version of the key gave that must never change.
+    outcomes: BTreeMap<KeyVersion, Vec<u8>>,
     /// Cut off from all coordinators: for requests, and for answers.
     cut: [BTreeSet<NodeIndex>; 2],
 }
 
-/// Every fourth cluster's key signs: it is shared over the other group. Takes no dice, so that
-/// all else is the same in both.
-fn suite(seed: u64) -> Suite {
-    if seed % 4 == 2 { Suite::FrostEd25519 } else { Suite::Tdh2Ristretto255 }
+/// What the cluster's key is for: a key that signs is shared over the other group. Takes no dice,
+/// so that all else is the same in all.
+fn purpose(seed: u64) -> Purpose {
+    match seed % 8 {
+        2 | 6 => Purpose::Sign,
+        3 => Purpose::Derive,
+        7 => Purpose::Wrap,
+        _ => Purpose::Decrypt,
+    }
 }
 
 impl Sim {
@@ -162,7 +176,9 @@ impl Sim {
             nodes.into_iter().take(FAULTY[dice.random_range(0..FAULTY.len())]).collect();
         let liars = faulty.iter().copied().filter(|_| dice.random_bool(0.7)).collect();
         Self {
-            operators: Operators::of(size, suite(seed)),
+            operators: Operators::of(size, purpose(seed)),
+            seed,
+            outcomes: BTreeMap::new(),
             version: KeyVersion::FIRST,
             liars,
             ledger: Ledger::new(faulty),
@@ -188,7 +204,7 @@ impl Sim {
     /// The same with a key that its owner has already.
     pub(crate) fn importing(seed: u64) -> Self {
         let mut sim = Self::new(seed);
-        let suite = sim.operators.suite;
+        let suite = sim.operators.purpose.suite();
         sim.operators.owner = Some(Owner::of(&mut sim.world, suite));
         sim
     }
@@ -455,8 +471,30 @@ impl Sim {
         let shares: Vec<(NodeIndex, SecretScalar)> =
             nodes.iter().take(t(epoch)).map(|n| (*n, self.partial(*n, epoch))).collect();
         let key = combine_share(&shares, Weights::LagrangeAtZero).unwrap();
-        let key = self.operators.suite.group().mul_base(&key).encode();
+        let key = self.operators.purpose.suite().group().mul_base(&key).encode();
         holds!("I4", key == *born, "shares of {epoch} are another key");
+        let epoch = *epoch;
+        self.use_key(&epoch, &shares)
+    }
+
+    /// One use of the key by a quorum; every other time one of them lies.
+    fn use_key(&mut self, epoch: &EpochName, shares: &[(NodeIndex, SecretScalar)]) -> Held {
+        let Some(known) = self.ledger.epochs.get(epoch) else { return Ok(()) };
+        let commitments = known.public.decode_commitments().unwrap();
+        let at = self.seen.probes;
+        let liar = (at % 2 == 0).then(|| shares[at as usize / 2 % shares.len()].0);
+        let threshold = known.public.committee.threshold();
+        let quorum = Quorum { threshold, commitments: &commitments, shares, liar };
+        let mut dice = StdRng::seed_from_u64(self.seed ^ at << 32);
+        let outcome = uses::of(self.operators.purpose, &quorum, &mut dice);
+        let wrong = outcome.as_ref().err().cloned().unwrap_or_default();
+        holds!("use", outcome.is_ok(), "{epoch}, liar {liar:?}: {wrong}");
+        if let Some(outcome) = outcome.unwrap_or_default() {
+            let first = self.outcomes.entry(self.version).or_insert_with(|| outcome.clone());
+            holds!("I2", *first == outcome, "{epoch}: what is the same for ever has changed");
+        }
+        self.seen.uses += 1;
+        self.seen.lies_in_use += u64::from(liar.is_some());
         Ok(())
     }
 

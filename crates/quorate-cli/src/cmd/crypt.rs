@@ -1,11 +1,14 @@
-//! `quorate encrypt` and `quorate decrypt`: streams of any size.
+//! `quorate encrypt`, `quorate decrypt` and `quorate reencrypt`: streams of any size, or many at
+//! once.
 
+use super::jsonl::{self, Item, Made, bytes_field};
 use crate::{
-    args::{Crypt, Global},
+    args::{Crypt, Encrypt, Global, Reencrypt},
     failure::Failure,
     session,
 };
-use quorate_client::EncryptionContext;
+use quorate_client::{Client, EncryptionContext, Error, Key, NodeRef, Plaintext, Report};
+use quorate_types::Purpose;
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -14,23 +17,42 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Encrypts; asks a coordinator for the key's certificates only.
+/// Encrypts; asks a coordinator for the key's certificates only, or a quorum for one-time keys.
 ///
 /// # Errors
-/// When the key does not verify, or input or output fail.
-pub async fn encrypt(global: &Global, args: &Crypt) -> Result<(), Failure> {
+/// When the key does not verify, or input or output fail; for a key that wraps also by exit code:
+/// refused, no quorum.
+pub async fn encrypt(global: &Global, args: &Encrypt) -> Result<(), Failure> {
+    let (args, symmetric) = (&args.crypt, args.symmetric);
     let name = args
         .key
         .as_deref()
         .ok_or_else(|| Failure::usage("say --key NAME: which key to encrypt to"))?;
     let context = context(&args.context)?;
-    let key = session::client(global)?.key(name).await?;
+    let client = session::client(global)?;
+    let key = client.key(name).await?;
+    let purpose = key.public().purpose;
+    if symmetric && purpose != Purpose::Wrap {
+        return Err(Failure::usage(format!(
+            "--symmetric takes a key that wraps, and {name} is to {purpose}; omit it, or create a \
+             key with --purpose wrap"
+        )));
+    }
     let input = input(args.input.as_deref())?;
     let mut output = Output::open(args.out.as_deref())?;
-    let done = tokio::task::spawn_blocking(move || {
-        key.encrypt_stream(input, &mut output, &context).map(|_| output)
-    });
-    done.await.map_err(Failure::new)??.keep()
+    if args.jsonl {
+        let seal = async |items: Vec<[Item; 1]>| {
+            let plain: Vec<&[u8]> = items.iter().map(|[p]| &p[..]).collect();
+            let (made, report) = client.encrypt_batch(&key, &plain, &context).await?;
+            warn(&report);
+            Ok(made.iter().map(|c| Ok(bytes_field("ciphertext", c))).collect())
+        };
+        jsonl::run(input, &mut output, ["plaintext"], seal).await?;
+        return output.keep();
+    }
+    let done = client.encrypt_stream(&key, input, output, &context).await?;
+    warn(&done.report);
+    done.writer.keep()
 }
 
 /// Decrypts by quorum. Only verified plaintext is written; a stream that fails on the way
@@ -41,13 +63,81 @@ pub async fn encrypt(global: &Global, args: &Crypt) -> Result<(), Failure> {
 pub async fn decrypt(global: &Global, args: &Crypt) -> Result<(), Failure> {
     let context = context(&args.context)?;
     let client = session::client(global)?;
-    let done = client
-        .decrypt_stream(input(args.input.as_deref())?, Output::open(args.out.as_deref())?, &context)
-        .await?;
-    for liar in &done.report.liars {
-        eprintln!("warning: {liar} answered wrongly and was left out");
+    let input = input(args.input.as_deref())?;
+    let mut output = Output::open(args.out.as_deref())?;
+    if args.jsonl {
+        let open = async |items: Vec<[Item; 1]>| {
+            let opened = opened(&client, &items, &context).await?;
+            let made = |one: Result<Plaintext, Error>| Ok(bytes_field("plaintext", &one?));
+            Ok(opened.into_iter().map(made).collect())
+        };
+        jsonl::run(input, &mut output, ["ciphertext"], open).await?;
+        return output.keep();
     }
+    let done = client.decrypt_stream(input, output, &context).await?;
+    warn(&done.report);
     done.writer.keep()
+}
+
+/// Decrypts and encrypts again.
+///
+/// # Errors
+/// By exit code: refused, no quorum, does not verify.
+pub async fn reencrypt(global: &Global, args: &Reencrypt) -> Result<(), Failure> {
+    let from = context(&args.context)?;
+    let to = if args.to_context.is_empty() { from.clone() } else { context(&args.to_context)? };
+    let client = session::client(global)?;
+    let key = client.key(&args.key).await?;
+    let input = input(args.input.as_deref())?;
+    let mut output = Output::open(args.out.as_deref())?;
+    if args.jsonl {
+        let again = async |items: Vec<[Item; 1]>| again(&client, &key, &items, &from, &to).await;
+        jsonl::run(input, &mut output, ["ciphertext"], again).await?;
+        return output.keep();
+    }
+    let done = client.reencrypt_stream(input, output, &from, &key, &to).await?;
+    warn(&done.report);
+    done.writer.keep()
+}
+
+/// What opens is sealed again, in as few requests; what does not stands in its place.
+async fn again(
+    client: &Client,
+    key: &Key,
+    items: &[[Item; 1]],
+    from: &EncryptionContext,
+    to: &EncryptionContext,
+) -> Result<Vec<Made>, Failure> {
+    let opened = opened(client, items, from).await?;
+    let plain: Vec<&[u8]> = opened.iter().flatten().map(|p| &p[..]).collect();
+    let (sealed, report) = client.encrypt_batch(key, &plain, to).await?;
+    warn(&report);
+    let mut sealed = sealed.into_iter();
+    let made = |one: &Result<Plaintext, Error>| match one {
+        Ok(_) => {
+            let sealed = sealed.next().ok_or_else(|| Failure::new("no ciphertext was made"))?;
+            Ok(bytes_field("ciphertext", &sealed))
+        }
+        Err(error) => Err(Failure { message: error.to_string(), code: error.exit_code() }),
+    };
+    Ok(opened.iter().map(made).collect())
+}
+
+async fn opened(
+    client: &Client,
+    items: &[[Item; 1]],
+    context: &EncryptionContext,
+) -> Result<Vec<Result<Plaintext, Error>>, Failure> {
+    let sealed: Vec<&[u8]> = items.iter().map(|[c]| &c[..]).collect();
+    let (opened, report) = client.decrypt_batch_with_report(&sealed, context).await?;
+    warn(&report);
+    Ok(opened)
+}
+
+/// Names liars on stderr.
+pub(super) fn warn(report: &Report) {
+    let named = |liar: &NodeRef| eprintln!("warning: {liar} answered wrongly and was left out");
+    report.liars.iter().for_each(named);
 }
 
 /// Parses NAME=VALUE pairs.

@@ -1,6 +1,9 @@
 //! `quorate derive`: a secret from an input that no node sees.
 
-use super::crypt::{Output, context, input};
+use super::{
+    crypt::{Output, context, input, warn},
+    jsonl::{self, Item, bytes_field},
+};
 use crate::{
     args::{Derive, Encoding, Global, Output as Form},
     failure::Failure,
@@ -28,16 +31,26 @@ pub async fn run(global: &Global, args: &Derive) -> Result<(), Failure> {
         .map(|v| KeyVersion::new(v).ok_or_else(|| Failure::usage("--key-version begins at 1")))
         .transpose()?;
     let client = session::client(global)?;
-    let input = read_all(args)?;
     let key = match version {
         Some(version) => client.key_version(&args.key, version).await?,
         None => client.key(&args.key).await?,
     };
+    if args.jsonl {
+        let derive = async |items: Vec<[Item; 1]>| {
+            let inputs: Vec<&[u8]> = items.iter().map(|[i]| &i[..]).collect();
+            let (derived, report) = client.derive_with_report(&key, &inputs, &context).await?;
+            warn(&report);
+            Ok(derived.iter().map(|s| Ok(bytes_field("secret", s.expose()))).collect())
+        };
+        let mut output = Output::open(args.out.as_deref())?;
+        let from = input(args.input.as_deref())?;
+        jsonl::run(from, &mut output, ["input"], derive).await?;
+        return output.keep();
+    }
+    let input = read_all(args)?;
     let (derived, report) = client.derive_with_report(&key, &[&input[..]], &context).await?;
     let [secret] = &derived[..] else { return Err(Failure::new("the input has no result")) };
-    for liar in &report.liars {
-        eprintln!("warning: {liar} answered wrongly and was left out");
-    }
+    warn(&report);
     let plain = args.out.is_none() && io::stdout().is_terminal();
     let encoding = args.encoding.unwrap_or(match json || plain {
         true => Encoding::Hex,

@@ -1,7 +1,10 @@
 //! `quorate sign` and `quorate verify`: Ed25519 signatures, as they are or as other programs
 //! frame them.
 
-use super::crypt::{Output, context, input};
+use super::{
+    crypt::{Output, context, input},
+    jsonl::{self, Item, Made, bytes_field},
+};
 use crate::{
     args::{Global, Output as Form, Sign, SignatureForm, Verify},
     failure::Failure,
@@ -30,6 +33,14 @@ struct Took {
     epoch: Option<u64>,
 }
 
+impl Took {
+    fn warn(&self) {
+        for liar in self.liars.values() {
+            eprintln!("warning: {liar} spoilt a signature and was left out");
+        }
+    }
+}
+
 /// Signs stdin or a file; writes the signature only when it has been verified.
 ///
 /// # Errors
@@ -41,6 +52,18 @@ pub async fn sign(global: &Global, args: &Sign) -> Result<(), Failure> {
     let key = key(&client, &args.key, args.key_version).await?;
     let from = input(args.message.path())?;
     let mut took = Took::default();
+    if args.jsonl {
+        let sign = async |items: Vec<[Item; 1]>| {
+            let messages: Vec<&[u8]> = items.iter().map(|[m]| &m[..]).collect();
+            let (made, report) = client.sign_with_report(&key, &messages, &context).await?;
+            took.liars.extend(report.liars.into_iter().map(|n| (n.index, n)));
+            Ok(made.iter().map(|s| Ok(bytes_field("signature", s))).collect())
+        };
+        let mut output = Output::open(args.out.as_deref())?;
+        jsonl::run(from, &mut output, ["message"], sign).await?;
+        took.warn();
+        return output.keep();
+    }
     let mut by = Signer { client: &client, key: &key, context: &context, took: &mut took };
     let (signature, framed) = match args.format {
         SignatureForm::Raw => {
@@ -63,9 +86,7 @@ pub async fn sign(global: &Global, args: &Sign) -> Result<(), Failure> {
             (file, text.into_bytes())
         }
     };
-    for liar in took.liars.values() {
-        eprintln!("warning: {liar} spoilt a signature and was left out");
-    }
+    took.warn();
     let written =
         if json { document(&key, args.format, &signature, &framed, &took) } else { framed };
     let mut output = Output::open(args.out.as_deref())?;
@@ -77,11 +98,18 @@ pub async fn sign(global: &Global, args: &Sign) -> Result<(), Failure> {
 ///
 /// # Errors
 /// With exit code 5 if it does not verify.
-pub async fn verify(global: &Global, args: &Verify) -> Result<Report, Failure> {
+pub async fn verify(global: &Global, args: &Verify) -> Result<Option<Report>, Failure> {
     let client = session::client(global)?;
     let key = key(&client, &args.key, args.key_version).await?;
-    let bytes = signature_file(&args.signature)?;
     let from = input(args.message.path())?;
+    let Some(signature) = &args.signature else {
+        let verify =
+            async |items: Vec<[Item; 2]>| Ok(items.iter().map(|i| good(&key, i)).collect());
+        let mut output = Output::open(None)?;
+        jsonl::run(from, &mut output, ["message", "signature"], verify).await?;
+        return output.keep().map(|()| None);
+    };
+    let bytes = signature_file(signature)?;
     let public = key.public().public_key();
     let mut trusted = None;
     let format = if ssh::looks_so(&bytes) {
@@ -118,7 +146,17 @@ pub async fn verify(global: &Global, args: &Verify) -> Result<Report, Failure> {
         "format": format.as_str(),
         "trusted_comment": trusted,
     });
-    Ok(Report::new(line, json))
+    Ok(Some(Report::new(line, json)))
+}
+
+/// One line's verdict.
+fn good(key: &Key, [message, signature]: &[Item; 2]) -> Made {
+    let signature: Signature = signature[..].try_into().map_err(|_| {
+        let got = signature.len();
+        wrong(FormatError(format!("a raw signature has 64 bytes, got {got}")))
+    })?;
+    key.verify_signature(message, &signature)?;
+    Ok(serde_json::Map::from_iter([("good".to_owned(), json!(true))]))
 }
 
 struct Signer<'a> {

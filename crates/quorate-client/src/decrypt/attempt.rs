@@ -5,6 +5,7 @@ use crate::{
     asking::{Asking, Failed, Judge, Work},
     ciphertext::{CiphertextError, diagnose},
     collect::{Collection, Quorum},
+    cores::spread,
     key::Key,
     report::Report,
     transport::BoxFuture,
@@ -14,11 +15,7 @@ use quorate_crypto::{
     tdh2::{Combiner, OpenError},
 };
 use quorate_types::{Answer, EncryptionContext, Hash, NodeIndex, Operation};
-use std::{sync::Arc, thread};
-use zeroize::Zeroizing;
-
-/// Items that are worth a thread: some milliseconds of work.
-const LEAST_SHARE: usize = 64;
+use std::sync::Arc;
 
 /// Payload keys, one result for each item, and what it took.
 pub(crate) struct Opened {
@@ -113,22 +110,7 @@ impl Attempt<'_> {
             Ok(combiner) => combiner,
             Err(error) => return self.items.iter().map(|_| Err(error)).collect(),
         };
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let share = self.items.len().div_ceil(cores).max(LEAST_SHARE);
-        let combine = |at: usize, items: &[Item]| self.combine_some(&combiner, quorum, at, items);
-        if share >= self.items.len() {
-            return combine(0, self.items);
-        }
-        let combine = &combine;
-        thread::scope(|scope| {
-            let parts: Vec<_> = (self.items.chunks(share).enumerate())
-                .map(|(i, items)| scope.spawn(move || combine(i * share, items)))
-                .collect();
-            let joined = |part: thread::ScopedJoinHandle<'_, Vec<_>>| {
-                part.join().expect("combining does not panic: all input is checked")
-            };
-            parts.into_iter().flat_map(joined).collect()
-        })
+        spread(self.items, |at, items| self.combine_some(&combiner, quorum, at, items))
     }
 
     /// As [`Attempt::combine`], for the items from place `at` on.
@@ -139,10 +121,7 @@ impl Attempt<'_> {
         at: usize,
         items: &[Item],
     ) -> Vec<Result<SecretBytes<32>, OpenError>> {
-        let of_item =
-            |i: usize| quorum.partials.iter().map(|(_, partials)| partials[i]).collect::<Vec<_>>();
-        let by_item: Vec<Zeroizing<Vec<[u8; 32]>>> =
-            (at..at + items.len()).map(|i| Zeroizing::new(of_item(i))).collect();
+        let by_item: Vec<_> = (at..at + items.len()).map(|i| quorum.of_item(i)).collect();
         let inputs: Vec<_> = (items.iter().zip(&by_item))
             .map(|(item, partials)| (&item.header[..], &item.ciphertext, &partials[..]))
             .collect();
@@ -158,11 +137,6 @@ impl Attempt<'_> {
         results: Vec<Result<SecretBytes<32>, OpenError>>,
     ) -> Opened {
         let keys = results.into_iter().map(|r| r.map_err(|_| CiphertextError::BadlyMade)).collect();
-        let report = Report {
-            nodes: self.asking.nodes(quorum.partials.iter().map(|(node, _)| *node)),
-            liars: self.asking.nodes(self.asking.liars.iter().copied()),
-            epoch: Some(quorum.epoch),
-        };
-        Opened { keys, report }
+        Opened { keys, report: self.asking.report(quorum) }
     }
 }

@@ -50,7 +50,7 @@ impl Attempt<'_> {
         let check = ProofCheck { key, items, context, verified: &verified };
         let asked: BTreeSet<NodeIndex> = fast.partials.iter().map(|(node, _)| *node).collect();
         let proved = Collection::new(&mut self.asking, &check, true)?.gather(Some(&asked)).await?;
-        self.name_turncoats(fast, &proved);
+        self.asking.name_turncoats(fast, &proved);
         let results = self.combine(&proved);
         Ok(self.opened(&proved, results))
     }
@@ -70,15 +70,5 @@ impl Attempt<'_> {
                 })
             },
         )
-    }
-
-    /// Nodes whose proven partials are not those that they gave before, when nobody asked
-    /// for a proof.
-    fn name_turncoats(&mut self, fast: &Quorum, proved: &Quorum) {
-        for (node, partials) in &proved.partials {
-            if fast.partials.iter().any(|(other, before)| other == node && before != partials) {
-                self.asking.liars.insert(*node);
-            }
-        }
     }
 }

@@ -46,7 +46,7 @@ pub(crate) struct Fake {
     pub(crate) behaviours: Mutex<[Behaviour; 5]>,
 }
 
-/// 3 of 5; "demo" and "other" decrypt, "ids" derives, "release" signs.
+/// 3 of 5; "demo" and "other" decrypt, "ids" derives, "release" signs, "vault" wraps.
 pub(crate) fn fake() -> Arc<Fake> {
     fake_of(&genesis())
 }
@@ -55,11 +55,13 @@ pub(crate) fn fake_of(roster: &Roster) -> Arc<Fake> {
     let cluster = cluster_of(roster);
     let ids = order(&cluster, "ids", 3, Purpose::Derive);
     let release = order(&cluster, "release", 3, Purpose::Sign);
+    let vault = order(&cluster, "vault", 3, Purpose::Wrap);
     let keys = Arc::new(vec![
         material(&cluster, "demo", 3),
         material(&cluster, "other", 3),
         material_of(&cluster, ids),
         material_of(&cluster, release),
+        material_of(&cluster, vault),
     ]);
     let node = |i| Node::new(index(i), key(i as u8), *cluster.fingerprint(), Arc::clone(&keys));
     Arc::new(Fake {

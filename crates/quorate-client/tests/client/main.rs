@@ -16,3 +16,4 @@ mod node;
 mod quorum;
 mod sign;
 mod stream;
+mod wrap;

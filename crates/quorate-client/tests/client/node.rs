@@ -11,6 +11,7 @@ use quorate_crypto::{
     merkle::merkle_root,
     tdh2::{self, Binding, Ciphertext, Verified},
     voprf::{self, BlindedElement},
+    wrap::{self, Scope, WrapPoint},
 };
 use quorate_types::{
     signing::{NonceHandle, NonceOrder, SignItem, SignerCommitments},
@@ -50,6 +51,7 @@ pub(crate) enum Behaviour {
 enum Items {
     Decrypt(Vec<Verified>),
     Derive(Vec<BlindedElement>),
+    Wrap(Vec<WrapPoint>),
 }
 
 pub(crate) struct Node {
@@ -121,6 +123,12 @@ impl Node {
                 };
                 Items::Derive(items.iter().map(element).collect())
             }
+            Operation::Wrap => {
+                let (label, name) = (head.context.label(), key.name.as_str().as_bytes());
+                let scope = Scope::new(self.fingerprint.as_bytes(), name, 1, &label);
+                let point = |nonce: &Vec<u8>| scope.point(nonce[..].try_into().unwrap()).unwrap();
+                Items::Wrap(items.iter().map(point).collect())
+            }
             Operation::Sign | Operation::SignCommit => {
                 let (epoch, partials) = match self.sign(behaviour, key, head.operation, items) {
                     Ok(words) => words,
@@ -162,6 +170,7 @@ impl Node {
         let mut partials = match items {
             Items::Decrypt(verified) => tdh2::partial_batch(&share, verified),
             Items::Derive(elements) => voprf::evaluate(&share, elements),
+            Items::Wrap(points) => wrap::partials(&share, points),
         };
         let public = epoch.polynomial.commit(Group::Ristretto255).ristretto_at(self.index).unwrap();
         let context = PartialContext { public: &epoch.public, node: self.index, request };
@@ -173,6 +182,9 @@ impl Node {
             }
             Items::Derive(elements) => {
                 voprf::prove(&share, &public, elements, &partials, rng).unwrap()
+            }
+            Items::Wrap(points) => {
+                wrap::prove(&context, &share, &public, points, &partials, rng).unwrap()
             }
         };
         let proof = head.prove.then(prove).map(|p| p.to_bytes());
@@ -211,7 +223,7 @@ impl Node {
                     return Err(RefusalReason::NoShare);
                 }
                 for _ in 0..order.count {
-                    let (pair, known) = frost::commit(&share, &mut rand::rng());
+                    let (pair, known) = frost::commit(&share, b"", &mut rand::rng());
                     drawn.count += 1;
                     let number = drawn.count;
                     drawn.waiting.insert(number, pair);

@@ -83,6 +83,24 @@ fn a_set_below_the_threshold_is_refused() {
     assert_eq!(sign(pair, &set, &shared.key(1)), Err(few));
 }
 
+/// A generator that says the same over and over does not repeat a pair: neither two of one draw nor
+/// those of two that differ in what is unique to them. With the RFC's way alone it would, and two
+/// messages under one pair are two equations about the share.
+#[test]
+fn a_stuck_generator_repeats_no_nonce() {
+    use crate::tdh2::tests::Stuck;
+    let shared = Shared::of(2, &[1, 2]);
+    let key = shared.key(1);
+    let mut seen = std::collections::BTreeSet::new();
+    for unique in [&b"1"[..], b"2", b""] {
+        let (_, known) = commit(&key, unique, &mut Stuck);
+        let (hiding, binding) = known.to_bytes().split_at(32);
+        assert!(seen.insert(hiding.to_vec()) && seen.insert(binding.to_vec()));
+    }
+    let by_rfc = || super::round1::commit_by_rfc(&key, &mut Stuck).1;
+    assert_eq!(by_rfc(), by_rfc());
+}
+
 /// Row 13: what is signed depends on every signer's commitments. Shares of two sets that differ
 /// in one of them do not go together.
 #[test]
@@ -92,7 +110,7 @@ fn shares_of_another_set_or_message_do_not_verify() {
     let mut signers: BTreeMap<ShareIndex, NonceCommitments> =
         set.signers().map(|i| (i, *set.commitments(i).unwrap())).collect();
     let other_message = SigningSet::new(b"n", signers.clone());
-    let (_, stranger) = commit(&shared.key(2), &mut rand::rng());
+    let (_, stranger) = commit(&shared.key(2), b"", &mut rand::rng());
     signers.insert(index(2), stranger);
     let other_set = SigningSet::new(b"m", signers);
     let mut shares = shared.shares(nonces, &set);

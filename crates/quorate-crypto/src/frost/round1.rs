@@ -1,6 +1,9 @@
 //! Round one: a node draws a nonce pair and commits to it, before it knows the message.
 
-use super::{border::Rng06, round2::KeyShare};
+use super::{
+    border::{Hedged, Rng06},
+    round2::KeyShare,
+};
 use frost_ed25519::round1::{NonceCommitment, SigningCommitments, SigningNonces};
 use rand_core::CryptoRng;
 use std::fmt;
@@ -26,13 +29,26 @@ pub struct NonceCommitments {
     bytes: [u8; COMMITMENTS_LEN],
 }
 
-/// Draws a nonce pair (§5.1).
+/// Draws a nonce pair (§5.1). `unique` is never the same twice for one share.
 ///
 /// # Security
-/// Each nonce is `H3(32 fresh bytes ‖ share)`, so that a weak generator alone gives nothing away. A
-/// generator that *repeats*, as after the restore of a running machine, does repeat the pair:
-/// pairs must not outlive the process, and a process must not be restored.
-pub fn commit(key: &KeyShare, rng: &mut impl CryptoRng) -> (NoncePair, NonceCommitments) {
+/// Each nonce is `H3(H32(frost/nonce., 32 fresh bytes, unique, count) ‖ share)`: a weak generator
+/// gives nothing away, and one that repeats itself does not repeat a pair as long as `unique`
+/// does not. What a copy of a running process holds in memory it does hold twice: a process must
+/// not be restored.
+pub fn commit(
+    key: &KeyShare,
+    unique: &[u8],
+    rng: &mut impl CryptoRng,
+) -> (NoncePair, NonceCommitments) {
+    commit_by_rfc(key, &mut Hedged::new(unique, rng))
+}
+
+/// As [`commit`] with the RFC's randomness.
+pub(super) fn commit_by_rfc(
+    key: &KeyShare,
+    rng: &mut impl CryptoRng,
+) -> (NoncePair, NonceCommitments) {
     let nonces = Box::new(SigningNonces::new(key.package().signing_share(), &mut Rng06(rng)));
     let points = *nonces.commitments();
     let mut bytes = [0; COMMITMENTS_LEN];

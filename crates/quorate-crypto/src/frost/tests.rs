@@ -39,7 +39,7 @@ impl Shared {
 
     /// Fresh nonces of these signers, and the set that names them.
     pub(super) fn set(&self, message: &[u8], who: &[u16]) -> (Vec<(u16, NoncePair)>, SigningSet) {
-        let drawn = who.iter().map(|i| (*i, commit(&self.key(*i), &mut rand::rng())));
+        let drawn = who.iter().map(|i| (*i, commit(&self.key(*i), b"", &mut rand::rng())));
         let (mut nonces, mut signers) = (Vec::new(), BTreeMap::new());
         for (i, (pair, commitments)) in drawn {
             nonces.push((i, pair));
@@ -123,7 +123,7 @@ fn the_signature_is_of_the_shared_key_and_of_this_message_only() {
 #[test]
 fn secrets_print_nothing_and_are_wiped() {
     let shared = Shared::of(2, &[1, 2, 3]);
-    let (pair, _) = commit(&shared.key(1), &mut rand::rng());
+    let (pair, _) = commit(&shared.key(1), b"", &mut rand::rng());
     assert_eq!(format!("{pair:?}"), "NoncePair([redacted])");
     assert_eq!(format!("{:?}", shared.key(1)), "KeyShare(1, [redacted])");
     assert!(std::mem::needs_drop::<NoncePair>() && std::mem::needs_drop::<KeyShare>());

@@ -79,7 +79,7 @@ fn rfc_9591_vectors_hold_bit_for_bit() {
     for s in v["signers"].as_array().unwrap() {
         let key = KeyShare::new(index(at(s)), &shares[&at(s)], t, &commitments).unwrap();
         let fresh = [unhex(&s["hiding_randomness"]), unhex(&s["binding_randomness"])].concat();
-        let (pair, known) = commit(&key, &mut Stored(fresh));
+        let (pair, known) = super::round1::commit_by_rfc(&key, &mut Stored(fresh));
         let nonces = [unhex(&s["hiding_nonce"]), unhex(&s["binding_nonce"])];
         let drawn = [pair.expose().hiding().serialize(), pair.expose().binding().serialize()];
         assert_eq!(drawn, nonces);

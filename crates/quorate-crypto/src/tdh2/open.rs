@@ -99,20 +99,30 @@ impl Combiner {
         label: &[u8],
         items: &[(&[u8], &Ciphertext, &[PointBytes])],
     ) -> Vec<Result<SecretBytes<32>, OpenError>> {
-        let halves: Vec<_> =
-            items.iter().map(|(_, _, partials)| self.half_shared(partials)).collect();
+        let partials: Vec<&[PointBytes]> = items.iter().map(|(_, _, partials)| *partials).collect();
+        let mut opened = Vec::with_capacity(items.len());
+        for (shared, (header, ciphertext, _)) in self.shared_batch(&partials).iter().zip(items) {
+            let shared = shared.as_ref().map_err(|e| *e);
+            opened.push(shared.and_then(|s| unwrap(binding, label, header, ciphertext, s)));
+        }
+        opened
+    }
+
+    /// `Σ λ_i·U_i` of many items, encoded: they share one field inversion.
+    pub(crate) fn shared_batch(
+        &self,
+        items: &[&[PointBytes]],
+    ) -> Vec<Result<Zeroizing<PointBytes>, OpenError>> {
+        let halves: Vec<_> = items.iter().map(|partials| self.half_shared(partials)).collect();
         let good = halves.iter().filter_map(|half| half.as_deref().ok());
         let shared = Zeroizing::new(RistrettoPoint::double_and_compress_batch(good));
         let mut shared = shared.iter();
-        items
-            .iter()
-            .zip(&halves)
-            .map(|((header, ciphertext, _), half)| {
-                half.as_ref().map_err(|e| *e)?;
-                let shared = shared.next().expect("one encoding for each good half");
-                unwrap(binding, label, header, ciphertext, &shared.0)
-            })
-            .collect()
+        let encoded = |half: Result<_, OpenError>| {
+            half?;
+            let point = shared.next().expect("one encoding for each good half");
+            Ok(Zeroizing::new(point.0))
+        };
+        halves.into_iter().map(encoded).collect()
     }
 
     /// `½ Σ λ_i·U_i`. Variable time in `λ` and `i` only, which are public: field arithmetic on

@@ -4,11 +4,9 @@ use super::Verified;
 use crate::{
     EncodedPoint, SecretScalar,
     dleq::{self, DleqError, Proof},
-    group::PointBytes,
+    group::{PointBytes, times_batch},
 };
-use curve25519_dalek::ristretto::RistrettoPoint;
 use rand_core::CryptoRng;
-use zeroize::Zeroizing;
 
 /// Why partials are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,14 +29,10 @@ pub fn partial(share: &SecretScalar, verified: &Verified) -> PointBytes {
     (share.expose() * verified.u.point()).compress().0
 }
 
-/// As [`partial`] for a batch, constant time. Every `U` is multiplied by half the share and
-/// doubled while it is encoded, so that the whole batch shares one field inversion.
+/// As [`partial`] for a batch, constant time.
 #[must_use]
 pub fn partial_batch(share: &SecretScalar, verified: &[Verified]) -> Vec<PointBytes> {
-    let half = SecretScalar::new(share.expose().div_by_2());
-    let halves: Zeroizing<Vec<RistrettoPoint>> =
-        Zeroizing::new(verified.iter().map(|v| half.expose() * v.u.point()).collect());
-    RistrettoPoint::double_and_compress_batch(halves.iter()).into_iter().map(|c| c.0).collect()
+    times_batch(share, verified.iter().map(|v| v.u.point()))
 }
 
 /// One proof that every partial is the share times its ciphertext's `U`, and `share_public` =
@@ -56,8 +50,20 @@ pub fn prove_partials(
     partials: &[PointBytes],
     rng: &mut impl CryptoRng,
 ) -> Result<Proof, PartialFault> {
-    let (inputs, outputs) = (inputs(verified), decode(partials)?);
-    Ok(dleq::prove_encoded(context, share, share_public, &inputs, &outputs, rng)?)
+    prove_points(context, share, share_public, &inputs(verified), partials, rng)
+}
+
+/// As [`prove_partials`] for any points.
+pub(crate) fn prove_points(
+    context: &[u8],
+    share: &SecretScalar,
+    share_public: &EncodedPoint,
+    inputs: &[EncodedPoint],
+    partials: &[PointBytes],
+    rng: &mut impl CryptoRng,
+) -> Result<Proof, PartialFault> {
+    let outputs = decode(partials)?;
+    Ok(dleq::prove_encoded(context, share, share_public, inputs, &outputs, rng)?)
 }
 
 /// Verifies a proof of [`prove_partials`] against the node's `Y_i` of this very epoch.
@@ -71,8 +77,19 @@ pub fn verify_partials(
     partials: &[PointBytes],
     proof: &Proof,
 ) -> Result<(), PartialFault> {
-    let (inputs, outputs) = (inputs(verified), decode(partials)?);
-    Ok(dleq::verify_encoded(context, share_public, &inputs, &outputs, proof)?)
+    verify_points(context, share_public, &inputs(verified), partials, proof)
+}
+
+/// As [`verify_partials`] for any points.
+pub(crate) fn verify_points(
+    context: &[u8],
+    share_public: &EncodedPoint,
+    inputs: &[EncodedPoint],
+    partials: &[PointBytes],
+    proof: &Proof,
+) -> Result<(), PartialFault> {
+    let outputs = decode(partials)?;
+    Ok(dleq::verify_encoded(context, share_public, inputs, &outputs, proof)?)
 }
 
 fn inputs(verified: &[Verified]) -> Vec<EncodedPoint> {

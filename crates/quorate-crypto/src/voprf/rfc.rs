@@ -23,7 +23,7 @@ const BLOCK: [u8; 128] = [0; 128];
 const UNIFORM_LEN: u16 = 64;
 
 /// `HashToGroup`: RFC 9380's hash_to_ristretto255 with expand_message_xmd.
-pub(super) fn hash_to_group(input: &[u8]) -> RistrettoPoint {
+pub(crate) fn hash_to_group(input: &[u8]) -> RistrettoPoint {
     let uniform = expand_message_xmd(&[input], HASH_TO_GROUP);
     RistrettoPoint::from_uniform_bytes(&uniform)
 }

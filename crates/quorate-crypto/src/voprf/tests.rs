@@ -14,35 +14,35 @@ pub(super) fn hex32(text: &str) -> [u8; 32] {
 }
 
 /// A key shared among five.
-pub(super) struct Toy {
-    pub(super) t: Threshold,
+pub(crate) struct Toy {
+    pub(crate) t: Threshold,
     pub(super) polynomial: Polynomial,
     pub(super) commitments: Commitments,
 }
 
 impl Toy {
-    pub(super) fn of(key: &SecretScalar, t: u16) -> Self {
+    pub(crate) fn of(key: &SecretScalar, t: u16) -> Self {
         let t = Threshold::new(t, 5).unwrap();
         let polynomial = Polynomial::random(t, key, &mut rand::rng()).unwrap();
         let commitments = polynomial.commit(Group::Ristretto255);
         Self { t, polynomial, commitments }
     }
 
-    pub(super) fn new() -> (SecretScalar, Self) {
+    pub(crate) fn new() -> (SecretScalar, Self) {
         let key = SecretScalar::random(&mut rand::rng());
         let toy = Self::of(&key, 3);
         (key, toy)
     }
 
-    pub(super) fn share(&self, i: u16) -> SecretScalar {
+    pub(crate) fn share(&self, i: u16) -> SecretScalar {
         self.polynomial.evaluate(ShareIndex::new(i).unwrap())
     }
 
-    pub(super) fn public(&self, i: u16) -> EncodedPoint {
+    pub(crate) fn public(&self, i: u16) -> EncodedPoint {
         self.commitments.ristretto_at(ShareIndex::new(i).unwrap()).unwrap()
     }
 
-    pub(super) fn answer(&self, i: u16, elements: &[BlindedElement]) -> (Vec<PointBytes>, Proof) {
+    pub(crate) fn answer(&self, i: u16, elements: &[BlindedElement]) -> (Vec<PointBytes>, Proof) {
         let share = self.share(i);
         let partials = evaluate(&share, elements);
         let rng = &mut rand::rng();

@@ -104,8 +104,34 @@ fn a_ciphertext_header_of_a_suite_that_does_not_encrypt_is_refused() {
         |suite| CiphertextHeader::new(suite, &fingerprint, name.clone(), KeyVersion::FIRST);
     let good = header(Suite::Tdh2Ristretto255).to_bytes();
     assert!(CiphertextHeader::from_bytes(&good).is_ok());
-    let bad = header(Suite::VoprfRistretto255).to_bytes();
+    let bad = header(Suite::FrostEd25519).to_bytes();
     assert!(CiphertextHeader::from_bytes(&bad).is_err());
+    // Under this suite something is sealed if the key wraps; but not so that a node decrypts it.
+    let wrapped = header(Suite::VoprfRistretto255).to_bytes();
+    assert!(CiphertextHeader::from_bytes(&wrapped).is_ok());
+    assert!(
+        CiphertextHead::from_bytes(
+            &[&wrapped[..], &[0; quorate_types::ciphertext::KEM_BYTES]].concat()
+        )
+        .is_err()
+    );
+}
+
+#[test]
+fn a_ciphertexts_head_is_of_the_form_that_its_suite_says() {
+    use quorate_types::ciphertext::{Sealed, WrappedHead};
+    let (fingerprint, name) = (*cluster().fingerprint(), create_key().name);
+    let suite = Suite::VoprfRistretto255;
+    let header = CiphertextHeader::new(suite, &fingerprint, name, KeyVersion::FIRST);
+    let head = WrappedHead { header, nonce: [1; 16], commitment: [2; 32] };
+    let bytes = head.to_bytes();
+    let (read, used) = Sealed::split(&[&bytes[..], b"payload"].concat()).unwrap();
+    assert_eq!((&read, used), (&Sealed::Wrapped(head.clone()), bytes.len()));
+    assert_eq!((read.purpose(), read.header()), (Purpose::Wrap, &head.header));
+    for cut in 0..bytes.len() {
+        let error = Sealed::split(&bytes[..cut]).unwrap_err();
+        assert!(matches!(error, CodecError::Truncated { .. }), "{error}");
+    }
 }
 
 /// What is no exact set of signers, or no number of nonces, is refused before anything is decoded
