@@ -172,7 +172,7 @@ class FakeCluster:
     # --- keys ----------------------------------------------------------------------------------
 
     def order(self, name: str, purpose: str, signers: list[Identity], **changes: Any) -> tuple[Signed, bytes]:
-        """A create order, or with `public_key` a reshare; `changes` break its rules."""
+        """A create order, with `public_key` a reshare, with a `dealer` too an import; others break rules."""
         c = {
             "committee": self.committee,
             "q": (len(self.committee.members) + self.t + 1) // 2,
@@ -182,6 +182,7 @@ class FakeCluster:
             "fragile": False,
             "life": 1000,
             "public_key": None,
+            "dealer": None,
             "roster_version": 1,
             "suite": SUITE_OF[purpose],
             "rights": None,
@@ -190,7 +191,10 @@ class FakeCluster:
         kind = suite_code(c["suite"]) + purpose_code(purpose)
         middle = c["committee"].to_bytes() + u16(c["q"]) + u64(c["first"])
         end = u8(c["danger"]) + u8(c["fragile"])
-        if c["public_key"] is None:
+        if c["dealer"] is not None:
+            rights = u8(0) if c["rights"] is None else u8(1) + u8(c["rights"])
+            action = u8(6) + rights + head + kind + middle + listed([]) + end + c["public_key"] + c["dealer"]
+        elif c["public_key"] is None:
             action = u8(1) if c["rights"] is None else u8(8) + u8(c["rights"])
             action += head + kind + middle + listed([]) + end
         else:
@@ -229,7 +233,7 @@ class FakeCluster:
         coefficients = [secret] + [secrets.randbelow(L) for _ in range(self.t - 1)]
         signers = self.operators[: self.m if order_signers is None else order_signers]
         order, order_hash = self.order(name, purpose, signers, **changes)
-        moved = changes.get("public_key") is not None
+        moved = changes.get("public_key") is not None and changes.get("dealer") is None
         epoch = public(
             EpochPublic(
                 self.fingerprint,

@@ -28,7 +28,7 @@ from quorate import (
     WrongPurposeError,
 )
 from quorate.certificate import EpochPublic
-from quorate.group import B, Point, random_scalar
+from quorate.group import B, L, Point, random_scalar
 from quorate.hashing import H32, SMALL_ORDER, Identity, check_public_key, merkle_root, verify
 from quorate.home import Home
 from quorate.orders import Committee
@@ -466,6 +466,38 @@ def test_concentrated_and_fragile_committees_must_be_acknowledged(tmp_path: Path
         client_of(dense).key("dense")
     dense.record("dense", "decrypt", danger=True)
     client_of(dense).key("dense")
+
+
+def test_an_imported_key_is_known_as_imported_and_its_shares_move(fake: FakeCluster) -> None:
+    secret, owner = secrets.randbelow(L - 1) + 1, Identity(secrets.token_bytes(32))
+    public = (secret * B).encode()
+    imported = {"secret": secret, "public_key": public, "dealer": owner.public}
+    fake.record("imported", "decrypt", **imported)
+    client = client_of(fake)
+    key = client.key("imported")
+    assert key.imported and key.public_key == public
+    assert not client.key("demo").imported
+    moved = fake.record("imported", "decrypt", secret=secret, public_key=public, number=2000, first=2000)
+    assert moved.public.parent is not None
+    assert client_of(fake).key("imported").imported, "for ever"
+    fake.record("broken-glass", "decrypt", rights=1, **imported)
+    assert client_of(fake).key("broken-glass").imported
+
+    # Not the public key that was ordered, not a birth, rights that nobody knows, a dealer who may not be one.
+    other = {**imported, "secret": secrets.randbelow(L - 1) + 1}
+    cases: list[tuple[dict[str, Any], str]] = [
+        (other, "the public key in the certificate is not what"),
+        (
+            {**imported, "number": 5, "public": lambda p: replace(p, parent=Epoch(1, bytes(32)))},
+            "parent epoch",
+        ),
+        ({**imported, "rights": 4}, "rights: 4 is not known here"),
+        ({**imported, "dealer": fake.nodes[1].identity.public}, "nodes and coordinators deal no key"),
+    ]
+    for case, rule in cases:
+        fake.record("imported-not", "decrypt", **case)
+        with pytest.raises(VerificationError, match=rule):
+            client_of(fake).key("imported-not")
 
 
 def test_signatures_count_once_and_only_of_those_who_may(fake: FakeCluster) -> None:

@@ -1,47 +1,12 @@
 //! What an attempt is about: the order, the number, and all that they fix.
 
 use crate::{Fault, prepare_list::PrepareList};
-use quorate_crypto::{
-    ShareIndex,
-    dealing::Weights,
-    group::Group,
-    hash::{Label, hash32},
-};
+use quorate_crypto::{PublicKey, ShareIndex, dealing::Weights, group::Group};
 use quorate_types::{
-    CeremonyContext, Committee, EpochName, EpochPublic, Fingerprint, Hash, KeyName, KeyVersion,
-    NodeIndex, Parent, Part, Repeat, Terms, VerifiedEpoch, VerifiedOrder, Writer,
+    AttemptId, CeremonyContext, Committee, EpochName, EpochPublic, Fingerprint, Hash, NodeIndex,
+    Parent, Repeat, Terms, VerifiedEpoch, VerifiedOrder,
 };
 use std::collections::BTreeSet;
-
-/// Names one attempt before anything in it exists: made by the conductor, who picks the
-/// number.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct AttemptId {
-    /// The cluster.
-    pub fingerprint: Fingerprint,
-    /// The key.
-    pub key: KeyName,
-    /// Its version.
-    pub version: KeyVersion,
-    /// Hash of the order.
-    pub order: Hash,
-    /// The new epoch's number.
-    pub number: u64,
-}
-
-impl AttemptId {
-    /// The 32 bytes that prepare answers and commitment hashes bind.
-    #[must_use]
-    pub fn hash(&self) -> Hash {
-        let mut w = Writer::new();
-        self.fingerprint.write(&mut w);
-        self.key.write(&mut w);
-        self.version.write(&mut w);
-        self.order.write(&mut w);
-        w.u64(self.number);
-        Hash(hash32(Label::ATTEMPT_HASH, &[&w.finish()]))
-    }
-}
 
 /// Whether an order may make an epoch with this number out of a parent, which an order has
 /// made too. An order applies once, unless it is a schedule: an epoch that it has made is
@@ -61,7 +26,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A genesis.
+    /// A genesis or an import.
     ///
     /// # Errors
     /// [`Fault::WrongAction`], [`Fault::NumberRange`].
@@ -92,8 +57,8 @@ impl Plan {
             return Err(Fault::NumberRange { first, last, got: number });
         }
         match (&parent, terms.public_key) {
-            (None, None) => {}
-            (Some(parent), Some(y)) => {
+            (None, _) if terms.is_birth() => {}
+            (Some(parent), Some(y)) if !terms.is_birth() => {
                 let public = parent.public();
                 let same = (&public.key, public.version) == (terms.name, terms.version)
                     && (public.suite, public.purpose) == (terms.suite, terms.purpose)
@@ -129,7 +94,7 @@ impl Plan {
         self.number
     }
 
-    /// The epoch whose shares are dealt on; `None` in a genesis.
+    /// The epoch whose shares are dealt on; `None` in a genesis or an import.
     #[must_use]
     pub fn parent(&self) -> Option<&VerifiedEpoch> {
         self.parent.as_deref()
@@ -141,17 +106,24 @@ impl Plan {
         self.terms().suite.group()
     }
 
+    /// The owner's key, in an import: whose one dealing is the bundle.
+    #[must_use]
+    pub fn owner(&self) -> Option<&PublicKey> {
+        self.terms().dealer
+    }
+
     /// Who receives; in a genesis also who deals.
     #[must_use]
     pub fn committee(&self) -> &Committee {
         self.terms().committee
     }
 
-    /// How many dealers a bundle needs at least: all in a genesis, `t` of the parent's
-    /// committee in a reshare.
+    /// How many dealers a bundle needs at least: all in a genesis, the owner in an import, `t`
+    /// of the parent's committee in a reshare.
     #[must_use]
     pub fn least_dealers(&self) -> usize {
         match &self.parent {
+            None if self.owner().is_some() => 1,
             None => self.committee().size(),
             Some(parent) => parent.public().committee.threshold().as_usize(),
         }
@@ -178,14 +150,23 @@ impl Plan {
         if self.parent.is_some() { Weights::LagrangeAtZero } else { Weights::Sum }
     }
 
-    /// What a party commits to deal: in a reshare its share of the parent epoch.
-    pub(crate) fn offer(&self) -> Option<[u8; 32]> {
-        self.parent.as_ref().map(|p| *p.name().bundle.as_bytes())
+    /// Whether what a party offers to deal in its prepare answer is what this attempt is about. In
+    /// an import nodes deal nothing.
+    pub(crate) fn may_offer(&self, node: NodeIndex, offered: Option<&[u8; 32]>) -> bool {
+        match (&self.parent, offered) {
+            (None, offered) => offered.is_some() == self.owner().is_none(),
+            // In a reshare a receiver may hold no share to deal.
+            (Some(_), None) => true,
+            (Some(p), Some(o)) => o == p.name().bundle.as_bytes() && self.may_deal(node),
+        }
     }
 
-    /// Whether a party may deal: in a reshare a member of the parent's committee with the
+    /// Whether a party may deal: in an import the owner, in a reshare a member of the parent's committee with the
     /// identity that it has there.
     pub(crate) fn may_deal(&self, node: NodeIndex) -> bool {
+        if self.owner().is_some() {
+            return node == NodeIndex::OWNER;
+        }
         let Some(parent) = &self.parent else { return self.committee().member(node).is_some() };
         let there = parent.public().committee.member(node).map(|m| &m.identity);
         there.is_some() && there == self.identity(node)
@@ -210,27 +191,17 @@ impl Plan {
     }
 
     /// `ctx` of DESIGN §4.1 under the list of prepare answers with this hash.
+    ///
+    /// # Panics
+    /// Never: a plan has an order that makes an epoch.
     #[must_use]
     pub fn context(&self, prepare_list: Hash) -> CeremonyContext {
-        let (order, terms) = (self.order.order(), self.terms());
         let parent = self
             .parent
             .as_ref()
             .map(|p| Parent { epoch: p.name(), certificate: p.record().certificate.hash() });
-        CeremonyContext {
-            fingerprint: order.fingerprint,
-            key: terms.name.clone(),
-            version: terms.version,
-            suite: terms.suite,
-            purpose: terms.purpose,
-            parent,
-            number: self.number,
-            committee: terms.committee.clone(),
-            order: self.order.hash(),
-            roster_version: order.roster_version,
-            roster_hash: order.roster_hash,
-            prepare_list,
-        }
+        CeremonyContext::of(&self.order, parent, self.number, prepare_list)
+            .expect("a plan has an order that makes an epoch")
     }
 
     /// The public values of the epoch that a bundle makes.
@@ -256,9 +227,13 @@ impl Plan {
         }
     }
 
-    /// The identity of a party. An index that has changed hands has its new identity.
+    /// The identity of a party; of the owner its client key. An index that has changed hands has
+    /// its new identity.
     #[must_use]
-    pub fn identity(&self, node: ShareIndex) -> Option<&quorate_crypto::PublicKey> {
+    pub fn identity(&self, node: ShareIndex) -> Option<&PublicKey> {
+        if let Some(owner) = self.owner().filter(|_| node == NodeIndex::OWNER) {
+            return Some(owner);
+        }
         let here = self.committee().member(node);
         let before = || self.parent.as_ref().and_then(|p| p.public().committee.member(node));
         here.or_else(before).map(|m| &m.identity)

@@ -35,10 +35,10 @@ pub enum BundleFault {
     #[error("a bundle has one dealing of each dealer and no other")]
     Dealers,
     /// The conductor's: nothing says that the dealer made it for this attempt.
-    #[error("the dealing of node {0} is not signed by it for this attempt")]
+    #[error("the dealing of {} is not signed by it for this attempt", party(*.0))]
     Unsigned(NodeIndex),
     /// The dealer's.
-    #[error("node {dealer} has dealt against the rules: {lie}")]
+    #[error("{} has dealt against the rules: {lie}", party(*.dealer))]
     Lie {
         /// Who.
         dealer: NodeIndex,
@@ -49,11 +49,14 @@ pub enum BundleFault {
     #[error("the dealings cancel each other: {0}")]
     Cancels(CombineDealingsError),
     /// Ours.
-    #[error("alarm: verified dealings of a reshare make another public key")]
+    #[error("alarm: verified dealings of a reshare or an import make another public key")]
     PublicKey,
     /// Ours.
     #[error("alarm: the certified values of the parent epoch do not decode")]
     Parent,
+    /// Ours.
+    #[error("alarm: the public key in a verified order does not decode")]
+    Ordered,
     /// Ours.
     #[error("alarm: a verified list is no list of receivers: {0}")]
     Params(#[from] ParamsError),
@@ -97,8 +100,9 @@ impl Bundle {
     ) -> Result<Self, BundleFault> {
         let commitments =
             combine_public(&dealings, plan.weights()).map_err(BundleFault::Cancels)?;
-        // The interpolation at zero of what the dealers' shares are bound to: cannot differ.
-        if plan.parent().is_some_and(|p| p.public().public_key() != commitments.constant_bytes())
+        // The interpolation at zero of what the dealers' shares are bound to, or what the owner has
+        // dealt: cannot differ.
+        if plan.terms().public_key.is_some_and(|y| y != commitments.constant_bytes())
             && !planted!(SkipConstant)
         {
             return Err(BundleFault::PublicKey);
@@ -129,8 +133,9 @@ impl Bundle {
 
 /// Verifies one dealing: the dealer's signature, which binds `ctx`; its encoding;
 /// exactly `t` commitments; canonical points; one sealed value for each receiver; both
-/// proofs; in a genesis the opening of the dealer's commitment, in a reshare that it deals
-/// its share of the parent epoch (`C₀ = Y_d`).
+/// proofs; in a genesis the opening of the dealer's commitment, in an import that the owner
+/// deals what was ordered (`C₀ = Y`), in a reshare that a node deals its share of the parent
+/// epoch (`C₀ = Y_d`).
 ///
 /// # Errors
 /// [`BundleFault::Unsigned`], [`BundleFault::Lie`].
@@ -158,6 +163,11 @@ pub fn verify_dealing(
         let constant = Some(&share).filter(|_| !planted!(SkipConstant));
         return dealing.verify(&params, constant).map_err(|e| lie(e.into()));
     }
+    if let Some(y) = plan.terms().public_key {
+        let ordered = plan.group().decode(y).map_err(|_| BundleFault::Ordered)?;
+        let constant = Some(&ordered).filter(|_| !planted!(SkipConstant));
+        return dealing.verify(&params, constant).map_err(|e| lie(e.into()));
+    }
     let verified = dealing.verify(&params, None).map_err(|e| lie(e.into()))?;
     let scope = plan.id().hash();
     let opened =
@@ -166,6 +176,11 @@ pub fn verify_dealing(
         return Err(lie(DealingLie::Opening));
     }
     Ok(verified)
+}
+
+/// A party by its index, as people are told.
+pub(crate) fn party(index: NodeIndex) -> String {
+    if index == NodeIndex::OWNER { "the key's owner".into() } else { format!("node {index}") }
 }
 
 /// What a dealing in this attempt is bound to.

@@ -123,18 +123,18 @@ fn sequence(head: Option<&VerifiedOrder>, order: &VerifiedOrder) -> Result<(), C
     let fault = |text: String| Err(ChainFault::Sequence(text));
     let Some(terms) = order.terms() else { return Ok(()) };
     let Some(before) = head.and_then(VerifiedOrder::terms) else {
-        return match (terms.is_genesis(), terms.version.get()) {
+        return match (terms.is_birth(), terms.version.get()) {
             (true, 1) => Ok(()),
             (true, got) => fault(format!("the first version of a key is 1, got {got}")),
             (false, _) => fault("no key has been made whose shares could move".into()),
         };
     };
     let (old, new) = (before.newest.get(), terms.newest.get());
-    if terms.is_genesis() && new != old && Some(new) != old.checked_add(1) {
+    if terms.is_birth() && new != old && Some(new) != old.checked_add(1) {
         return fault(format!("after version {old} comes {old} again or the next, got {new}"));
     }
     // A key has one suite and one purpose for good.
-    if terms.is_genesis()
+    if terms.is_birth()
         && new > old
         && (terms.suite, terms.purpose) != (before.suite, before.purpose)
     {
@@ -143,7 +143,7 @@ fn sequence(head: Option<&VerifiedOrder>, order: &VerifiedOrder) -> Result<(), C
             before.suite, before.purpose
         ));
     }
-    if !terms.is_genesis() && new != old {
+    if !terms.is_birth() && new != old {
         return fault(format!("the newest version of the key is {old}, the order says {new}"));
     }
     let last = *before.numbers().end();

@@ -18,7 +18,7 @@ pub(crate) fn plan(
 ) -> Result<Plan, Fault> {
     let signed = state.order.as_ref().ok_or(Fault::Alarm("an attempt has lost its order"))?;
     let order = VerifiedOrder::verify(me.cluster, signed)?;
-    let plan = if order.create_key().is_some() {
+    let plan = if order.terms().is_some_and(|terms| terms.is_birth()) {
         Plan::new(order, number)?
     } else {
         let prepared_on = state.standing.live(number).ok_or(Fault::Closed)?.parent;

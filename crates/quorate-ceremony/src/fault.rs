@@ -169,7 +169,11 @@ pub const QUARANTINED: u16 = 97;
 /// The code that a driver answers when the key was deleted: the node has destroyed what it held.
 pub const DESTROYED: u16 = 68;
 /// The code that a driver answers when the name of a new key is another one's alias.
-pub const NAME_TAKEN: u16 = 20;
+pub const NAME_TAKEN: u16 = 22;
+/// The code that a driver answers while an export of the key is open: no new epoch then.
+pub const EXPORTING: u16 = 20;
+/// The code with which a coordinator tells that the owner of a key that is imported is not there.
+pub const NO_OWNER: u16 = 21;
 const NUMBER_USED: u16 = 6;
 const TOO_EARLY: u16 = 10;
 const CLOSED: u16 = 11;

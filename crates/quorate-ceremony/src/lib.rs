@@ -3,7 +3,8 @@
 //! Pure: no clock, no I/O, no async; time and randomness are arguments. A ceremony has
 //! five steps, each one message to each node and one answer: *prepare*, *deal*,
 //! *receive*, *activate*, *retire* (`docs/protocol/ceremonies.md`). A *genesis* makes a
-//! key without a dealer; a *reshare* moves its shares to a new epoch, for a refresh, other
+//! key without a dealer; an *import* makes one out of its owner's, who deals once, from a
+//! machine of their own (`quorate-client` does that); a *reshare* moves its shares to a new epoch, for a refresh, other
 //! members, another threshold or a repair. Before a reshare the conductor asks what there
 //! is (*survey*).
 //!
@@ -57,7 +58,7 @@ mod receive;
 mod retire;
 mod survey;
 
-pub use attempt::{AttemptId, Plan, may_follow};
+pub use attempt::{Plan, may_follow};
 pub use bundle::{Bundle, BundleFault, DealingLie};
 pub use chain::{ChainFault, Follow};
 pub use conductor::{
@@ -70,6 +71,7 @@ pub use message::{
     SignedComplaint, SignedDealing, SurveyAnswer, SurveyRequest,
 };
 pub use prepare_list::{ListFault, PrepareList};
+pub use quorate_types::AttemptId;
 pub use state::{
     Activation, Attempt, Change, Changes, Dealt, End, Forgery, Frozen, Live, Named, Proof,
     Receiving, SecretKind, Secrets, Standing, VersionState,

@@ -141,8 +141,9 @@ fn take_part(
     let mut changes = vec![Change::Seal(number, SecretKind::CeremonyKey, key_bytes)];
 
     let (id, identity) = (plan.id(), me.identity.public());
-    let commitment = match plan.offer() {
-        Some(parent) => holds.then_some(parent),
+    let commitment = match plan.parent() {
+        Some(parent) => holds.then_some(*parent.name().bundle.as_bytes()),
+        None if plan.owner().is_some() => None,
         None => {
             let constant = SecretScalar::random(rng);
             let polynomial = Polynomial::random(plan.committee().threshold(), &constant, rng)

@@ -2,12 +2,9 @@
 //! genesis every dealer's commitment, before anybody deals.
 
 use crate::{Plan, PrepareAnswer};
-use quorate_crypto::{
-    EncodedPoint,
-    dealing::Receivers,
-    hash::{Label, hash32},
-};
-use quorate_types::{Fingerprint, Hash, NodeIndex, Writer, codec::ascending};
+use quorate_crypto::{EncodedPoint, dealing::Receivers};
+pub use quorate_types::dealing::list_hash;
+use quorate_types::{Hash, NodeIndex, codec::ascending};
 use thiserror::Error;
 
 /// Why answers are no list. A list is put together by the conductor, so all but the
@@ -21,7 +18,10 @@ pub enum ListFault {
     )]
     Members,
     /// Not the dealers.
-    #[error("dealers are all members in a genesis; in a reshare t who hold the parent epoch")]
+    #[error(
+        "dealers are all members in a genesis, the owner in an import; in a reshare t who hold \
+         the parent epoch"
+    )]
     Dealers,
     /// Not signed by its node for this attempt.
     #[error("the prepare answer of node {0} is not signed by it for this attempt")]
@@ -29,8 +29,8 @@ pub enum ListFault {
     /// Signed, but no key that anything could be sealed to.
     #[error("the ceremony key of node {0} is not a canonical point other than the identity")]
     CeremonyKey(NodeIndex),
-    /// Signed, but without what it commits to deal.
-    #[error("node {0} has not committed to what it will deal")]
+    /// Signed, but without what it commits to deal, or with something in an import.
+    #[error("node {0} has not committed to what it will deal, or deals nothing here")]
     Commitment(NodeIndex),
 }
 
@@ -83,7 +83,15 @@ impl PrepareList {
         if receivers.len() < needed {
             return Err(ListFault::Members);
         }
-        for dealer in &dealers {
+        // The owner of a key that is imported deals, and receives nothing.
+        let owner = plan.owner().is_some();
+        if owner && dealers != [NodeIndex::OWNER] {
+            return Err(ListFault::Dealers);
+        }
+        if owner && answers.len() != receivers.len() {
+            return Err(ListFault::Members);
+        }
+        for dealer in dealers.iter().filter(|_| !owner) {
             let at = answers.binary_search_by_key(dealer, |a| a.node);
             let at = at.map_err(|_| ListFault::Dealers)?;
             if answers[at].commitment.is_none() || !plan.may_deal(*dealer) {
@@ -146,26 +154,8 @@ pub fn verify_answer(plan: &Plan, answer: &PrepareAnswer) -> Result<EncodedPoint
     if !answer.verifies(&plan.id(), identity) {
         return Err(ListFault::Unsigned(answer.node));
     }
-    let committed = match plan.offer() {
-        None => answer.commitment.is_some(),
-        // In a reshare a receiver may hold no share to deal.
-        Some(offer) => answer.commitment.is_none_or(|c| c == offer && plan.may_deal(answer.node)),
-    };
-    if !committed {
+    if !plan.may_offer(answer.node, answer.commitment.as_ref()) {
         return Err(ListFault::Commitment(answer.node));
     }
     EncodedPoint::decode(&answer.ceremony_key).map_err(|_| ListFault::CeremonyKey(answer.node))
-}
-
-/// Names a list of prepare answers with its dealers.
-#[must_use]
-pub fn list_hash(
-    fingerprint: &Fingerprint,
-    answers: &[PrepareAnswer],
-    dealers: &[NodeIndex],
-) -> Hash {
-    let mut w = Writer::new();
-    w.list(answers);
-    w.list(dealers);
-    Hash(hash32(Label::PREPARE_LIST_HASH, &[fingerprint.as_bytes(), &w.finish()]))
 }

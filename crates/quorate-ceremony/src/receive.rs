@@ -39,8 +39,8 @@ pub(crate) fn receive(
     own_dealing(me, &plan, &ctx, &request.bundle, attempt.dealt())?;
     let dealt = match attempt.dealt() {
         Some(dealt) if plan.parent().is_none() || !planted!(SecondReceipt) => dealt.clone(),
-        _ if plan.parent().is_none() => return Err(Fault::TooEarly { missing: "deal" }),
-        // In a reshare a member may receive without dealing.
+        _ if plan.terms().is_genesis() => return Err(Fault::TooEarly { missing: "deal" }),
+        // In a reshare a member may receive without dealing, in an import nobody else deals.
         _ => Dealt {
             prepared: attempt.prepared().clone(),
             answers: request.answers.clone(),

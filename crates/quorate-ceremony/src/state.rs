@@ -351,13 +351,3 @@ impl Change {
         }
     }
 }
-
-impl crate::Subject {
-    /// Names the sealed records of this attempt: 32 bytes, whatever the key's name.
-    #[must_use]
-    pub fn store_epoch(&self) -> [u8; 32] {
-        let mut w = Writer::new();
-        self.write(&mut w);
-        quorate_crypto::hash::hash32(quorate_crypto::hash::Label::STORE_EPOCH, &[&w.finish()])
-    }
-}

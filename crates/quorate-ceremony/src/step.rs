@@ -4,7 +4,6 @@ use crate::{
     Fault, activate, deal,
     message::{
         ActivateRequest, DealRequest, PrepareRequest, ReceiveRequest, RetireRequest, SurveyRequest,
-        read_number,
     },
     prepare, receive, retire,
     state::{Change, Changes, VersionState},
@@ -14,10 +13,8 @@ use quorate_crypto::{
     IdentityKey,
     hash::{Label, hash32},
 };
-use quorate_types::{
-    CeremonyStep, Cluster, CodecError, Event, Format, Hash, KeyName, KeyVersion, Millis, NodeIndex,
-    Order, Part, Reader, Terms, Writer,
-};
+pub use quorate_types::Subject;
+use quorate_types::{CeremonyStep, Cluster, Event, Format, Hash, Millis, NodeIndex, Order, Terms};
 use rand_core::CryptoRng;
 
 /// Who this node is.
@@ -29,28 +26,6 @@ pub struct Me<'a> {
     pub index: NodeIndex,
     /// Its identity.
     pub identity: &'a IdentityKey,
-}
-
-/// Key, version and number: which state a request is about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Subject {
-    /// The key.
-    pub key: KeyName,
-    /// Its version.
-    pub version: KeyVersion,
-    /// The epoch number of the attempt; 0 for none in particular.
-    pub number: u64,
-}
-
-impl Part for Subject {
-    fn write(&self, w: &mut Writer) {
-        self.key.write(w);
-        self.version.write(w);
-        w.u64(self.number);
-    }
-    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Ok(Self { key: Part::read(r)?, version: Part::read(r)?, number: read_number(r)? })
-    }
 }
 
 /// The five steps of a ceremony, and what comes before a reshare.

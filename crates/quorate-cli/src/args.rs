@@ -389,10 +389,79 @@ pub enum Key {
     ScheduleDeletion(KeyDelete),
     /// Order: the end of `key schedule-deletion`, while there is time
     CancelDeletion(KeyNamed),
+    /// Order: make a key out of one that you have already; it is split on this machine
+    Import(Box<KeyImport>),
     /// Keys that the nodes know
     List(KeyList),
     /// What is proven about a key
     Show(KeyShow),
+    /// Order: hand a key out to a recipient, in sealed shares (break glass)
+    Export(KeyExport),
+    /// Make a recipient's key pair for an export
+    ExportKeygen {
+        /// Where the private half goes, as a new file
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Put an exported key together, as its recipient
+    Combine(KeyCombine),
+}
+
+#[derive(Debug, Args)]
+pub struct KeyImport {
+    #[command(flatten)]
+    pub create: KeyCreate,
+    /// The key: a scalar (32 bytes little-endian, or 64 hexadecimal digits), or an Ed25519 private
+    /// key as PKCS#8 PEM or as OpenSSH writes it, not encrypted. It never leaves this machine
+    #[arg(long, value_name = "FILE")]
+    pub from: PathBuf,
+    /// Deal the key under this order, which was made by this home with --order-out and which
+    /// operators have signed since
+    #[arg(
+        long = "order",
+        value_name = "FILE",
+        conflicts_with_all = [
+            "purpose", "suite", "threshold", "committee", "allow_absent", "client", "grant_days",
+            "version", "danger_concentrated", "acknowledge_fragile", "exportable",
+            "quick_deletion", "order_out", "order_days",
+        ]
+    )]
+    pub signed: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct KeyExport {
+    /// The key's name
+    pub name: String,
+    /// The version (default: the newest)
+    #[arg(long)]
+    pub version: Option<u32>,
+    /// The recipient's public key, as export-keygen prints it
+    #[arg(long, value_name = "KEY", conflicts_with = "close")]
+    pub recipient: Option<String>,
+    /// Say that nobody gets time to object: there is none yet
+    #[arg(long)]
+    pub danger_no_cooling_off: bool,
+    /// End the export that this order opened (its hash, as order list prints it with --output json)
+    #[arg(long, value_name = "ORDER")]
+    pub close: Option<String>,
+    #[command(flatten)]
+    pub order: OrderOut,
+}
+
+#[derive(Debug, Args)]
+pub struct KeyCombine {
+    /// The key's name
+    pub name: String,
+    /// The export order (default: the newest that exports the key to this recipient)
+    #[arg(long, value_name = "FILE")]
+    pub order: Option<PathBuf>,
+    /// The recipient's private key, as export-keygen wrote it
+    #[arg(long, value_name = "FILE")]
+    pub recipient_key: PathBuf,
+    /// Where the key goes, as a new file that only you can read
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,8 @@ pub mod cluster_init;
 pub mod crypt;
 pub mod datakey;
 pub mod derive;
+pub mod export;
+pub mod import;
 mod jsonl;
 pub mod key;
 pub mod key_state;

@@ -82,6 +82,10 @@ pub async fn run(cli: &Cli) -> Result<(), Failure> {
             cmd::key_state::cancel_deletion(global, args).await?
         }
         Command::Key(Key::List(args)) => cmd::key::list(global, args).await?,
+        Command::Key(Key::Import(args)) => cmd::import::run(global, args).await?,
+        Command::Key(Key::Export(args)) => cmd::export::export(global, args).await?,
+        Command::Key(Key::ExportKeygen { out }) => cmd::export::keygen(out)?,
+        Command::Key(Key::Combine(args)) => cmd::export::run_combine(global, args).await?,
         Command::Key(Key::Show(args)) => match cmd::key::show(global, args).await? {
             Some(report) => report,
             None => return Ok(()),

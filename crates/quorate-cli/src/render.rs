@@ -1,8 +1,9 @@
 //! Rosters, orders and keys as people read them.
 
 use quorate_types::{
-    Action, ChainId, Cluster, Committee, CreateKey, Disabled, Holding, Member, Millis, NodeIndex,
-    Order, Ownership, Reshare, ResolveFork, Roster, SetKeyState, Terms, coalition::MAX_COALITIONS,
+    Action, ChainId, Cluster, Committee, CreateKey, Disabled, ExportKey, ExportStep, Holding,
+    ImportKey, Member, Millis, NodeIndex, Order, Ownership, Reshare, ResolveFork, Roster,
+    SetKeyState, Terms, coalition::MAX_COALITIONS,
 };
 use serde_json::{Value, json};
 
@@ -169,6 +170,8 @@ pub fn order_after(
             json!({ "action": "revoke-client", "key": client.to_string() }),
         ),
         Action::SetKeyState(state) => key_state(state),
+        Action::ImportKey(import) => import_key(import, roster),
+        Action::ExportKey(export) => export_key(export),
         Action::ResolveFork(fork) => resolve_fork(fork),
     };
     lines.extend([
@@ -409,6 +412,48 @@ fn create_key(c: &CreateKey, roster: &Roster) -> (Vec<String>, Value) {
         "exportable": c.rights.exportable,
         "quick_deletion": c.rights.quick_deletion,
     });
+    (lines, json)
+}
+
+fn import_key(import: &ImportKey, roster: &Roster) -> (Vec<String>, Value) {
+    let (mut lines, mut json) = create_key(&import.create, roster);
+    let (name, version) = (&import.create.name, import.create.version);
+    lines[0] = format!("IMPORT KEY {name} version {version}, which its owner has already");
+    let public_key = hex::encode(import.public_key);
+    lines.insert(1, format!("  public key    {public_key}"));
+    lines.insert(2, format!("  dealer        {}", import.dealer));
+    json["action"] = json!("import-key");
+    json["public_key"] = json!(public_key);
+    json["dealer"] = json!(import.dealer.to_string());
+    (lines, json)
+}
+
+fn export_key(export: &ExportKey) -> (Vec<String>, Value) {
+    let (name, version) = (&export.name, export.version);
+    let mut json = json!({ "name": name.as_str(), "version": version.get() });
+    let lines = match &export.step {
+        ExportStep::Open { recipient, danger_no_cooling_off } => {
+            let recipient = hex::encode(recipient);
+            json["action"] = json!("export-key");
+            json["recipient"] = json!(recipient);
+            json["danger_no_cooling_off"] = json!(danger_no_cooling_off);
+            vec![
+                format!("EXPORT KEY {name} version {version}: THE KEY ITSELF IS HANDED OUT"),
+                format!("  recipient     {recipient}"),
+                "  DANGER        at once: nobody gets time to object".into(),
+                "  no new epoch  of it until this order dies, or another one closes the export"
+                    .into(),
+            ]
+        }
+        ExportStep::Close { order } => {
+            json["action"] = json!("close-export");
+            json["order"] = json!(order.to_string());
+            vec![
+                format!("CLOSE EXPORT of key {name} version {version}"),
+                format!("  opened by     order {order}"),
+            ]
+        }
+    };
     (lines, json)
 }
 

@@ -8,7 +8,7 @@ pub use coordinator::{
     ClusterStatus, CoordinatorTransport, KeySummary, KeysPage, NodeStatus, Surveyed,
 };
 pub use nodes::NodesTransport;
-pub(crate) use orders::OrdersApi;
+pub(crate) use orders::{Ended, OrdersApi, Owner};
 pub use orders::{Heads, Progress};
 
 use crate::{
@@ -23,7 +23,7 @@ use quorate_types::NodeIndex;
 const MAX_ALSO: usize = 8;
 
 fn records(answer: v1::GetKeyResponse) -> Records {
-    Records { birth: answer.record, newest: answer.newest }
+    Records { birth: answer.record, newest: answer.newest, exports: answer.exports }
 }
 
 /// Orders of one answer that are looked at: a name means one key, while nodes are behind two.

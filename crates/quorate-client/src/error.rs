@@ -158,6 +158,9 @@ pub enum Error {
     /// The order does not stand.
     #[error(transparent)]
     Order(#[from] OrderError),
+    /// The owner of a key that is imported does not deal it.
+    #[error("nothing was dealt: {0}")]
+    Import(#[from] crate::import::ImportError),
     /// The order was delivered and its ceremony came to no end.
     #[error("the order was not carried out: {0}")]
     Ceremony(String),

@@ -55,7 +55,7 @@ impl Inner {
     }
 
     /// Fetches a key from the first party that brings one that verifies.
-    async fn fetch_key(
+    pub(crate) async fn fetch_key(
         &self,
         name: &KeyName,
         version: Option<KeyVersion>,

@@ -3,20 +3,24 @@
 //! Signing is not here: an order is signed where its bytes were shown to a person.
 
 use crate::{
-    api::{ClusterStatus, CoordinatorTransport, Heads, KeySummary, OrdersApi, Progress, Surveyed},
+    api::{
+        ClusterStatus, CoordinatorTransport, Ended, Heads, KeySummary, OrdersApi, Owner, Progress,
+        Surveyed,
+    },
     builder::{TIMEOUT, now},
     client::{Client, heavier, nobody},
     error::{Culprit, Error, NodeRef},
     home::Home,
+    import::{ImportError, OwnedKey},
     key::Key,
     states::KeyState,
 };
 use quorate_crypto::{IdentityKey, PublicKey};
-use quorate_rpc::{Channel, Deadline, DialOptions, Dialer};
+use quorate_rpc::{Channel, Deadline, DialOptions, Dialer, FaultKind};
 use quorate_types::{
-    Action, AuditEntry, Cluster, Endpoint, Format, Hash, KeyName, KeyRecord, KeyVersion, Millis,
-    NodeIndex, Order, PartyName, RosterError, SignedOrder, SignedRoster, VerifiedEpoch,
-    VerifiedKey, VerifiedOrder, fork::fallen,
+    Action, AuditEntry, Cluster, DealRequest, Endpoint, Format, Hash, ImportKey, KeyName,
+    KeyRecord, KeyVersion, Millis, NodeIndex, Order, PartyName, RosterError, SignedOrder,
+    SignedRoster, VerifiedEpoch, VerifiedKey, VerifiedOrder, fork::fallen,
 };
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -122,6 +126,10 @@ impl Operator {
         &self.identity
     }
 
+    pub(crate) fn parties(&self) -> &[OrdersApi] {
+        &self.parties
+    }
+
     /// What is known of the cluster.
     #[must_use]
     pub fn cluster(&self) -> Arc<Cluster> {
@@ -203,6 +211,44 @@ impl Operator {
         order: &SignedOrder,
         mut progress: impl FnMut(&Progress) + Send,
     ) -> Result<CarriedOut, Error> {
+        self.carry_out(order, &mut progress, None).await
+    }
+
+    /// Submits an order that imports a key, as its owner: deals the key when the ceremony asks
+    /// for it, to the nodes that the order names and to nobody else. If it fails, or this process
+    /// dies, the same order can be submitted again: for one step the same is dealt again.
+    ///
+    /// # Errors
+    /// As [`Operator::submit`]; [`Error::Import`] if the order is not about this key and owner,
+    /// or the request to deal does not verify.
+    pub async fn import(
+        &self,
+        order: &SignedOrder,
+        key: &OwnedKey,
+        mut progress: impl FnMut(&Progress) + Send,
+    ) -> Result<CarriedOut, Error> {
+        self.client.0.ask_roster_once().await?;
+        let verified = VerifiedOrder::verify(&self.cluster(), order)?;
+        let import = verified.import().ok_or(ImportError::Action)?;
+        if import.dealer != self.identity.public() {
+            return Err(ImportError::Dealer.into());
+        }
+        if key.public_key(import.create.suite)? != import.public_key {
+            return Err(ImportError::PublicKey.into());
+        }
+        let mut owner = |request: &[u8]| {
+            let request = DealRequest::from_bytes(request)?;
+            Ok(key.deal(&verified, &request, &self.identity)?.to_bytes())
+        };
+        self.carry_out(order, &mut progress, Some(&mut owner)).await
+    }
+
+    async fn carry_out(
+        &self,
+        order: &SignedOrder,
+        progress: &mut (dyn FnMut(&Progress) + Send),
+        mut owner: Option<&mut Owner<'_>>,
+    ) -> Result<CarriedOut, Error> {
         self.client.0.ask_roster_once().await?;
         let verified = VerifiedOrder::verify(&self.cluster(), order)?;
         verified.check_fresh(now())?;
@@ -210,12 +256,15 @@ impl Operator {
         let patience = CEREMONY + Duration::from_secs(u64::from(grace));
         let mut worst = None;
         for party in &self.parties {
-            match party.submit(order, Deadline::after(patience), &mut progress).await {
+            let deadline = Deadline::after(patience);
+            let owner = owner.as_mut().map(|owner| &mut **owner as &mut Owner<'_>);
+            match party.submit(&verified, deadline, progress, owner).await {
                 Ok(last) => return self.carried_out(&verified, &party.party, &last),
-                Err(fault) if fault.kind == quorate_rpc::FaultKind::Unavailable => {
+                Err(Ended::Fault(fault)) if fault.kind == FaultKind::Unavailable => {
                     worst = Some(heavier(worst, Error::party(&party.party, fault)));
                 }
-                Err(fault) => return Err(Error::party(&party.party, fault)),
+                Err(Ended::Fault(fault)) => return Err(Error::party(&party.party, fault)),
+                Err(Ended::Import(error)) => return Err(error.into()),
             }
         }
         Err(worst.unwrap_or_else(nobody))
@@ -453,6 +502,18 @@ impl Operator {
         self.client.0.key_state(name).await
     }
 
+    /// The same for one version.
+    ///
+    /// # Errors
+    /// As [`Client::key`].
+    pub async fn version_in_force(
+        &self,
+        name: &KeyName,
+        version: KeyVersion,
+    ) -> Result<Key, Error> {
+        self.client.0.fetch_key(name, Some(version), true).await
+    }
+
     /// What each node says that it has of a version of a key: canonical `SurveyAnswer`s, not
     /// verified.
     ///
@@ -589,8 +650,11 @@ fn clients_of(orders: &[VerifiedOrder]) -> Vec<ClientEntry> {
                 entry(*client, &mut |c| c.name = Some(name.clone()));
             }
             Action::RevokeClient { client } => entry(*client, &mut |c| c.revoked = true),
-            Action::ResolveFork(_) | Action::Reshare(_) | Action::SetKeyState(_) => {}
-            Action::CreateKey(create) => {
+            Action::ResolveFork(_)
+            | Action::Reshare(_)
+            | Action::SetKeyState(_)
+            | Action::ExportKey(_) => {}
+            Action::CreateKey(create) | Action::ImportKey(ImportKey { create, .. }) => {
                 for grant in &create.grants {
                     entry(grant.client, &mut |c| {
                         c.name.get_or_insert_with(|| grant.name.clone());

@@ -33,6 +33,8 @@ pub struct Records {
     pub birth: Vec<u8>,
     /// The retire certificate of the epoch in force, if the shares have moved; else empty.
     pub newest: Vec<u8>,
+    /// The orders that exported it: canonical `SignedOrder`s.
+    pub exports: Vec<Vec<u8>>,
 }
 
 /// How keys are, as it came.

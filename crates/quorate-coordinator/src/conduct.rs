@@ -2,6 +2,7 @@
 //! Postman and clock, no more: what the answers mean is decided in quorate-ceremony.
 
 use crate::{
+    imports,
     orders::Reporter,
     postman::StepAnswer,
     records::Known,
@@ -11,7 +12,9 @@ use quorate_ceremony::{
     Conductor, Descent, FailReason, Failure, Outcome, Pace, Progress, Send, Ticket,
 };
 use quorate_rpc::{Deadline, Fault, FaultKind, v1::OrderProgress};
-use quorate_types::{Format, KeyRecord, NodeIndex, Reshare, SignedOrder, VerifiedOrder};
+use quorate_types::{
+    Format, Hash, ImportKey, KeyRecord, NodeIndex, Reshare, SignedOrder, VerifiedOrder,
+};
 use std::{collections::BTreeMap, time::Duration};
 use tokio::{task::JoinSet, time::timeout};
 
@@ -109,7 +112,13 @@ impl State {
         let mut told: Option<Progress> = None;
         loop {
             for send in conductor.poll(now()) {
-                under_way.spawn(self.carry(send, deadline));
+                match order.import().filter(|_| send.ticket.node == NodeIndex::OWNER) {
+                    Some(import) => {
+                        let answer = self.ask_owner(&send, order.hash(), import, deadline, report);
+                        under_way.spawn(answer.await);
+                    }
+                    None => drop(under_way.spawn(self.carry(send, deadline))),
+                }
             }
             if let Some(outcome) = conductor.outcome() {
                 self.moved.notify_one();
@@ -161,6 +170,36 @@ impl State {
         }
     }
 
+    /// Has the owner of a key that is imported asked to deal: in the progress of the order, which
+    /// the owner reads.
+    async fn ask_owner(
+        &self,
+        send: &Send,
+        order: Hash,
+        import: &ImportKey,
+        deadline: Deadline,
+        report: &Reporter,
+    ) -> impl Future<Output = (Ticket, StepAnswer)> + use<> {
+        let ticket = send.ticket;
+        let deadline = deadline.min(Deadline::after(ONE_RPC));
+        let dealing = self.imports.expect(order, ticket.number, import.dealer);
+        let request = OrderProgress {
+            step: ticket.step.as_str().to_owned(),
+            of: 1,
+            number: ticket.number,
+            deal: send.request.to_vec(),
+            message: "the key's owner deals it".into(),
+            ..OrderProgress::default()
+        };
+        let asked = report.ask(request, deadline).await;
+        async move {
+            match asked {
+                true => (ticket, imports::dealt(dealing, deadline).await),
+                false => (ticket, imports::no_owner()),
+            }
+        }
+    }
+
     fn ended(&self, outcome: &Outcome, unwilling: &Unwilling) -> Result<OrderProgress, Fault> {
         match outcome {
             Outcome::Born { record, as_ordered: true, absent, culprits } => {
@@ -203,7 +242,7 @@ impl State {
             Outcome::Failed { reason, culprits, .. } => Ok(OrderProgress {
                 step: "failed".into(),
                 message: unwilling.explain(reason),
-                culprits: culprits.iter().map(|c| u32::from(c.node.get())).collect(),
+                culprits: indices(culprits.iter().map(|c| c.node)),
                 ..OrderProgress::default()
             }),
         }
@@ -213,7 +252,7 @@ impl State {
         // The conductor has verified it; a cache keeps only what verifies.
         if let Ok(birth) = record.verify(&self.cluster()) {
             tracing::info!(key = %birth.create().name, "a key was born");
-            self.records.keep(Known { birth, newest: None });
+            self.records.keep(Known { birth, newest: None, exports: BTreeMap::new() });
         }
     }
 
@@ -224,7 +263,8 @@ impl State {
         if let (Some(known), Ok(newest)) = (known, record.verify_epoch(&self.cluster()))
             && known.birth.has(&newest)
         {
-            self.records.keep(Known { birth: known.birth.clone(), newest: Some(newest) });
+            let (birth, exports) = (known.birth.clone(), known.exports.clone());
+            self.records.keep(Known { birth, newest: Some(newest), exports });
         }
     }
 }
@@ -270,14 +310,24 @@ fn describe(progress: &Progress) -> OrderProgress {
         step: progress.step.as_str().to_owned(),
         done: count(progress.done),
         of: count(progress.of),
-        waiting_for: progress.waiting_for.iter().map(|n| u32::from(n.get())).collect(),
-        culprits: progress.culprits.iter().map(|c| u32::from(c.node.get())).collect(),
+        waiting_for: indices(progress.waiting_for.iter().copied()),
+        culprits: indices(progress.culprits.iter().map(|c| c.node)),
         number: progress.number,
         ..OrderProgress::default()
     }
 }
 
+/// Nodes, for people: a key's owner is none.
+fn indices(parties: impl Iterator<Item = NodeIndex>) -> Vec<u32> {
+    parties.filter(|p| *p != NodeIndex::OWNER).map(|n| u32::from(n.get())).collect()
+}
+
 fn out_of_time(progress: &Progress) -> Fault {
+    if progress.waiting_for == [NodeIndex::OWNER] {
+        let text =
+            "the key's owner has not dealt it: `quorate key import` again, with the same order";
+        return Fault::new(FaultKind::DeadlineExceeded, text);
+    }
     let nodes: Vec<String> = progress.waiting_for.iter().map(ToString::to_string).collect();
     let text = format!(
         "the {} step waits for node {}; submit the order again when they are back",

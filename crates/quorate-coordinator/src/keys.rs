@@ -59,7 +59,8 @@ impl Keys for KeysService {
             false => self.0.record(&name, version, deadline).await?,
         };
         let newest = key.newest.as_ref().map(|e| e.record().to_bytes()).unwrap_or_default();
-        Ok(Response::new(GetKeyResponse { record: key.birth.record().to_bytes(), newest }))
+        let exports = key.exports.values().map(|order| order.signed().to_bytes()).collect();
+        Ok(Response::new(GetKeyResponse { record: key.birth.record().to_bytes(), newest, exports }))
     }
 
     async fn list_keys(
@@ -370,6 +371,9 @@ fn join(known: &mut KeySummary, mut said: KeySummary) {
     if epoch(known) < epoch(&said) {
         std::mem::swap(known, &mut said);
     }
+    let same = known.version == said.version;
+    known.imported |= same && said.imported;
+    known.exported |= same && said.exported;
     match epoch(known) == epoch(&said) {
         true => known.serving.append(&mut said.serving),
         false => known.unsettled.append(&mut said.serving),

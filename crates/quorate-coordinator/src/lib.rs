@@ -9,6 +9,8 @@ pub mod audit;
 mod behind;
 mod conduct;
 pub mod config;
+mod exports;
+mod imports;
 pub mod init;
 pub mod keys;
 pub mod metrics;

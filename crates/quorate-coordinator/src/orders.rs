@@ -6,11 +6,12 @@ use crate::{
     state::{Listed, State, now},
     states::drop_superseded,
 };
-use quorate_ceremony::message::MAX_EARLIER;
+use quorate_ceremony::message::{MAX_DEALING, MAX_EARLIER};
 use quorate_rpc::{
-    Channel, Deadline, Fault, FaultKind, MAX_REQUEST_BYTES, bounded,
+    Channel, Deadline, Fault, FaultKind, MAX_REQUEST_BYTES, array32, bounded,
     v1::{
-        HeadsRequest, HeadsResponse, ListOrdersRequest, ListOrdersResponse, OrderProgress,
+        ExportRequest, ExportResponse, HeadsRequest, HeadsResponse, ListOrdersRequest,
+        ListOrdersResponse, OrderProgress, OwnerDealingRequest, OwnerDealingResponse,
         PutRosterRequest, PutRosterResponse, RosterRequest, RosterResponse, SubmitOrderRequest,
         orders_client::OrdersClient, orders_server::Orders,
     },
@@ -37,6 +38,8 @@ const HEADS_PATIENCE: Duration = Duration::from_secs(3);
 const LONGEST: Duration = Duration::from_secs(110);
 /// The most orders that a list gathers from one node.
 const MOST_ORDERS: usize = 10_000;
+/// The largest signed dealing.
+const MAX_OWNER_DEALING: usize = MAX_DEALING + 256;
 /// How long the later pages of a list are taken from what was gathered for the first.
 const LISTED_FOR: Duration = Duration::from_secs(30);
 /// Orders on a page, at most and by default.
@@ -65,10 +68,33 @@ impl Orders for OrdersService {
         }
         let order = order.map_err(|e| Fault::invalid(e.to_string()))?;
         let (report, progress) = mpsc::channel(64);
+        let report = Reporter { to: report, deals: request.get_ref().deals };
         let state = Arc::clone(&self.0);
         // In a task of its own: an operator who hangs up stops no ceremony half-way.
         tokio::spawn(async move { state.carry_out(order, deadline, report).await });
         Ok(Response::new(ReceiverStream::new(progress)))
+    }
+
+    async fn deal(
+        &self,
+        request: Request<OwnerDealingRequest>,
+    ) -> Result<Response<OwnerDealingResponse>, Status> {
+        let peer = quorate_rpc::Peer::of(&request).map(|peer| peer.key);
+        let OwnerDealingRequest { order, number, dealing } = request.into_inner();
+        let order = Hash(array32("order", &order)?);
+        if dealing.len() > MAX_OWNER_DEALING {
+            return Err(Fault::invalid("the dealing is larger than any dealing is").into());
+        }
+        self.0.imports.bring(order, number, peer, &dealing)?;
+        Ok(Response::new(OwnerDealingResponse {}))
+    }
+
+    async fn export(
+        &self,
+        request: Request<ExportRequest>,
+    ) -> Result<Response<ExportResponse>, Status> {
+        let deadline = Deadline::of(request.metadata(), PATIENCE).for_collecting();
+        Ok(Response::new(self.0.export(request.into_inner(), deadline).await?))
     }
 
     async fn list(
@@ -167,21 +193,36 @@ impl Orders for OrdersService {
 
 /// Reports on one order; a reader who has gone is no reason to stop.
 #[derive(Clone)]
-pub(crate) struct Reporter(mpsc::Sender<Result<OrderProgress, Status>>);
+pub(crate) struct Reporter {
+    to: mpsc::Sender<Result<OrderProgress, Status>>,
+    /// Whether the reader owns the key that the order imports.
+    deals: bool,
+}
 
 impl Reporter {
     /// For what nobody waits for.
     pub(crate) fn nobody() -> Self {
-        Self(mpsc::channel(1).0)
+        Self { to: mpsc::channel(1).0, deals: false }
+    }
+
+    /// Whether there is somebody who can deal the key that the order imports.
+    pub(crate) fn has_owner(&self) -> bool {
+        self.deals && !self.to.is_closed()
+    }
+
+    /// Asks the key's owner; false if there is none, or none any more.
+    pub(crate) async fn ask(&self, progress: OrderProgress, deadline: Deadline) -> bool {
+        let asked = tokio::time::timeout_at(deadline.instant(), self.to.send(Ok(progress))).await;
+        self.deals && matches!(asked, Ok(Ok(())))
     }
 
     pub(crate) fn step(&self, progress: OrderProgress) {
         // A full queue loses a line of progress, never an outcome.
-        let _ = self.0.try_send(Ok(progress));
+        let _ = self.to.try_send(Ok(progress));
     }
 
     async fn end(&self, result: Result<OrderProgress, Fault>) {
-        let _ = self.0.send(result.map_err(Status::from)).await;
+        let _ = self.to.send(result.map_err(Status::from)).await;
     }
 }
 
@@ -190,9 +231,8 @@ impl State {
         self: Arc<Self>,
         order: VerifiedOrder,
         deadline: Deadline,
-        report: mpsc::Sender<Result<OrderProgress, Status>>,
+        report: Reporter,
     ) {
-        let report = Reporter(report);
         let result = self.deliver_and_conduct(&order, deadline, &report).await;
         self.moved.notify_one();
         if let Err(fault) = &result {
@@ -239,6 +279,17 @@ impl State {
         }
         if let Some(fork) = order.resolves() {
             self.places.resolved(&fork.chain);
+        }
+        if order.import().is_some() && !report.has_owner() {
+            return Ok(OrderProgress {
+                step: "done".into(),
+                done: count(&applied),
+                of: count(&nodes),
+                message: "the order holds; its owner imports the key with it: `quorate key import \
+                          --order FILE --from KEY`"
+                    .into(),
+                ..OrderProgress::default()
+            });
         }
         if order.terms().is_some() {
             // Whoever is still behind is told of the earlier orders in passing.
@@ -473,7 +524,7 @@ struct Gathered {
 /// Brings one order to one node.
 async fn bring(channel: Channel, order: Vec<u8>, deadline: Deadline) -> Result<(), Fault> {
     let mut node = bounded!(OrdersClient::new(channel), MAX_REQUEST_BYTES);
-    let request = deadline.request(SubmitOrderRequest { order })?;
+    let request = deadline.request(SubmitOrderRequest { order, deals: false })?;
     let mut progress = node.submit(request).await?.into_inner();
     while let Some(step) = progress.message().await? {
         if step.step == "failed" {

@@ -7,10 +7,11 @@ use quorate_rpc::{
     v1::{GetKeyRequest, GetKeyResponse, node_client::NodeClient},
 };
 use quorate_types::{
-    EpochPublic, Format, KeyName, KeyRecord, NodeIndex, VerifiedEpoch, VerifiedKey,
+    EpochPublic, Format, Hash, KeyName, KeyRecord, KeyVersion, NodeIndex, SignedOrder,
+    VerifiedEpoch, VerifiedKey, VerifiedOrder, export::MAX_EXPORTS,
 };
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -27,6 +28,8 @@ pub struct Known {
     pub birth: VerifiedKey,
     /// The epoch in force, if its shares have moved.
     pub newest: Option<VerifiedEpoch>,
+    /// The orders that exported it, ever, by hash.
+    pub exports: BTreeMap<Hash, VerifiedOrder>,
 }
 
 impl Known {
@@ -68,15 +71,20 @@ impl Records {
     }
 
     /// Keeps what the nodes have just shown, unless a newer epoch is known; gives the newer.
-    pub fn keep(&self, key: Known) -> Arc<Known> {
+    pub fn keep(&self, mut key: Known) -> Arc<Known> {
         let id = (key.birth.create().name.clone(), key.birth.create().version.get());
         let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let asked = Instant::now();
-        if let Some((old, last)) = cache.records.get_mut(&id)
-            && old.epoch().name() > key.epoch().name()
-        {
-            *last = asked;
-            return Arc::clone(old);
+        if let Some((old, last)) = cache.records.get_mut(&id) {
+            // That a key was exported is never taken back.
+            key.exports.extend(old.exports.clone());
+            if old.epoch().name() > key.epoch().name() {
+                if key.exports.len() > old.exports.len() {
+                    *old = Arc::new(Known { exports: key.exports, ..Known::clone(old) });
+                }
+                *last = asked;
+                return Arc::clone(old);
+            }
         }
         let key = Arc::new(key);
         if cache.records.insert(id.clone(), (Arc::clone(&key), asked)).is_none() {
@@ -89,6 +97,10 @@ impl Records {
         }
         key
     }
+}
+
+fn exported(order: &VerifiedOrder) -> Option<KeyVersion> {
+    order.export().map(|export| export.version)
 }
 
 impl State {
@@ -142,7 +154,21 @@ impl State {
             }
             known
         });
-        let newest = verified.max_by_key(|k| (k.birth.create().version, k.epoch().name()));
+        let verified: Vec<Known> = verified.collect();
+        let mut exports = BTreeMap::new();
+        for known in &verified {
+            exports.extend(known.exports.clone());
+        }
+        let newest = verified
+            .into_iter()
+            .max_by_key(|k| (k.birth.create().version, k.epoch().name()))
+            .map(|k| Known {
+                exports: exports
+                    .into_iter()
+                    .filter(|(_, order)| exported(order) == Some(k.birth.create().version))
+                    .collect(),
+                ..k
+            });
         let asked = |k: &Known| version == 0 || k.birth.create().version.get() == version;
         if let Some(key) = newest.filter(asked) {
             return Ok(self.records.keep(key));
@@ -162,12 +188,21 @@ impl State {
         if birth.create().name != *name {
             return None;
         }
+        // What is no export of this key is left out; a node cannot make one up.
+        let exports = answer.exports.iter().take(MAX_EXPORTS).filter_map(|bytes| {
+            let signed = SignedOrder::from_bytes(bytes).ok()?;
+            let order = VerifiedOrder::verify(&self.cluster(), &signed).ok()?;
+            let export = order.export().filter(|e| e.recipient().is_some())?;
+            let same = (&export.name, export.version) == (name, birth.create().version);
+            same.then(|| (order.hash(), order))
+        });
+        let exports = exports.collect();
         if answer.newest.is_empty() {
-            return Some(Known { birth, newest: None });
+            return Some(Known { birth, newest: None, exports });
         }
         let newest =
             KeyRecord::from_bytes(&answer.newest).ok()?.verify_epoch(&self.cluster()).ok()?;
-        birth.has(&newest).then_some(Known { birth, newest: Some(newest) })
+        birth.has(&newest).then_some(Known { birth, newest: Some(newest), exports })
     }
 
     async fn ask_records(

@@ -2,7 +2,8 @@
 //! can be fetched again; none of it is a share or a client's key.
 
 use crate::{
-    metrics::Metrics, places::Places, postman::Postman, records::Records, schedule::Schedules,
+    imports::Imports, metrics::Metrics, places::Places, postman::Postman, records::Records,
+    schedule::Schedules,
 };
 use quorate_crypto::{IdentityKey, PublicKey};
 use quorate_quorum::{Peer, Pool, PoolError};
@@ -37,6 +38,8 @@ pub struct State {
     pub(crate) listed: Mutex<Option<(Instant, Listed)>>,
     /// The places in order chains that orders have taken here.
     pub(crate) places: Places,
+    /// Owners' dealings that are awaited.
+    pub(crate) imports: Imports,
     /// Carries ceremony steps.
     pub postman: Postman,
     /// How long a step waits for a silent node.
@@ -79,6 +82,7 @@ impl State {
             schedules: Schedules::default(),
             listed: Mutex::default(),
             places: Places::default(),
+            imports: Imports::default(),
             step_patience,
             metrics: Metrics::default(),
             away: Mutex::default(),

@@ -18,12 +18,14 @@
 //! sharing is in [`combine_public`] and [`combine_share`]. Formats: `docs/protocol/dealing.md`.
 
 mod combine;
+mod owner;
 mod params;
 mod seal;
 mod verified;
 mod wire;
 
 pub use combine::{CombineDealingsError, Weights, combine_public, combine_share};
+pub use owner::deal_owned;
 pub use params::{DealingParams, ParamsError, Receivers};
 pub use seal::{BadValue, SEALED_LEN};
 pub use verified::{DealingFault, OpenError, VerifiedDealing};
@@ -51,6 +53,9 @@ pub enum DealError {
         /// The polynomial's number of coefficients.
         got: usize,
     },
+    /// A key of zero cannot be dealt: its public key would be the identity.
+    #[error("a key of zero cannot be dealt")]
+    Zero,
     /// The sealing failed: no key of 32 bytes and value of 32 bytes makes it fail.
     #[error("alarm: a value could not be sealed (a bug)")]
     Seal,

@@ -78,6 +78,8 @@ labels! {
     SCHNORR_NONCE = "schnorr/nonce.";
     /// Dealing: the ephemeral secret.
     DEALING_EPHEMERAL_SECRET = "dealing/ephemeral-secret.";
+    /// Dealing: what an owner's dealing of the key that is imported has for randomness.
+    DEALING_OWNER = "dealing/owner.";
     /// Dealing: binding and key of one value sealed to one receiver.
     DEALING_SEAL = "dealing/seal.";
     /// Dealing: hash that commits a dealer to its commitments.
@@ -92,6 +94,8 @@ labels! {
     ANSWER_INFO = "answer/info.";
     /// HPKE: exporter context of the key that seals answers.
     ANSWER_KEY = "answer/key.";
+    /// HPKE: info string of a share that is sealed to the recipient of an exported key.
+    EXPORT_INFO = "export/info.";
     /// Hash of a roster that is not the genesis roster.
     ROSTER_HASH = "roster/hash.";
     /// Hash of an order.
@@ -144,6 +148,8 @@ labels! {
     SIG_ORDER = "sig/order.";
     /// Signature: a request, by a client.
     SIG_REQUEST = "sig/request.";
+    /// Signature: a share sealed to the recipient of an exported key, by its node.
+    SIG_EXPORT = "sig/export.";
     /// Signature: a refusal, by a node.
     SIG_REFUSAL = "sig/refusal.";
     /// Signature: an answer key, by a node.

@@ -35,6 +35,9 @@ impl ShareIndex {
         }
     }
 
+    /// The last one: it stands for the owner where a key is imported, who holds no share.
+    pub const OWNER: Self = Self(NonZeroU16::MAX);
+
     /// The number, 1 to 65535.
     #[must_use]
     pub const fn get(self) -> u16 {

@@ -11,6 +11,7 @@ pub mod complaint;
 pub mod dealing;
 pub mod dleq;
 pub mod envelope;
+pub mod export;
 pub mod frost;
 pub mod group;
 pub mod hash;
@@ -26,6 +27,7 @@ pub mod tdh2;
 pub mod voprf;
 pub mod wrap;
 
+pub use export::RecipientKey;
 pub use group::EncodedPoint;
 pub use index::{IndexError, MAX_COMMITTEE, ShareIndex, Threshold};
 pub use secret::{SecretBytes, SecretScalar};

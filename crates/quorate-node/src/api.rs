@@ -7,7 +7,7 @@ use crate::{
     ceremonies,
     clients::Standing,
     core::Core,
-    orders, quarantine,
+    exports, orders, quarantine,
     requests::{self, Answered, Incoming, Reply},
     rosters, states, views, witness,
 };
@@ -16,13 +16,14 @@ use quorate_crypto::PublicKey;
 use quorate_rpc::{
     Deadline, Fault, FaultKind, Peer,
     v1::{
-        CheckpointRequest, CheckpointResponse, GetKeyRequest, GetKeyResponse, HeadsRequest,
-        HeadsResponse, KeyStateRequest, KeyStateResponse, ListKeysRequest, ListKeysResponse,
-        ListOrdersRequest, ListOrdersResponse, NodeAnswer, NodeEvaluateRequest, NodeHealth,
-        NodeStatusRequest, OrderProgress, PutRosterRequest, PutRosterResponse, RosterRequest,
-        RosterResponse, StepRequest, StepResponse, SubmitOrderRequest, TailRequest, TailResponse,
-        WitnessRequest, WitnessResponse, audit_server::Audit, ceremony_server::Ceremony,
-        node_answer, node_server::Node, orders_server::Orders,
+        CheckpointRequest, CheckpointResponse, ExportRequest, ExportResponse, GetKeyRequest,
+        GetKeyResponse, HeadsRequest, HeadsResponse, KeyStateRequest, KeyStateResponse,
+        ListKeysRequest, ListKeysResponse, ListOrdersRequest, ListOrdersResponse, NodeAnswer,
+        NodeEvaluateRequest, NodeHealth, NodeStatusRequest, OrderProgress, OwnerDealingRequest,
+        OwnerDealingResponse, PutRosterRequest, PutRosterResponse, RosterRequest, RosterResponse,
+        StepRequest, StepResponse, SubmitOrderRequest, TailRequest, TailResponse, WitnessRequest,
+        WitnessResponse, audit_server::Audit, ceremony_server::Ceremony, node_answer,
+        node_server::Node, orders_server::Orders,
     },
 };
 use quorate_types::Format;
@@ -331,6 +332,25 @@ impl Orders for Api {
             })
         };
         self.run("heads", read).await.map(Response::new)
+    }
+
+    /// A node conducts nothing, so that no owner deals to it.
+    async fn deal(
+        &self,
+        _: Request<OwnerDealingRequest>,
+    ) -> Result<Response<OwnerDealingResponse>, Status> {
+        Err(Fault::invalid("an owner deals to the coordinator that conducts the import").into())
+    }
+
+    async fn export(
+        &self,
+        request: Request<ExportRequest>,
+    ) -> Result<Response<ExportResponse>, Status> {
+        self.conductor("export", &request)?;
+        let order = request.into_inner().order;
+        let share = self.run("export", move |core| exports::share(core, &order)).await?;
+        self.core.metrics.count("export", "done");
+        Ok(Response::new(ExportResponse { shares: vec![share], failures: Vec::new() }))
     }
 
     async fn get_roster(

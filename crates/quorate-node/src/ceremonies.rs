@@ -6,7 +6,8 @@
 //! conductor asks again and the same request gives the same bytes.
 
 use crate::{
-    core::Core, forks, locks::Subject as Lock, orders, quarantine, records, states, unlogged,
+    core::Core, exports, forks, locks::Subject as Lock, orders, quarantine, records, states,
+    unlogged,
 };
 use quorate_ceremony::{
     Fault as StepFault, Me, Request, Step, StepKind, Subject, VersionState, fault, perform,
@@ -118,8 +119,8 @@ type Done = (usize, Subject, Step);
 type Loaded = (Item, VersionState);
 type Answered = (usize, v1::StepResult);
 
-/// The items with the state that they are about. Those that the quarantine holds back are
-/// answered here.
+/// The items with the state that they are about. Those that the quarantine or an open export
+/// holds back are answered here.
 fn admitted(core: &Core, items: Vec<Item>) -> Result<(Vec<Loaded>, Vec<Answered>), Fault> {
     let (mut free, mut held) = (Vec::with_capacity(items.len()), Vec::new());
     for item in items {
@@ -132,13 +133,16 @@ fn admitted(core: &Core, items: Vec<Item>) -> Result<(Vec<Loaded>, Vec<Answered>
         let admission = match item.request {
             // What there is, and the proof of what has come into force, at any time.
             Request::Survey(_) | Request::Retire(_) => Ok(()),
-            _ => quarantine::check(core, threshold(&item.request, &state)),
+            _ => quarantine::check(core, threshold(&item.request, &state))
+                .map_err(|held| (fault::QUARANTINED, held))
+                .and_then(|()| {
+                    exports::admits(core, &item.subject).map_err(|open| (fault::EXPORTING, open))
+                }),
         };
         match admission {
             Ok(()) => free.push((item, state)),
-            Err(fault) => {
-                let text = fault.message;
-                held.push((item.at, fault_result(fault::QUARANTINED, text, Vec::new())));
+            Err((code, fault)) => {
+                held.push((item.at, fault_result(code, fault.message, Vec::new())));
             }
         }
     }

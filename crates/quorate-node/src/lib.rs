@@ -23,6 +23,7 @@ mod decide;
 mod destroy;
 pub mod enrol;
 mod evaluator;
+mod exports;
 mod forks;
 pub mod harden;
 pub mod home;

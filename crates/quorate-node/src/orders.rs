@@ -3,6 +3,7 @@
 use crate::{
     clients::Standing,
     core::Core,
+    exports,
     forks::{self, End},
     locks::Subject,
     records::{self, RecordError},
@@ -13,7 +14,7 @@ use quorate_crypto::hash::Label;
 use quorate_rpc::{Fault, FaultKind};
 use quorate_store::Batch;
 use quorate_types::{
-    Action, AuditEntry, ChainId, Event, Format, Hash, KeyName, OrderError, SignedOrder,
+    Action, AuditEntry, ChainId, Event, Format, Hash, ImportKey, KeyName, OrderError, SignedOrder,
     VerifiedOrder, order::LIFE_OVER,
 };
 use std::sync::atomic::Ordering;
@@ -90,7 +91,7 @@ impl<'a> Group<'a> {
     }
 }
 
-fn read(core: &Core, bytes: &[u8]) -> Result<VerifiedOrder, Fault> {
+pub(crate) fn read(core: &Core, bytes: &[u8]) -> Result<VerifiedOrder, Fault> {
     let signed = SignedOrder::from_bytes(bytes).map_err(|e| Fault::invalid(e.to_string()))?;
     VerifiedOrder::verify(&core.cluster(), &signed).map_err(|e| order_fault(&e))
 }
@@ -113,6 +114,7 @@ fn is_applied(core: &Core, order: &VerifiedOrder) -> Result<bool, Fault> {
         }
     }
     of_its_key(core, order)?;
+    exports::may_apply(core, order)?;
     states::is_applied(core, order)
 }
 
@@ -189,7 +191,8 @@ fn subject(order: &VerifiedOrder) -> Subject {
         return Subject::Key(state.name.clone());
     }
     let resolved = order.resolves().map(|fork| fork.chain.clone());
-    match order.order().chain().or(resolved) {
+    let exported = order.export().map(|export| ChainId::Key(export.name.clone()));
+    match order.order().chain().or(resolved).or(exported) {
         Some(ChainId::Key(name)) => Subject::Key(name),
         Some(ChainId::Policy) | None => Subject::Policy,
     }
@@ -199,6 +202,8 @@ const fn word(action: &Action) -> &'static str {
     match action {
         Action::CreateKey(_) => "create key",
         Action::Reshare(_) => "reshare",
+        Action::ImportKey(_) => "import key",
+        Action::ExportKey(_) => "export key",
         Action::AddClient { .. } => "add client",
         Action::RevokeClient { .. } => "revoke client",
         Action::SetKeyState(_) => "set key state",
@@ -292,14 +297,21 @@ fn put(core: &Core, batch: Batch, order: &VerifiedOrder) -> records::Read<Batch>
         },
         Action::RevokeClient { client } => records::put_client(batch, client, Standing::Revoked),
         Action::SetKeyState(state) => states::put(&*core.store, batch, order, state)?,
-        Action::CreateKey(_) | Action::Reshare(_) | Action::ResolveFork(_) => batch,
+        Action::ExportKey(export) => exports::put(batch, export, &order.hash()),
+        Action::CreateKey(_)
+        | Action::ImportKey(_)
+        | Action::Reshare(_)
+        | Action::ResolveFork(_) => batch,
     })
 }
 
 /// What an order changes in memory.
 fn show(core: &Core, order: &VerifiedOrder) {
     match &order.order().action {
-        Action::CreateKey(create) => core.keys.forget(&create.name),
+        Action::CreateKey(create) | Action::ImportKey(ImportKey { create, .. }) => {
+            core.keys.forget(&create.name);
+        }
+        Action::ExportKey(_) => {}
         Action::Reshare(reshare) => core.keys.forget(&reshare.name),
         Action::AddClient { client, .. } => core.clients.add(*client),
         Action::RevokeClient { client } => core.clients.revoke(*client),

@@ -14,6 +14,7 @@
 //!           's', 'a', 'e', 't'             how keys are: see `states`
 //!           'u' ‖ order hash               length of the log when it was applied: until logged
 //!           'b', 'k', 'g'                  starts, sightings, quarantine: see those
+//!           'e', 'j'                       exports: see there
 //! records   's' ‖ name ‖ 0 ‖ version u32   Standing
 //!           'v' ‖ name ‖ 0 ‖ version u32   serving epoch's number: only while it serves
 //!           'r' ‖ name ‖ 0 ‖ version u32   KeyRecord (birth certificate)
@@ -21,6 +22,7 @@
 //!           'f' ‖ name                     Frozen
 //!           'a' ‖ name ‖ 0 ‖ version u32 ‖ number u64   Attempt
 //!           'b' ‖ …                        bundle
+//!           'e' ‖ …                        a share sealed to an export's recipient
 //! secrets   kind ‖ name ‖ 0 ‖ version u32 ‖ number u64  sealed under the attempt's epoch
 //! ```
 
@@ -88,7 +90,7 @@ fn named(tag: u8, name: &KeyName) -> Vec<u8> {
     [&[tag], name.as_str().as_bytes()].concat()
 }
 
-fn of_version(tag: u8, name: &KeyName, version: KeyVersion) -> Vec<u8> {
+pub(crate) fn of_version(tag: u8, name: &KeyName, version: KeyVersion) -> Vec<u8> {
     [&[tag], name.as_str().as_bytes(), &[0], &version.get().to_be_bytes()].concat()
 }
 

@@ -3,6 +3,7 @@
 mod ceremonies;
 mod derive;
 mod durability;
+mod exports;
 mod fixture;
 mod forgeries;
 mod forks;

@@ -3,7 +3,7 @@
 
 use crate::{
     core::Core,
-    life,
+    exports, life,
     quarantine::{self, Standing},
     records::{self, RecordError},
     states,
@@ -16,7 +16,8 @@ use quorate_rpc::{
     },
 };
 use quorate_types::{
-    ChainId, Format, KeyName, KeyVersion, Order, RefusalReason, SetKeyState, Tag, Terms,
+    Action, ChainId, Format, KeyName, KeyRecord, KeyVersion, Order, RefusalReason, SetKeyState,
+    Tag, Terms,
 };
 
 /// The records of a version, or of the newest that is born.
@@ -35,7 +36,9 @@ pub(crate) fn get_key(core: &Core, name: &str, version: u32) -> Result<GetKeyRes
         if let Some(record) = records::record(&*core.store, &name, version).map_err(failed)? {
             let newest = records::newest(&*core.store, &name, version).map_err(failed)?;
             let newest = newest.map(|r| r.to_bytes()).unwrap_or_default();
-            return Ok(GetKeyResponse { record: record.to_bytes(), newest });
+            let exports = exports::history(&*core.store, &name, version).map_err(failed)?;
+            let exports = exports.iter().map(Format::to_bytes).collect();
+            return Ok(GetKeyResponse { record: record.to_bytes(), newest, exports });
         }
     }
     Err(Fault::new(FaultKind::NotFound, "this node has no record of the key or version"))
@@ -126,6 +129,8 @@ fn summary(core: &Core, name: &KeyName) -> Result<Option<KeySummary>, RecordErro
     let serves = epoch.is_some_and(|epoch| standing.holds_active(epoch));
     let others = standing.live.iter().any(|l| l.epoch.is_some() && l.epoch != epoch);
     let me = |is: bool| Vec::from_iter(is.then(|| u32::from(core.me.index.get())));
+    let imported = newest.as_ref().is_some_and(is_imported);
+    let exported = !exports::history(store, name, version)?.is_empty();
     let refuses = states::refuses(store, name, version)?;
     let state = states::held(store, name)?.map(|held| held.state);
     let state = state.unwrap_or_else(|| SetKeyState::initial(name.clone()));
@@ -153,7 +158,14 @@ fn summary(core: &Core, name: &KeyName) -> Result<Option<KeySummary>, RecordErro
         serving: me(serves),
         unsettled: me(others),
         older,
+        imported,
+        exported,
     }))
+}
+
+fn is_imported(birth: &KeyRecord) -> bool {
+    let order = Order::from_bytes(&birth.order.0.body);
+    order.is_ok_and(|order| matches!(order.action, Action::ImportKey(_)))
 }
 
 /// What the node says of itself.

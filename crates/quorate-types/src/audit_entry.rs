@@ -58,6 +58,19 @@ pub enum Event {
         /// The order.
         order: Hash,
     },
+    /// The share of an epoch was sealed to the recipient of an export order.
+    Exported {
+        /// Hash of the order.
+        order: Hash,
+        /// The key.
+        key: KeyName,
+        /// Its version.
+        version: KeyVersion,
+        /// The epoch whose share it was.
+        epoch: EpochName,
+        /// Hash of what left the node.
+        statement: Hash,
+    },
     /// An alarm: one identity, also the node's own, has signed what is not one history.
     Split {
         /// Whose.
@@ -153,6 +166,14 @@ impl Part for AuditEntry {
                 key.write(w);
                 order.write(w);
             }
+            Event::Exported { order, key, version, epoch, statement } => {
+                w.u8(8);
+                order.write(w);
+                key.write(w);
+                version.write(w);
+                epoch.write(w);
+                statement.write(w);
+            }
             Event::Split { node, split, evidence } => {
                 w.u8(5);
                 node.write(w);
@@ -186,6 +207,13 @@ impl Part for AuditEntry {
                 evidence: Part::read(r)?,
             },
             6 => Event::Destroyed { key: Part::read(r)?, order: Part::read(r)? },
+            8 => Event::Exported {
+                order: Part::read(r)?,
+                key: Part::read(r)?,
+                version: Part::read(r)?,
+                epoch: Part::read(r)?,
+                statement: Part::read(r)?,
+            },
             other => {
                 return Err(CodecError::invalid("audit event", format!("{other} is not known")));
             }

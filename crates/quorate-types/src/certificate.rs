@@ -404,7 +404,7 @@ pub fn matches_order(public: &EpochPublic, order: &VerifiedOrder) -> Result<(), 
     if !terms.numbers().contains(&public.epoch.number) {
         return differs("epoch number");
     }
-    if public.parent.is_none() != terms.is_genesis() {
+    if public.parent.is_none() != terms.is_birth() {
         return differs("parent epoch");
     }
     if terms.public_key.is_some_and(|y| y != public.public_key()) {

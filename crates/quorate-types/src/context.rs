@@ -4,6 +4,7 @@ use crate::{
     codec::{CodecError, Format, Part, Reader, Writer},
     committee::Committee,
     ids::{EpochName, Fingerprint, Hash, KeyName, KeyVersion, NodeIndex},
+    order::VerifiedOrder,
     suite::{Purpose, Suite},
 };
 use quorate_crypto::hash::{Label, hash32};
@@ -57,6 +58,31 @@ pub struct CeremonyContext {
 }
 
 impl CeremonyContext {
+    /// Of an attempt under an order that makes an epoch, and a list of prepare answers.
+    #[must_use]
+    pub fn of(
+        order: &VerifiedOrder,
+        parent: Option<Parent>,
+        number: u64,
+        prepare_list: Hash,
+    ) -> Option<Self> {
+        let (terms, hash, order) = (order.terms()?, order.hash(), order.order());
+        Some(Self {
+            fingerprint: order.fingerprint,
+            key: terms.name.clone(),
+            version: terms.version,
+            suite: terms.suite,
+            purpose: terms.purpose,
+            parent,
+            number,
+            committee: terms.committee.clone(),
+            order: hash,
+            roster_version: order.roster_version,
+            roster_hash: order.roster_hash,
+            prepare_list,
+        })
+    }
+
     /// The 32 bytes that dealings and receipts bind.
     #[must_use]
     pub fn hash(&self) -> Hash {

@@ -14,8 +14,11 @@ pub mod coalition;
 pub mod codec;
 pub mod committee;
 pub mod context;
+pub mod dealing;
+pub mod export;
 pub mod fork;
 pub mod ids;
+pub mod import;
 pub mod key_state;
 pub mod keyfile;
 pub mod order;
@@ -42,11 +45,14 @@ pub use coalition::{Holder, Holding, Ownership};
 pub use codec::{CodecError, Format, Part, Reader, Writer};
 pub use committee::{Committee, CommitteeError, Member};
 pub use context::{CeremonyContext, Parent, PartialContext};
+pub use dealing::{AttemptId, DealRequest, PrepareAnswer, SignedDealing, Subject};
+pub use export::{ExportKey, ExportStep, SealedShare, ShareScope};
 pub use fork::ResolveFork;
 pub use ids::{
     Endpoint, EpochName, Fingerprint, Hash, Jurisdiction, KeyName, KeyVersion, Millis, NameError,
     NodeIndex, PartyName, ProviderName, TagName, TagValue,
 };
+pub use import::ImportKey;
 pub use key_state::{Destroyed, DestroyedReceipt, Disabled, SetKeyState, Tag};
 pub use keyfile::KeyFileError;
 pub use order::{Action, ChainId, CreateKey, Grant, Order, OrderError, SignedOrder, VerifiedOrder};

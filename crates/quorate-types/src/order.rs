@@ -3,8 +3,10 @@
 use crate::{
     codec::{CodecError, Format, Part, Reader, Writer, ascending},
     committee::Committee,
+    export::ExportKey,
     fork::ResolveFork,
     ids::{Fingerprint, Hash, KeyName, KeyVersion, Millis, PartyName},
+    import::ImportKey,
     key_state::SetKeyState,
     reshare::Reshare,
     rights::Rights,
@@ -156,7 +158,7 @@ impl CreateKey {
         self.grants.binary_search_by_key(client, |g| g.client).ok().map(|at| &self.grants[at])
     }
 
-    fn check(&self, issued_at: Millis) -> Result<(), OrderError> {
+    pub(crate) fn check(&self, issued_at: Millis) -> Result<(), OrderError> {
         if self.grants.iter().any(|g| g.expires_at > issued_at.plus(MAX_GRANT_LIFE)) {
             return Err(OrderError::Rule("a grant lasts at most ten years".into()));
         }
@@ -222,6 +224,11 @@ pub enum Action {
     Reshare(Reshare),
     /// Says how a key is. Unchained: the highest revision counts.
     SetKeyState(SetKeyState),
+    /// Makes a key out of its owner's.
+    ImportKey(ImportKey),
+    /// Has the shares of a key sealed to a recipient. Unchained: it moves nothing; it binds the
+    /// head of the key's chain that its signers saw.
+    ExportKey(ExportKey),
     /// Ends a fork of a chain. Unchained: it follows the order that stays.
     ResolveFork(ResolveFork),
 }
@@ -255,6 +262,14 @@ impl Part for Action {
                 w.u8(5);
                 state.write(w);
             }
+            Self::ImportKey(import) => {
+                w.u8(6);
+                import.write(w);
+            }
+            Self::ExportKey(export) => {
+                w.u8(7);
+                export.write(w);
+            }
             Self::ResolveFork(fork) => {
                 w.u8(16);
                 fork.write(w);
@@ -268,6 +283,8 @@ impl Part for Action {
             3 => Ok(Self::RevokeClient { client: Part::read(r)? }),
             4 => Ok(Self::Reshare(Part::read(r)?)),
             5 => Ok(Self::SetKeyState(Part::read(r)?)),
+            6 => Ok(Self::ImportKey(Part::read(r)?)),
+            7 => Ok(Self::ExportKey(Part::read(r)?)),
             8 => {
                 let rights = Part::read(r)?;
                 Ok(Self::CreateKey(CreateKey { rights, ..Part::read(r)? }))
@@ -305,10 +322,15 @@ impl Order {
     #[must_use]
     pub fn chain(&self) -> Option<ChainId> {
         match &self.action {
-            Action::CreateKey(create) => Some(ChainId::Key(create.name.clone())),
+            Action::CreateKey(create) | Action::ImportKey(ImportKey { create, .. }) => {
+                Some(ChainId::Key(create.name.clone()))
+            }
             Action::Reshare(reshare) => Some(ChainId::Key(reshare.name.clone())),
             Action::AddClient { .. } => Some(ChainId::Policy),
-            Action::RevokeClient { .. } | Action::SetKeyState(_) | Action::ResolveFork(_) => None,
+            Action::RevokeClient { .. }
+            | Action::SetKeyState(_)
+            | Action::ExportKey(_)
+            | Action::ResolveFork(_) => None,
         }
     }
 }
@@ -430,11 +452,29 @@ impl VerifiedOrder {
         &self.signed
     }
 
-    /// The key that it makes, if it makes one.
+    /// The key that it makes, if it makes one, of its own or out of its owner's.
     #[must_use]
     pub fn create_key(&self) -> Option<&CreateKey> {
         match &self.order.action {
-            Action::CreateKey(create) => Some(create),
+            Action::CreateKey(create) | Action::ImportKey(ImportKey { create, .. }) => Some(create),
+            _ => None,
+        }
+    }
+
+    /// What it exports, or no longer exports, if it does.
+    #[must_use]
+    pub fn export(&self) -> Option<&ExportKey> {
+        match &self.order.action {
+            Action::ExportKey(export) => Some(export),
+            _ => None,
+        }
+    }
+
+    /// The key that it imports, if it imports one.
+    #[must_use]
+    pub fn import(&self) -> Option<&ImportKey> {
+        match &self.order.action {
+            Action::ImportKey(import) => Some(import),
             _ => None,
         }
     }
@@ -467,6 +507,8 @@ pub fn check_rules(order: &Order, roster: &Roster) -> Result<(), OrderError> {
     match &order.action {
         Action::CreateKey(create) => create.check(order.issued_at),
         Action::Reshare(reshare) => reshare.check(order.issued_at),
+        Action::ImportKey(import) => import.check(order.issued_at, roster),
+        Action::ExportKey(export) => export.check(&order.predecessor),
         Action::AddClient { client, .. } if is_party(roster, client) => {
             Err(OrderError::Rule("this key belongs to a party of the roster".into()))
         }

@@ -4,11 +4,13 @@ use crate::{
     coalition::Ownership,
     committee::Committee,
     ids::{KeyName, KeyVersion},
-    order::{Action, NUMBERS_PER_ORDER, OrderError, VerifiedOrder},
+    import::ImportKey,
+    order::{Action, CreateKey, NUMBERS_PER_ORDER, OrderError, VerifiedOrder},
     reshare::Repeat,
     roster::Roster,
     suite::{Purpose, Suite},
 };
+use quorate_crypto::PublicKey;
 use std::ops::RangeInclusive;
 
 /// The terms of an epoch.
@@ -30,8 +32,10 @@ pub struct Terms<'a> {
     pub q: u16,
     /// The first epoch number that attempts may take.
     pub first_number: u64,
-    /// `Y` of a key whose shares move; a key that is made has none yet.
+    /// `Y` of a key whose shares move, or that is imported; a key that is made has none yet.
     pub public_key: Option<&'a [u8; 32]>,
+    /// Of a key that is imported: whose dealing makes it.
+    pub dealer: Option<&'a PublicKey>,
     /// For how many seconds the old epoch is kept beside the new one.
     pub grace: u32,
     /// Whether the shares may be moved again and again under it.
@@ -47,21 +51,10 @@ impl<'a> Terms<'a> {
     #[must_use]
     pub fn of(action: &'a Action) -> Option<Self> {
         Some(match action {
-            Action::CreateKey(c) => Self {
-                name: &c.name,
-                version: c.version,
-                newest: c.version,
-                suite: c.suite,
-                purpose: c.purpose,
-                committee: &c.committee,
-                q: c.q,
-                first_number: c.first_number,
-                public_key: None,
-                grace: 0,
-                repeat: None,
-                danger_concentrated: c.danger_concentrated,
-                acknowledge_fragile: c.acknowledge_fragile,
-            },
+            Action::ImportKey(ImportKey { create, public_key, dealer }) => {
+                Self { public_key: Some(public_key), dealer: Some(dealer), ..Self::of_key(create) }
+            }
+            Action::CreateKey(create) => Self::of_key(create),
             Action::Reshare(r) => Self {
                 name: &r.name,
                 version: r.version,
@@ -72,6 +65,7 @@ impl<'a> Terms<'a> {
                 q: r.q,
                 first_number: r.first_number,
                 public_key: Some(&r.public_key),
+                dealer: None,
                 grace: r.grace,
                 repeat: r.repeat,
                 danger_concentrated: r.danger_concentrated,
@@ -81,6 +75,25 @@ impl<'a> Terms<'a> {
         })
     }
 
+    fn of_key(c: &'a CreateKey) -> Self {
+        Self {
+            name: &c.name,
+            version: c.version,
+            newest: c.version,
+            suite: c.suite,
+            purpose: c.purpose,
+            committee: &c.committee,
+            q: c.q,
+            first_number: c.first_number,
+            public_key: None,
+            dealer: None,
+            grace: 0,
+            repeat: None,
+            danger_concentrated: c.danger_concentrated,
+            acknowledge_fragile: c.acknowledge_fragile,
+        }
+    }
+
     /// The epoch numbers that attempts may take; as many as a schedule allows.
     #[must_use]
     pub fn numbers(&self) -> RangeInclusive<u64> {
@@ -88,7 +101,13 @@ impl<'a> Terms<'a> {
         self.first_number..=self.first_number.saturating_add(count.saturating_sub(1))
     }
 
-    /// Whether it makes a key, so that nobody holds shares yet.
+    /// Whether it makes a key, of its own or out of its owner's, so that nobody holds shares yet.
+    #[must_use]
+    pub fn is_birth(&self) -> bool {
+        self.is_genesis() || self.dealer.is_some()
+    }
+
+    /// Whether it makes a key without a dealer.
     #[must_use]
     pub fn is_genesis(&self) -> bool {
         self.public_key.is_none()

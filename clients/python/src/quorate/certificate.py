@@ -163,7 +163,7 @@ class KeyRecord:
             ("suite or purpose", (p.suite, p.purpose) == (terms.suite, terms.purpose)),
             ("committee or threshold", p.committee == terms.committee),
             ("epoch number", terms.allows_number(p.epoch.number)),
-            ("parent epoch", (p.parent is None) == (terms.public_key is None)),
+            ("parent epoch", (p.parent is None) == terms.is_birth),
             ("public key", terms.public_key in (None, p.commitments[0])),
         )
         for what, good in checks:
@@ -178,9 +178,11 @@ class Key:
         order = birth.verify(cluster)
         if birth.public.fingerprint != cluster.fingerprint:
             raise CertificateError("the cluster in the certificate is not what the operators ordered")
-        if order.terms.public_key is not None:
+        if not order.terms.is_birth:
             raise CertificateError("expected a birth certificate, got one of a later epoch")
         self.birth, self.newest = birth, newest
+        self.imported = order.terms.dealer is not None
+        """Whether its owner had it before, and may have it still."""
         if newest is not None:
             newest.verify(cluster)
             b, n = birth.public, newest.public

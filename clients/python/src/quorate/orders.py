@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .errors import CodecError, OrderError, UnknownRosterError
 from .hashing import H32
@@ -15,6 +15,8 @@ MAX_GRANT_LIFE = 3660 * DAY
 MAX_SCHEDULE = 10 * 366 * DAY
 NUMBERS_PER_ORDER = 1024
 MAX_VERSIONS = 1024
+OWNER = 65535
+"""The share index that stands for the owner of a key that is imported."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class Committee:
 
 @dataclass(frozen=True)
 class Terms:
-    """What an order that makes an epoch states: of a birth, or (with a public key) of a move of shares."""
+    """What an order that makes an epoch states: of a birth (of a key that is imported with its public key and
+    the dealer), or (with a public key and no dealer) of a move of shares."""
 
     name: str
     version: int
@@ -65,6 +68,12 @@ class Terms:
     attempts: int
     danger_concentrated: bool
     acknowledge_fragile: bool
+    dealer: bytes | None = None
+
+    @property
+    def is_birth(self) -> bool:
+        """Whether it makes a key, of its own or out of its owner's."""
+        return self.public_key is None or self.dealer is not None
 
     def allows_number(self, number: int) -> bool:
         return self.first_number <= number < self.first_number + self.attempts
@@ -142,8 +151,11 @@ def verify_order(cluster: Cluster, signed: Signed) -> VerifiedOrder:
         rule = latest_grant <= issued_at + MAX_GRANT_LIFE or "a grant lasts at most ten years"
     elif action == 4:
         terms, rule = _read_reshare(r, issued_at)
+    elif action == 6:
+        terms, latest_grant = _read_import(r)
+        rule = latest_grant <= issued_at + MAX_GRANT_LIFE or "a grant lasts at most ten years"
     else:
-        raise OrderError(f"expected an order that makes an epoch (action 1, 4 or 8), got action {action}")
+        raise OrderError(f"expected an order that makes an epoch (action 1, 4, 6 or 8), got action {action}")
     r.finish()
     if fingerprint != cluster.fingerprint:
         raise OrderError(f"the order is for cluster {fingerprint.hex()}, this is {cluster.fingerprint.hex()}")
@@ -161,6 +173,7 @@ def verify_order(cluster: Cluster, signed: Signed) -> VerifiedOrder:
     if rule is not True:
         raise OrderError(f"the order breaks a rule: {rule}")
     terms.check(roster)
+    _check_dealer(terms, roster)
     return VerifiedOrder(H32("order/hash.", fingerprint, signed.body), terms)
 
 
@@ -177,6 +190,30 @@ def _read_create(r: Reader) -> tuple[Terms, int]:
         name, version, suite, purpose, committee, q, first, None, NUMBERS_PER_ORDER, danger, fragile
     )
     return terms, max((end for _, _, end in grants), default=0)
+
+
+def _read_import(r: Reader) -> tuple[Terms, int]:
+    """A key that its owner has already: the one dealing is the owner's, of this public key."""
+    rights = r.option("rights", lambda r: r.u8("rights"))
+    if rights is not None and not 1 <= rights <= 3:
+        raise CodecError(f"rights: {rights} is not known here")
+    terms, latest_grant = _read_create(r)
+    public_key, dealer = r.take(32, "public key"), r.public_key("dealer")
+    return replace(terms, public_key=public_key, dealer=dealer), latest_grant
+
+
+def _check_dealer(terms: Terms, roster: Roster) -> None:
+    if terms.dealer is None:
+        return
+    parties = {n.identity for n in roster.nodes} | {c.tls_key for c in roster.coordinators}
+    if terms.dealer in parties:
+        raise OrderError(
+            "the order breaks a rule: nodes and coordinators deal no key that is imported; its owner does"
+        )
+    if OWNER in terms.committee.indices:
+        raise OrderError(
+            f"the order breaks a rule: node {OWNER} receives no imported key: its index is the owner's"
+        )
 
 
 def _read_reshare(r: Reader, issued_at: int) -> tuple[Terms, bool | str]:

@@ -1,6 +1,6 @@
 //! What a conductor is asked and tells.
 
-use crate::{DealingLie, StepKind};
+use crate::{DealingLie, StepKind, bundle::party};
 use quorate_types::{EpochName, KeyRecord, Millis, NodeIndex};
 use std::sync::Arc;
 use thiserror::Error;
@@ -115,7 +115,7 @@ pub enum Blame {
         receiver: NodeIndex,
     },
     /// Proven by its own complaint ([`crate::bundle::judge`]).
-    #[error("it complained about node {dealer} without cause")]
+    #[error("it complained about {} without cause", party(*.dealer))]
     FalseComplaint {
         /// The accused, who is innocent.
         dealer: NodeIndex,
@@ -164,11 +164,13 @@ pub enum Outcome {
 /// Why no key was born, or no share has moved.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum FailReason {
-    /// A genesis needs every member to prepare and deal.
-    #[error("the ceremony needs this member, and node {} broke the rules: {}", .0.node, .0.blame)]
+    /// A genesis needs every member to prepare and deal, an import its owner to deal.
+    #[error(
+        "the ceremony needs this member, and {} broke the rules: {}", party(.0.node), .0.blame
+    )]
     Culprit(Box<Culprit>),
     /// A member will not.
-    #[error("node {node} refuses the {step} step (code {code}): {message}")]
+    #[error("{} refuses the {step} step (code {code}): {message}", party(*.node))]
     Refused {
         /// Who.
         node: NodeIndex,
@@ -180,7 +182,7 @@ pub enum FailReason {
         message: String,
     },
     /// Members did not answer. The same order can be tried again.
-    #[error("no answer to the {step} step from nodes {nodes:?}; try again when they are back")]
+    #[error("{}", silent(*.step, .nodes))]
     Silent {
         /// Which step.
         step: StepKind,
@@ -244,6 +246,15 @@ pub enum FailReason {
         "the members have signed different keys active ({0} and others); order the next version"
     )]
     Split(EpochName),
+}
+
+fn silent(step: StepKind, nodes: &[NodeIndex]) -> String {
+    if nodes == [NodeIndex::OWNER] {
+        return "the key's owner has not dealt it: `quorate key import` again, with the same order, \
+                where the key is"
+            .to_owned();
+    }
+    format!("no answer to the {step} step from nodes {nodes:?}; try again when they are back")
 }
 
 fn list(nodes: &[NodeIndex]) -> String {

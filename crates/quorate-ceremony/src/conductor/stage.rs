@@ -265,11 +265,14 @@ impl Conductor {
         }
     }
 
-    /// All have prepared: the list goes to everybody who deals. In a reshare that is `t` of
+    /// All have prepared: the list goes to everybody who deals, in an import to the owner. In a reshare that is `t` of
     /// those who offer it: more would cost every receiver more and add nothing.
     fn list(&mut self, plan: Plan, answers: By<PrepareAnswer>) {
         let most = plan.least_dealers();
-        let dealers: Vec<_> = willing(&answers, &self.excluded).take(most).collect();
+        let dealers: Vec<_> = match plan.owner() {
+            Some(_) => vec![NodeIndex::OWNER],
+            None => willing(&answers, &self.excluded).take(most).collect(),
+        };
         let takes_part = |a: &PrepareAnswer| {
             plan.committee().member(a.node).is_some() || dealers.contains(&a.node)
         };

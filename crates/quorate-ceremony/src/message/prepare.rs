@@ -1,13 +1,8 @@
 //! Step 1. An order becomes an attempt: each member makes a ceremony key and commits to
 //! what it is going to deal.
 
-use super::{Certified, read_number, unknown_tag};
-use crate::attempt::AttemptId;
-use quorate_crypto::{IdentityKey, PublicKey, Signature, hash::Label};
-use quorate_types::{
-    CodecError, Format, Hash, KeyRecord, NodeIndex, Part, Reader, SignedOrder, Writer,
-    codec::ascending,
-};
+use super::{Certified, PrepareAnswer, read_number, unknown_tag};
+use quorate_types::{CodecError, Format, KeyRecord, Part, Reader, SignedOrder, Writer};
 
 /// The most orders that a node may have missed and be told of in passing.
 pub const MAX_EARLIER: usize = 16;
@@ -74,90 +69,6 @@ impl Format for PrepareRequest {
     const VERSION: u16 = 2; // since there are reshares
 }
 
-/// A node's part in an attempt, made once for each number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PrepareAnswer {
-    /// Who answers.
-    pub node: NodeIndex,
-    /// The attempt's epoch number.
-    pub number: u64,
-    /// Hash of the order.
-    pub order: Hash,
-    /// The node's ceremony key for this attempt: an encoded point.
-    pub ceremony_key: [u8; 32],
-    /// What the node is going to deal: in a genesis the hash of its commitments; in a
-    /// reshare the bundle hash of the parent epoch, if it holds a share of that.
-    pub commitment: Option<[u8; 32]>,
-    /// The node's identity, over all this and the [`AttemptId`].
-    pub signature: Signature,
-}
-
-impl PrepareAnswer {
-    /// Signs a node's part in an attempt.
-    #[must_use]
-    pub fn sign(
-        attempt: &AttemptId,
-        node: NodeIndex,
-        ceremony_key: [u8; 32],
-        commitment: Option<[u8; 32]>,
-        identity: &IdentityKey,
-    ) -> Self {
-        let mut answer = Self {
-            node,
-            number: attempt.number,
-            order: attempt.order,
-            ceremony_key,
-            commitment,
-            signature: Signature([0; 64]),
-        };
-        answer.signature = identity.sign(
-            Label::SIG_PREPARE,
-            attempt.fingerprint.as_bytes(),
-            &answer.statement(attempt),
-        );
-        answer
-    }
-
-    /// Whether it is `identity`'s part in this attempt.
-    #[must_use]
-    pub fn verifies(&self, attempt: &AttemptId, identity: &PublicKey) -> bool {
-        let statement = self.statement(attempt);
-        let fingerprint = attempt.fingerprint.as_bytes();
-        (self.number, self.order) == (attempt.number, attempt.order)
-            && identity.verify(Label::SIG_PREPARE, fingerprint, &statement, &self.signature).is_ok()
-    }
-
-    fn statement(&self, attempt: &AttemptId) -> Vec<u8> {
-        let mut w = Writer::new();
-        attempt.hash().write(&mut w);
-        self.node.write(&mut w);
-        w.raw(&self.ceremony_key);
-        w.option(self.commitment.as_ref());
-        w.finish()
-    }
-}
-
-impl Part for PrepareAnswer {
-    fn write(&self, w: &mut Writer) {
-        self.node.write(w);
-        w.u64(self.number);
-        self.order.write(w);
-        w.raw(&self.ceremony_key);
-        w.option(self.commitment.as_ref());
-        self.signature.write(w);
-    }
-    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Ok(Self {
-            node: Part::read(r)?,
-            number: read_number(r)?,
-            order: Part::read(r)?,
-            ceremony_key: r.array("ceremony key")?,
-            commitment: r.option("commitment hash")?,
-            signature: Part::read(r)?,
-        })
-    }
-}
-
 /// Node to conductor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PrepareReply {
@@ -207,12 +118,4 @@ impl Part for PrepareReply {
 impl Format for PrepareReply {
     const KIND: &'static str = "QC1A";
     const VERSION: u16 = 2; // since there are reshares
-}
-
-/// Reads a list of answers: at most two committees, by ascending node.
-pub(crate) fn read_answers(r: &mut Reader<'_>) -> Result<Vec<PrepareAnswer>, CodecError> {
-    let most = 2 * quorate_crypto::MAX_COMMITTEE;
-    let answers: Vec<PrepareAnswer> = r.list(most, "prepare answers")?;
-    ascending(&answers, "prepare answers", |a| a.node)?;
-    Ok(answers)
 }

@@ -1,8 +1,7 @@
 //! Step 3. All dealings are there: each member takes its share out of them and signs
 //! that it holds it, or proves that a dealer cheated it.
 
-use super::{PrepareAnswer, SignedDealing, prepare::read_answers, statement, unknown_tag};
-use crate::step::Subject;
+use super::{PrepareAnswer, SignedDealing, read_answers, statement, unknown_tag};
 use quorate_crypto::{
     IdentityKey, MAX_COMMITTEE, PublicKey, Signature,
     complaint::{COMPLAINT_LEN, Complaint},
@@ -10,7 +9,7 @@ use quorate_crypto::{
 };
 use quorate_types::{
     CodecError, EpochPublic, Fingerprint, Format, Hash, KeyRecord, NodeIndex, NodeSignature, Part,
-    Reader, Writer, codec::ascending,
+    Reader, Subject, Writer, codec::ascending,
 };
 
 /// Conductor to node. A node keeps it as long as it may hold the share, so that a

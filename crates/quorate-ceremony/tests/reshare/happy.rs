@@ -1,6 +1,6 @@
 //! With nobody in the way.
 
-use crate::{key::*, rig::*};
+use crate::{key::*, owner::Owner, rig::*};
 use quorate_ceremony::*;
 use quorate_crypto::SecretScalar;
 use quorate_types::*;
@@ -29,6 +29,24 @@ fn a_refresh_keeps_the_key_and_changes_every_share() {
         (index(3), SecretScalar::from_bytes(&before[2].to_bytes()).unwrap()),
     ];
     assert_ne!(public(&combined(&mixed)), *key.birth.certificate.public.public_key());
+}
+
+#[test]
+fn the_shares_of_an_imported_key_are_refreshed_and_move_to_others() {
+    for suite in [Suite::Tdh2Ristretto255, Suite::FrostEd25519] {
+        let mut world = World::of(9, 3);
+        let owner = Owner::of(&mut world, suite);
+        let mut key = Key::imported(&mut world, &owner);
+        key.reshare(&mut world, &SAME);
+        key.reshare(&mut world, &To { nodes: &[4, 5, 6, 7, 8, 9], t: 4, q: 6 });
+        let shares = [4, 6, 8, 9].map(|n| (index(n), key.share(&world, n).unwrap()));
+        assert_eq!(*combined(&shares).to_bytes(), *owner.secret.to_bytes());
+        let (birth, newest) =
+            (key.birth.verify(&world.cluster), key.newest.verify_epoch(&world.cluster));
+        let birth = birth.unwrap();
+        assert!(birth.has(&newest.unwrap()));
+        assert!(birth.order().import().is_some(), "imported for ever");
+    }
 }
 
 #[test]

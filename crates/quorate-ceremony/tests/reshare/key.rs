@@ -1,6 +1,6 @@
 //! A key whose shares the test can see.
 
-use crate::rig::*;
+use crate::{owner::Owner, rig::*};
 use quorate_ceremony::*;
 use quorate_crypto::SecretScalar;
 use quorate_types::*;
@@ -31,6 +31,13 @@ impl Key {
     pub(crate) fn born_of(world: &mut World, suite: Suite) -> Self {
         let order = world.order(|c| (c.suite, c.purpose) = (suite, suite.purpose()));
         let birth = born(world.conduct(&order));
+        Self { newest: birth.clone(), birth, order, earlier: Vec::new() }
+    }
+
+    /// 3 of 5, of a key that its owner had before.
+    pub(crate) fn imported(world: &mut World, owner: &Owner) -> Self {
+        let order = owner.order(world);
+        let birth = born(owner.conduct(world, &order));
         Self { newest: birth.clone(), birth, order, earlier: Vec::new() }
     }
 

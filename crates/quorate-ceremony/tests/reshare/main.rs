@@ -6,6 +6,9 @@
 #[path = "../genesis/disk.rs"]
 #[allow(dead_code)]
 mod disk;
+#[path = "../genesis/owner.rs"]
+#[allow(dead_code)]
+mod owner;
 #[path = "../genesis/rig.rs"]
 #[allow(dead_code)]
 mod rig;

@@ -159,7 +159,7 @@ impl Sim {
         let order = orders.get(orders.len().checked_sub(1 + back)?)?.clone();
         let terms = order.terms()?;
         let number = terms.first_number + self.dice.random_range(2..9);
-        let parent = match terms.is_genesis() {
+        let parent = match terms.is_birth() {
             true => None,
             false => {
                 let records: Vec<_> = self.evil.records.values().collect();

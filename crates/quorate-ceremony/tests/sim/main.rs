@@ -12,6 +12,9 @@
 #[path = "../genesis/disk.rs"]
 #[allow(dead_code)]
 mod disk;
+#[path = "../genesis/owner.rs"]
+#[allow(dead_code)]
+mod owner;
 #[path = "../genesis/rig.rs"]
 #[allow(dead_code)]
 mod rig;
@@ -35,6 +38,8 @@ use std::{
 };
 
 const SEEDS: u64 = 150;
+/// Seeds with a key that is imported.
+const IMPORTS: u64 = 24;
 
 #[test]
 fn no_disorder_breaks_an_invariant() {
@@ -92,6 +97,22 @@ fn clusters_whose_key_signs_are_among_the_seeds() {
     let signing = of(quorate_types::Purpose::Sign);
     assert!((purposes.len() / 5..purposes.len() / 3).contains(&signing), "{signing}");
     assert!(quorate_types::Purpose::ALL.iter().all(|p| of(*p) >= purposes.len() / 9));
+}
+
+/// The same story of keys that an owner has already: its dealing is lost, repeated and late as any
+/// message, and it deals whenever it is asked.
+#[test]
+fn imported_keys_live_by_the_same_rules() {
+    let mut seen = Seen::default();
+    for seed in 0..IMPORTS {
+        let mut sim = Sim::importing(seed);
+        if let Err(broken) = sim.run() {
+            panic!("importing seed {seed} breaks {}: {}", broken.rule, broken.how);
+        }
+        seen.add(&sim.seen);
+    }
+    assert!(seen.moved >= seen.seeds && seen.kills >= 10 * seen.seeds, "{seen:?}");
+    assert!(seen.lies >= 1 && seen.evil >= 10 * seen.seeds, "{seen:?}");
 }
 
 #[test]

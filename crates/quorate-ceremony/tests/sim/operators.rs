@@ -1,7 +1,7 @@
 //! The operators: one chain of orders, and the proofs of what has come into force so far as
 //! they have heard of it.
 
-use crate::rig::*;
+use crate::{owner::Owner, rig::*};
 use quorate_ceremony::*;
 use quorate_types::*;
 use rand::{RngExt, rngs::StdRng, seq::SliceRandom};
@@ -12,6 +12,8 @@ pub(crate) struct Operators {
     size: u16,
     /// What the key is for.
     pub(crate) purpose: Purpose,
+    /// Of a key that is imported.
+    pub(crate) owner: Option<Owner>,
     /// The key's chain, oldest first.
     pub(crate) orders: Vec<VerifiedOrder>,
     /// The birth certificate, and retire certificates, by ascending number.
@@ -27,7 +29,7 @@ struct Terms {
 
 impl Operators {
     pub(crate) fn of(size: u16, purpose: Purpose) -> Self {
-        Self { size, purpose, orders: Vec::new(), records: Vec::new() }
+        Self { size, purpose, owner: None, orders: Vec::new(), records: Vec::new() }
     }
 
     pub(crate) fn head(&self) -> &VerifiedOrder {
@@ -56,15 +58,34 @@ impl Operators {
         without: &BTreeSet<NodeIndex>,
     ) -> VerifiedOrder {
         let terms = self.terms(dice, faulty, without);
-        let order = world.order_after(self.orders.last(), |c| {
+        let draft = world.draft(self.orders.last(), |c| {
             c.version = version;
             (c.suite, c.purpose) = (self.purpose.suite(), self.purpose);
             c.committee = committee(&terms.nodes, terms.t);
             c.q = terms.q;
             c.acknowledge_fragile = true;
         });
+        let order = match (&self.owner, draft.action) {
+            (Some(owner), Action::CreateKey(create)) => {
+                let import = ImportKey { create, ..owner.import() };
+                Order { action: Action::ImportKey(import), ..draft }
+            }
+            (_, action) => Order { action, ..draft },
+        };
+        let order = VerifiedOrder::verify(&world.cluster, &sign(&order, &[101, 103])).unwrap();
         self.orders.push(order.clone());
         order
+    }
+
+    /// What the owner answers to whatever a conductor asks.
+    pub(crate) fn owner_deals(
+        &self,
+        world: &World,
+        request: &[u8],
+    ) -> Option<Result<Vec<u8>, Failure>> {
+        let of = DealRequest::from_bytes(request).ok()?.answers.first()?.order;
+        let order = self.orders.iter().find(|o| o.hash() == of)?;
+        Some(Ok(self.owner.as_ref()?.deal(world, order, request)))
     }
 
     /// An order that moves the shares: to whoever the dice say, but so that the liars in the
@@ -79,7 +100,7 @@ impl Operators {
         let head = self.head().terms().unwrap();
         let nodes: Vec<u16> = head.committee.indices().map(NodeIndex::get).collect();
         let same = head.committee.indices().all(|n| !without.contains(&n));
-        let refresh = same && !head.is_genesis() && dice.random_bool(0.4);
+        let refresh = same && !head.is_birth() && dice.random_bool(0.4);
         let terms = if refresh {
             Terms { nodes, t: head.committee.threshold().get(), q: head.q }
         } else {
@@ -124,7 +145,7 @@ impl Operators {
         let few = &before[before.len().saturating_sub(message::MAX_EARLIER)..];
         let earlier = few.iter().map(|o| o.signed().clone()).collect();
         let cluster = Arc::clone(&world.cluster);
-        if order.terms().unwrap().is_genesis() {
+        if order.terms().unwrap().is_birth() {
             let first = order.terms().unwrap().first_number;
             let number = first + dice.random_range(0..3);
             return Conductor::starting_at(cluster, order.clone(), earlier, number, PACE).unwrap();

@@ -41,6 +41,17 @@ fn describe(entry: &AuditEntry) -> (String, Value) {
             format!("DESTROYED key {key} by order {}", order.short()),
             json!({ "event": "destroyed", "key": key.as_str(), "order": order.to_string() }),
         ),
+        Event::Exported { order, key, version, epoch, statement } => (
+            format!(
+                "EXPORTED the share of {key} version {version} epoch {} under order {}",
+                epoch.number,
+                order.short()
+            ),
+            json!({
+                "event": "exported", "order": order.to_string(), "key": key.as_str(),
+                "version": version.get(), "epoch": epoch.number, "statement": statement.to_string(),
+            }),
+        ),
         Event::Split { node, split, evidence } => (
             format!("ALARM: node {node}: {}", split.as_str()),
             json!({

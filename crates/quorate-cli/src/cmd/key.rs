@@ -1,6 +1,7 @@
 //! `quorate key create|list|show` and `quorate who-owns`.
 
 use super::{
+    export,
     key_state::shown,
     order::{Fate, confirmed, make},
     roster::up_to_date,
@@ -110,7 +111,7 @@ pub async fn list(global: &Global, args: &KeyList) -> Result<Report, Failure> {
             k.suite.clone(),
             format!("{} of {}", k.threshold, k.committee.len()),
             k.epoch.to_string(),
-            k.word().to_owned(),
+            state(k),
         ]
     }));
     let tags = |k: &KeySummary| -> serde_json::Map<String, Value> {
@@ -123,10 +124,17 @@ pub async fn list(global: &Global, args: &KeyList) -> Result<Report, Failure> {
                 "threshold": k.threshold, "committee": k.committee, "state": k.word(),
                 "epoch": k.epoch, "older": k.older, "tags": tags(k), "aliases": k.aliases,
                 "deletion": k.deletion,
+                "imported": k.imported, "exported": k.exported,
             }))
             .collect::<Vec<_>>()
     );
     Ok(Report::new(if keys.is_empty() { "no keys".into() } else { table(&rows) }, json))
+}
+
+/// With what a key had, or has, outside of the nodes.
+fn state(key: &KeySummary) -> String {
+    let marks = [(key.imported, ", imported"), (key.exported, ", EXPORTED")];
+    marks.iter().filter(|(is, _)| *is).fold(key.word().to_owned(), |text, (_, mark)| text + mark)
 }
 
 /// What is proven about a key; or its public key alone, as other programs read it (`None`: it is
@@ -202,6 +210,9 @@ pub async fn show(global: &Global, args: &KeyShow) -> Result<Option<Report>, Fai
         }));
     }
     json["versions"] = json!(versions);
+    let (exports, orders) = export::history(&client, &key).await;
+    lines.extend(exports);
+    json["exports"] = orders;
     Ok(Some(Report::new(lines.join("\n"), json)))
 }
 
@@ -214,12 +225,30 @@ pub async fn who_owns(global: &Global, name: &str) -> Result<Report, Failure> {
     let key = client.key(name).await?;
     let cluster = client.cluster();
     let (mut lines, mut json) = render::ownership(cluster.roster(), &key.public().committee);
-    lines.insert(0, format!("Nobody alone owns {}.", key.name()));
+    let imported = key.verified().order().import().is_some();
+    let (exports, orders) = export::history(&client, &key).await;
+    lines.insert(
+        0,
+        match (imported, exports.is_empty()) {
+            (false, true) => format!("Nobody alone owns {}.", key.name()),
+            _ => {
+                format!("Whoever has {} outside of its nodes can use it alone, unseen:", key.name())
+            }
+        },
+    );
+    let outside = exports.into_iter().chain(imported.then(|| IMPORTED.to_owned()));
+    outside.for_each(|line| lines.insert(1, line));
+    json["imported"] = json!(imported);
+    json["exports"] = orders;
     json["key"] = json!(key.name().as_str());
     Ok(Report::new(lines.join("\n"), json))
 }
 
-fn describe(cluster: &Cluster, key: &VerifiedKey, epoch: &VerifiedEpoch) -> (Vec<String>, Value) {
+pub(super) fn describe(
+    cluster: &Cluster,
+    key: &VerifiedKey,
+    epoch: &VerifiedEpoch,
+) -> (Vec<String>, Value) {
     let (create, public, roster) = (key.create(), epoch.public(), cluster.roster());
     let (committee, terms) = (&public.committee, epoch.terms());
     let actives = epoch.record().actives.len();
@@ -236,6 +265,10 @@ fn describe(cluster: &Cluster, key: &VerifiedKey, epoch: &VerifiedEpoch) -> (Vec
             render::time(key.order().order().issued_at)
         ),
     ];
+    if let Some(import) = key.order().import() {
+        lines.push(IMPORTED.to_owned());
+        lines.push(format!("dealt by    {}", import.dealer));
+    }
     if epoch.order() != key.order() {
         lines.push(format!(
             "moved       by order {} of {}",
@@ -260,6 +293,7 @@ fn describe(cluster: &Cluster, key: &VerifiedKey, epoch: &VerifiedEpoch) -> (Vec
         "committee": committee.indices().map(quorate_types::NodeIndex::get).collect::<Vec<_>>(),
         "public_key": hex(public.public_key()),
         "epoch": { "number": public.epoch.number, "bundle": public.epoch.bundle.to_string() },
+        "imported": key.order().import().is_some(),
         "order": key.order().hash().to_string(),
         "epoch_order": epoch.order().hash().to_string(),
         "active_signatures": actives,
@@ -270,3 +304,6 @@ fn describe(cluster: &Cluster, key: &VerifiedKey, epoch: &VerifiedEpoch) -> (Vec
     });
     (lines, json)
 }
+
+/// Said of an imported key for ever.
+const IMPORTED: &str = "IMPORTED    its owner had it before, and may have it still";

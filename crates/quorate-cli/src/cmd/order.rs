@@ -9,7 +9,7 @@ use crate::{
     render, session,
     time::now,
 };
-use quorate_client::{CarriedOut, Operator};
+use quorate_client::{CarriedOut, Operator, OwnedKey};
 use quorate_crypto::hash::Label;
 use quorate_types::{
     Action, Cluster, Format, Hash, Order, Signed, SignedOrder,
@@ -94,22 +94,35 @@ pub(super) fn signed(
 }
 
 async fn submit(operator: &Operator, order: &SignedOrder) -> Result<CarriedOut, Failure> {
+    followed(operator, order, None).await
+}
+
+/// Submits an order and shows how far it is; with a key, as the owner who imports it.
+///
+/// # Errors
+/// When it is refused or not carried out.
+pub(super) async fn followed(
+    operator: &Operator,
+    order: &SignedOrder,
+    owned: Option<&OwnedKey>,
+) -> Result<CarriedOut, Failure> {
     let mut line = Progress::new();
     let mut note = String::new();
-    let result = operator
-        .submit(order, |p| {
-            note.clone_from(&p.message);
-            let waiting = match p.waiting_for.is_empty() || p.done == 0 {
-                true => String::new(),
-                false => {
-                    let nodes: Vec<String> =
-                        p.waiting_for.iter().map(ToString::to_string).collect();
-                    format!(", waiting for node {}", nodes.join(", "))
-                }
-            };
-            line.show(&format!("{} {} of {}{waiting}", p.step, p.done, p.of));
-        })
-        .await;
+    let shown = |p: &quorate_client::Progress| {
+        note.clone_from(&p.message);
+        let waiting = match p.waiting_for.is_empty() || p.done == 0 {
+            true => String::new(),
+            false => {
+                let nodes: Vec<String> = p.waiting_for.iter().map(ToString::to_string).collect();
+                format!(", waiting for node {}", nodes.join(", "))
+            }
+        };
+        line.show(&format!("{} {} of {}{waiting}", p.step, p.done, p.of));
+    };
+    let result = match owned {
+        Some(key) => operator.import(order, key, shown).await,
+        None => operator.submit(order, shown).await,
+    };
     line.clear();
     let key = result?;
     if !note.is_empty() {

@@ -66,7 +66,7 @@ impl Transport for EvilCoordinator {
             let swap = |records: &Records| {
                 let mut record = KeyRecord::from_bytes(&records.birth).ok()?;
                 record.certificate.public.commitments[0] = own;
-                Some(Records { birth: record.to_bytes(), newest: Vec::new() })
+                Some(Records { birth: record.to_bytes(), ..Records::default() })
             };
             Ok(records.iter().filter_map(swap).collect())
         })

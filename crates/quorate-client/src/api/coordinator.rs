@@ -346,6 +346,10 @@ pub struct KeySummary {
     pub aliases: Vec<String>,
     /// When it is deleted, in ms since 1970.
     pub deletion: Option<u64>,
+    /// Its owner had it before it was imported.
+    pub imported: bool,
+    /// It was exported to a recipient.
+    pub exported: bool,
 }
 
 impl KeySummary {
@@ -380,6 +384,8 @@ impl From<v1::KeySummary> for KeySummary {
             tags: k.tags.into_iter().map(|t| (t.name, t.value)).collect(),
             aliases: k.aliases,
             deletion: Some(k.deletion).filter(|at| *at > 0),
+            imported: k.imported,
+            exported: k.exported,
         }
     }
 }

@@ -1,10 +1,14 @@
 //! Orders: through a coordinator, or to one node past every coordinator.
 
+use crate::{export::SealedShares, import::ImportError};
 use quorate_rpc::{
-    Channel, Deadline, Fault, MAX_CEREMONY_BYTES, array32, bounded,
+    Channel, Deadline, Fault, FaultKind, MAX_CEREMONY_BYTES, array32, bounded,
     v1::{self, orders_client::OrdersClient},
 };
-use quorate_types::{Format, Hash, KeyName, NodeIndex, SignedOrder, SignedRoster, VerifiedOrder};
+use quorate_types::{
+    Format, Hash, KeyName, NodeIndex, SealedShare, SignedOrder, SignedRoster, VerifiedOrder,
+    roster::MAX_NODES,
+};
 
 /// Heads of order chains: what a new order names as its predecessor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +44,25 @@ pub struct Progress {
     pub unerased: Vec<NodeIndex>,
     /// On "done" of a key order: canonical `KeyRecord`, not verified yet.
     pub(crate) record: Vec<u8>,
+    /// On "deal" of an import: canonical `DealRequest`, for the owner.
+    pub(crate) deal: Vec<u8>,
+}
+
+/// What an owner answers to a request to deal: canonical `SignedDealing`.
+pub(crate) type Owner<'a> = dyn FnMut(&[u8]) -> Result<Vec<u8>, ImportError> + Send + 'a;
+
+/// Why an order came to no end here.
+pub(crate) enum Ended {
+    /// The party's doing, or the network's.
+    Fault(Fault),
+    /// The owner does not deal.
+    Import(ImportError),
+}
+
+impl From<Fault> for Ended {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
 }
 
 impl From<v1::OrderProgress> for Progress {
@@ -58,6 +81,7 @@ impl From<v1::OrderProgress> for Progress {
             number: p.number,
             unerased: indices(p.unerased),
             record: p.record,
+            deal: p.deal,
         }
     }
 }
@@ -117,21 +141,49 @@ impl OrdersApi {
         Ok((put.version, put.missing.into_iter().filter_map(index).collect()))
     }
 
+    /// `owner` deals, where the order imports a key and its owner is here.
     pub(crate) async fn submit(
         &self,
-        order: &SignedOrder,
+        order: &VerifiedOrder,
         deadline: Deadline,
         progress: &mut (dyn FnMut(&Progress) + Send),
-    ) -> Result<Progress, Fault> {
-        let request = deadline.request(v1::SubmitOrderRequest { order: order.to_bytes() })?;
+        mut owner: Option<&mut Owner<'_>>,
+    ) -> Result<Progress, Ended> {
+        let (deals, bytes) = (owner.is_some(), order.signed().to_bytes());
+        let request = deadline.request(v1::SubmitOrderRequest { order: bytes, deals })?;
         let mut client = self.client();
         let mut stream = within(deadline, client.submit(request)).await?;
         let mut last = Progress::default();
         while let Some(step) = within_message(deadline, stream.message()).await? {
             last = step.into();
             progress(&last);
+            if let (false, Some(owner)) = (last.deal.is_empty(), owner.as_mut()) {
+                let dealing = owner(&last.deal).map_err(Ended::Import)?;
+                let (hash, number) = (order.hash().0.to_vec(), last.number);
+                let request = v1::OwnerDealingRequest { order: hash, number, dealing };
+                // What nobody awaits any more is asked for again, if it is needed.
+                match within(deadline, client.deal(deadline.request(request)?)).await {
+                    Err(fault) if fault.kind != FaultKind::NotFound => return Err(fault.into()),
+                    _ => {}
+                }
+            }
         }
         Ok(last)
+    }
+
+    /// Sealed shares of an export.
+    pub(crate) async fn export(
+        &self,
+        order: &SignedOrder,
+        deadline: Deadline,
+    ) -> Result<SealedShares, Fault> {
+        let request = deadline.request(v1::ExportRequest { order: order.to_bytes() })?;
+        let answer = within(deadline, self.client().export(request)).await?;
+        let parse = |bytes: &Vec<u8>| SealedShare::from_bytes(bytes).ok();
+        Ok(SealedShares {
+            shares: answer.shares.iter().take(MAX_NODES).filter_map(parse).collect(),
+            failures: answer.failures.into_iter().map(|f| (f.node, f.reason)).collect(),
+        })
     }
 
     fn client(&self) -> OrdersClient<Channel> {

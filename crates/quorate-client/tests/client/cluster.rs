@@ -266,6 +266,7 @@ pub(crate) struct Coordinator {
     pub(crate) record: Option<Tamper<KeyRecord>>,
     /// The retire certificate that it shows, once shares have moved.
     pub(crate) newest: std::sync::Mutex<Option<Vec<u8>>>,
+    exports: Mutex<Vec<Vec<u8>>>,
     pub(crate) rosters: Vec<Vec<u8>>,
     /// Orders about how keys are that it shows, each for its key and its aliases.
     pub(crate) states: Mutex<Vec<SignedOrder>>,
@@ -288,6 +289,7 @@ impl Coordinator {
             denies_keys: false,
             record: None,
             newest: std::sync::Mutex::default(),
+            exports: Mutex::default(),
             rosters: fake.cluster.chain().iter().map(Format::to_bytes).collect(),
             states: Mutex::default(),
             question: None,
@@ -296,6 +298,11 @@ impl Coordinator {
             asked: AtomicUsize::new(0),
             keys_asked: AtomicUsize::new(0),
         }
+    }
+
+    /// What it says from now on of how any key was exported.
+    pub(crate) fn tell_exports(&self, orders: Vec<Vec<u8>>) {
+        *self.exports.lock().unwrap() = orders;
     }
 
     fn up(&self) -> Result<(), Fault> {
@@ -362,7 +369,8 @@ impl Transport for Coordinator {
                 tamper(&mut record);
             }
             let newest = self.newest.lock().unwrap().clone().unwrap_or_default();
-            Ok(vec![Records { birth: record.to_bytes(), newest }])
+            let exports = self.exports.lock().unwrap().clone();
+            Ok(vec![Records { birth: record.to_bytes(), newest, exports }])
         })
     }
 

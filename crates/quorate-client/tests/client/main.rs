@@ -8,6 +8,7 @@ mod batch;
 mod cluster;
 mod coordinator;
 mod derive;
+mod export;
 mod home;
 mod keys;
 mod network;

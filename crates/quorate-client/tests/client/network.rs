@@ -63,7 +63,11 @@ impl Keys for WireCoordinator {
         let name = request.name.parse().unwrap();
         let version = version(request.version);
         let records = self.0.key(name, version, request.fresh, deadline()).await?.remove(0);
-        Ok(Response::new(v1::GetKeyResponse { record: records.birth, newest: records.newest }))
+        Ok(Response::new(v1::GetKeyResponse {
+            record: records.birth,
+            newest: records.newest,
+            exports: records.exports,
+        }))
     }
 
     async fn survey(
@@ -141,6 +145,20 @@ impl Orders for WireOrders {
         Ok(Response::new(tokio_stream::iter(steps)))
     }
 
+    async fn deal(
+        &self,
+        _: Request<v1::OwnerDealingRequest>,
+    ) -> Result<Response<v1::OwnerDealingResponse>, Status> {
+        Err(Status::unimplemented("nobody imports here"))
+    }
+
+    async fn export(
+        &self,
+        _: Request<v1::ExportRequest>,
+    ) -> Result<Response<v1::ExportResponse>, Status> {
+        Err(Status::unimplemented("nobody exports here"))
+    }
+
     async fn list(
         &self,
         request: Request<v1::ListOrdersRequest>,
@@ -213,7 +231,7 @@ impl Node for WireNode {
             let name = request.name.parse().unwrap();
             honest.key(name, version(request.version), true, deadline()).await?.remove(0).birth
         };
-        Ok(Response::new(v1::GetKeyResponse { record, newest: Vec::new() }))
+        Ok(Response::new(v1::GetKeyResponse { record, ..Default::default() }))
     }
 
     async fn list_keys(

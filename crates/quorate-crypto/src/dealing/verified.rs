@@ -35,8 +35,12 @@ pub enum DealingFault {
     /// The dealer does not show that it made the sealed values.
     #[error("the proof of knowledge of the ephemeral secret does not hold for this dealing")]
     EphemeralKnowledge,
-    /// In a reshare: the dealer does not deal its share of the parent epoch.
-    #[error("the dealing's constant is not the dealer's verifying key in the parent epoch")]
+    /// In a reshare: the dealer does not deal its share of the parent epoch. In an import: the
+    /// owner does not deal the key that was ordered.
+    #[error(
+        "the dealing's constant is not the dealer's verifying key in the parent epoch, or not the \
+         public key that is imported"
+    )]
     Constant,
 }
 
@@ -70,8 +74,9 @@ pub struct VerifiedDealing {
 
 impl Dealing {
     /// The public checks, in the design's order: exactly `t'` commitments, canonical
-    /// points, one sealed value for each receiver, both proofs, and in a reshare the
-    /// constant (`expected_constant`: the dealer's verifying key in the parent epoch).
+    /// points, one sealed value for each receiver, both proofs, and in a reshare or an import the
+    /// constant (`expected_constant`: the dealer's verifying key in the parent epoch, or the
+    /// imported public key).
     ///
     /// # Errors
     /// [`DealingFault`].

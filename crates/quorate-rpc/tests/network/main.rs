@@ -67,7 +67,7 @@ impl v1::node_server::Node for Echo {
         request: Request<v1::GetKeyRequest>,
     ) -> Result<Response<v1::GetKeyResponse>, Status> {
         let record = vec![7; request.into_inner().version as usize];
-        Ok(Response::new(v1::GetKeyResponse { record, newest: Vec::new() }))
+        Ok(Response::new(v1::GetKeyResponse { record, ..Default::default() }))
     }
 
     async fn list_keys(

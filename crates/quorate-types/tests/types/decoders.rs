@@ -84,6 +84,7 @@ fn decoders() -> Vec<Decoder> {
         decoder(&sighting().newest),
         decoder(&sighting()),
         decoder(&witness()),
+        decoder(&sealed_share()),
     ]
 }
 

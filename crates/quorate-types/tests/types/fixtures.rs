@@ -289,3 +289,38 @@ pub(crate) fn destroyed() -> DestroyedReceipt {
     let destroyed = Destroyed { key: create_key().name, order: Hash([0xd1; 32]), at: NOW };
     DestroyedReceipt::sign(destroyed, index(2), cluster().fingerprint(), &key(2))
 }
+
+/// The key of [`create_key`], which its owner has already.
+pub(crate) fn import_key() -> ImportKey {
+    let mut create = create_key();
+    create.rights = Rights::NONE;
+    let secret = quorate_crypto::SecretScalar::from_bytes(&[5; 32]).unwrap();
+    let public_key = create.suite.group().mul_base(&secret).encode();
+    ImportKey { create, public_key, dealer: public(60) }
+}
+
+pub(crate) fn export_key() -> ExportKey {
+    let secret = quorate_crypto::RecipientKey::from_bytes(&[6; 32]).unwrap();
+    let (recipient, danger_no_cooling_off) = (secret.public(), true);
+    ExportKey {
+        name: create_key().name,
+        version: KeyVersion::FIRST,
+        step: ExportStep::Open { recipient, danger_no_cooling_off },
+    }
+}
+
+/// Not one that opens: what is sealed is random in others.
+pub(crate) fn sealed_share() -> SealedShare {
+    let cluster = cluster();
+    let scope = ShareScope {
+        fingerprint: *cluster.fingerprint(),
+        key: create_key().name,
+        version: KeyVersion::FIRST,
+        epoch: EpochName { number: 1, bundle: Hash([0xb0; 32]) },
+        node: index(2),
+        order: Hash([0xd0; 32]),
+        recipient: *export_key().recipient().unwrap(),
+    };
+    let signature = quorate_crypto::Signature([7; 64]);
+    SealedShare { scope, encapsulated: [8; 32], sealed: [9; 48], signature }
+}

@@ -56,6 +56,16 @@ fn orders() {
     let with_rights = CreateKey { rights, ..create_key() };
     pinned_format("order-create-key-rights", &order(&cluster, Action::CreateKey(with_rights)));
     pinned_format("order-reshare", &order(&cluster, Action::Reshare(reshare())));
+    pinned_format("order-import-key", &order(&cluster, Action::ImportKey(import_key())));
+    let mut exportable = import_key();
+    exportable.create.rights.exportable = true;
+    pinned_format("order-import-key-rights", &order(&cluster, Action::ImportKey(exportable)));
+    let close = ExportStep::Close { order: Hash([0xd1; 32]) };
+    for (name, step) in [("export-key", export_key().step), ("close-export", close)] {
+        let action = Action::ExportKey(ExportKey { step, ..export_key() });
+        let order = Order { predecessor: Hash([0xd0; 32]), ..order(&cluster, action) };
+        pinned_format(&format!("order-{name}"), &order);
+    }
     let repeat = Some(Repeat { every: 86_400, times: 30, until: NOW.plus(90 * Millis::DAY) });
     let schedule = Reshare { repeat, ..reshare() };
     pinned_format("order-schedule", &order(&cluster, Action::Reshare(schedule)));
@@ -215,12 +225,27 @@ fn audit_entries() {
         ),
         ("audit-destroyed", Event::Destroyed { key: create_key().name, order: Hash([0xe2; 32]) }),
         (
+            "audit-exported",
+            Event::Exported {
+                order: Hash([0xd0; 32]),
+                key: create_key().name,
+                version,
+                epoch,
+                statement: Hash([0xe2; 32]),
+            },
+        ),
+        (
             "audit-split",
             Event::Split { node: index(2), split: Split::TwoProcesses, evidence: Hash([0xe1; 32]) },
         ),
     ] {
         pinned_format(file, &AuditEntry { at: NOW, event });
     }
+}
+
+#[test]
+fn sealed_shares() {
+    pinned_format("sealed-share", &sealed_share());
 }
 
 #[test]

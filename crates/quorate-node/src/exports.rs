@@ -1,0 +1,221 @@
+//! Exports at a node: its share, sealed to the recipient that operators named.
+//!
+//! An export is *open* here from when its order was applied until the order's life is over by this
+//! node's clock, or another order closes it. As long as one is, the node takes part in no new epoch
+//! of the key version: every node seals a share of the same one. What was sealed is kept, so that
+//! each repetition gives the same bytes; that the key was exported is kept for ever.
+//!
+//! ```text
+//! orders    'e' ‖ name ‖ 0 ‖ version u32 ‖ order hash   an export was ordered
+//!           'j' ‖ order hash                            that export is closed
+//! records   'e' ‖ name ‖ 0 ‖ version u32 ‖ order hash   SealedShare
+//! ```
+
+use crate::{
+    core::Core,
+    locks, orders, quarantine,
+    records::{self, Read, RecordError, tagged},
+};
+use quorate_ceremony::{Subject, VersionState};
+use quorate_crypto::hash::{Label, hash32};
+use quorate_rpc::{Fault, FaultKind};
+use quorate_store::{Batch, Store, Tree};
+use quorate_types::{
+    Event, ExportKey, ExportStep, Format, Hash, KeyName, KeyVersion, Millis, SealedShare,
+    ShareScope, SignedOrder, VerifiedOrder, export::MAX_EXPORTS,
+};
+use rand::rngs::SysRng;
+use rand_core::UnwrapErr;
+
+/// Whether an export order may be applied here for the first time: operators must have seen the
+/// newest order of the key's chain, so that no old one is brought back after what came since; and
+/// the key must have been made to be exported. A node that has not heard of the birth cannot tell,
+/// and has no share to seal.
+pub(crate) fn may_apply(core: &Core, order: &VerifiedOrder) -> Result<(), Fault> {
+    let Some(export) = order.export() else { return Ok(()) };
+    let failed = |e: RecordError| e.fault(core);
+    let chain = quorate_types::ChainId::Key(export.name.clone());
+    let head = records::head(&*core.store, &chain).map_err(failed)?.unwrap_or_default();
+    if head != order.order().predecessor {
+        let text = format!(
+            "the newest order of the key's chain here is {head}, and the export order's signers saw \
+             {}; bring the ones between first, or make a new export order",
+            order.order().predecessor
+        );
+        return Err(Fault::new(FaultKind::FailedPrecondition, text));
+    }
+    let ExportStep::Open { .. } = export.step else { return Ok(()) };
+    let record = records::record(&*core.store, &export.name, export.version).map_err(failed)?;
+    if let Some(record) = record {
+        let birth = record.verify(&core.cluster()).map_err(|_| failed(DAMAGED))?;
+        has_right(birth.create())?;
+    }
+    let all = ordered(&*core.store, &export.name, export.version).map_err(failed)?;
+    if all.len() >= MAX_EXPORTS {
+        let text = format!("a key version is exported {MAX_EXPORTS} times at most");
+        return Err(Fault::new(FaultKind::FailedPrecondition, text));
+    }
+    Ok(())
+}
+
+/// What an export order changes in the store.
+pub(crate) fn put(batch: Batch, export: &ExportKey, order: &Hash) -> Batch {
+    match &export.step {
+        ExportStep::Open { .. } => {
+            batch.put(Tree::Orders, place(&export.name, export.version, order), vec![1])
+        }
+        ExportStep::Close { order } => batch
+            .put(Tree::Orders, tagged(b'j', order.as_bytes()), vec![1])
+            .delete(Tree::Records, place(&export.name, export.version, order)),
+    }
+}
+
+/// Refuses to take part in a new epoch as long as an export of the key version is open.
+pub(crate) fn admits(core: &Core, subject: &Subject) -> Result<(), Fault> {
+    let failed = |e: RecordError| e.fault(core);
+    let (store, now) = (&*core.store, core.now().wall);
+    for (hash, order) in ordered(store, &subject.key, subject.version).map_err(failed)? {
+        if is_open(store, &hash, &order, now).map_err(failed)? {
+            let until = order.expires_at.0;
+            let text = format!(
+                "an export of this key is open under order {hash} until {until} (ms since 1970): no \
+                 new epoch before that, or before `quorate key export --close` ends it"
+            );
+            return Err(Fault::new(FaultKind::FailedPrecondition, text));
+        }
+    }
+    Ok(())
+}
+
+/// The orders that exported a key version, as operators signed them.
+pub(crate) fn history(store: &dyn Store, name: &KeyName, v: KeyVersion) -> Read<Vec<SignedOrder>> {
+    let hashes = hashes(store, name, v)?;
+    let order = |hash: &Hash| records::order(store, hash)?.ok_or(DAMAGED);
+    hashes.iter().map(order).collect()
+}
+
+/// The node's share, sealed to the recipient that the order names; applies the order first, if
+/// that is still to be done. Durable, and logged, when this returns. Blocks.
+pub(crate) fn share(core: &Core, bytes: &[u8]) -> Result<Vec<u8>, Fault> {
+    let (_, hash) = orders::submit(core, bytes)?;
+    let failed = |e: RecordError| e.fault(core);
+    let order = orders::read(core, bytes)?;
+    let (export, recipient) = match order.export() {
+        Some(export) => (export, export.recipient()),
+        None => return Err(Fault::invalid("the order exports no key")),
+    };
+    let recipient = *recipient.ok_or_else(|| Fault::invalid("the order closes an export"))?;
+    let _held = core.locks.hold([locks::Subject::Key(export.name.clone())].into());
+    let store = &*core.store;
+    if !is_open(store, &hash, order.order(), core.now().wall).map_err(failed)? {
+        let text = "this export is over: it was closed, or its order's life has ended; make a new \
+                    order";
+        return Err(Fault::new(FaultKind::FailedPrecondition, text));
+    }
+    let subject = Subject { key: export.name.clone(), version: export.version, number: 0 };
+    let state = records::load_state(store, &subject).map_err(failed)?;
+    let key = place(&export.name, export.version, &hash);
+    let kept = records::get::<SealedShare>(store, Tree::Records, &key, "sealed share");
+    let sealed = match kept.map_err(failed)? {
+        Some(kept) => kept,
+        None => {
+            let sealed = seal(core, &state, &subject, hash, recipient)?;
+            let batch = Batch::new().put(Tree::Records, key, sealed.to_bytes());
+            // A crash after this: the same bytes are sent, and logged before.
+            core.store.commit(batch).map_err(|e| core.store_fault(&e))?;
+            sealed
+        }
+    };
+    let sent = sealed.to_bytes();
+    let fingerprint = core.fingerprint().as_bytes();
+    let event = Event::Exported {
+        order: hash,
+        key: subject.key,
+        version: subject.version,
+        epoch: sealed.scope.epoch,
+        statement: Hash(hash32(Label::STATEMENT_HASH, &[fingerprint, &sent])),
+    };
+    core.log_all(vec![event])?;
+    tracing::warn!(order = %hash, key = %export.name, "sealed a share to an export's recipient");
+    Ok(sent)
+}
+
+/// Seals the share of the epoch in force.
+fn seal(
+    core: &Core,
+    state: &VersionState,
+    subject: &Subject,
+    order: Hash,
+    recipient: [u8; 32],
+) -> Result<SealedShare, Fault> {
+    let refused = |text: &str| Fault::new(FaultKind::FailedPrecondition, text);
+    let (Some(record), Some(in_force)) = (&state.record, state.in_force()) else {
+        return Err(refused("this node has no record of the key version"));
+    };
+    if state.frozen.is_some() {
+        return Err(refused("the key is frozen on this node: somebody else has its identity"));
+    }
+    let birth = record.verify(&core.cluster()).map_err(|_| DAMAGED.fault(core))?;
+    has_right(birth.create())?;
+    let public = &in_force.certificate.public;
+    quarantine::check(core, Some(public.committee.threshold()))?;
+    let member = public.committee.member(core.index()).map(|m| m.identity);
+    let share = state.share_in_force.as_ref().filter(|_| member == Some(core.me.identity));
+    let share = share.ok_or_else(|| refused("this node holds no share of the epoch in force"))?;
+    let scope = ShareScope {
+        fingerprint: *core.fingerprint(),
+        key: subject.key.clone(),
+        version: subject.version,
+        epoch: public.epoch,
+        node: core.index(),
+        order,
+        recipient,
+    };
+    SealedShare::seal(scope, share, &core.identity, &mut UnwrapErr(SysRng))
+        .map_err(|e| Fault::invalid(e.to_string()))
+}
+
+fn has_right(create: &quorate_types::CreateKey) -> Result<(), Fault> {
+    if create.rights.exportable {
+        return Ok(());
+    }
+    Err(Fault::denied("the key was not made to be exported (--exportable), and never can be"))
+}
+
+/// The export orders of a key version with their hashes.
+fn ordered(
+    store: &dyn Store,
+    name: &KeyName,
+    version: KeyVersion,
+) -> Read<Vec<(Hash, quorate_types::Order)>> {
+    let mut all = Vec::new();
+    for hash in hashes(store, name, version)? {
+        let signed = records::order(store, &hash)?.ok_or(DAMAGED)?;
+        let order = quorate_types::Order::from_bytes(&signed.0.body).map_err(|_| DAMAGED)?;
+        all.push((hash, order));
+    }
+    Ok(all)
+}
+
+fn hashes(store: &dyn Store, name: &KeyName, version: KeyVersion) -> Read<Vec<Hash>> {
+    let prefix = records::of_version(b'e', name, version);
+    let found = store.scan(Tree::Orders, &prefix, None, MAX_EXPORTS)?;
+    let hash = |key: &[u8]| key.get(prefix.len()..)?.try_into().ok().map(Hash);
+    found.iter().map(|(key, _)| hash(key).ok_or(DAMAGED)).collect()
+}
+
+fn is_open(
+    store: &dyn Store,
+    hash: &Hash,
+    order: &quorate_types::Order,
+    now: Millis,
+) -> Read<bool> {
+    let closed = store.get(Tree::Orders, &tagged(b'j', hash.as_bytes()))?.is_some();
+    Ok(!closed && now <= order.expires_at)
+}
+
+fn place(name: &KeyName, version: KeyVersion, order: &Hash) -> Vec<u8> {
+    [&records::of_version(b'e', name, version)[..], order.as_bytes()].concat()
+}
+
+const DAMAGED: RecordError = RecordError::Damaged("export order");
