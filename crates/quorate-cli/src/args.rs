@@ -403,7 +403,7 @@ pub struct KeyCreate {
     /// What it is for, once and for all: decrypt, sign, derive or wrap
     #[arg(long, default_value_t = Purpose::Decrypt)]
     pub purpose: Purpose,
-    /// The same by its scheme: tdh2-ristretto255, frost-ed25519 or voprf-ristretto255
+    /// The same by its scheme: tdh2-ristretto255, frost-ed25519 or voprf-ristretto255 (to derive)
     #[arg(long, conflicts_with = "purpose")]
     pub suite: Option<Suite>,
     /// How many nodes use it (default: the operator's)

@@ -4,7 +4,7 @@ use crate::{args::KeyCreate, failure::Failure};
 use quorate_crypto::PublicKey;
 use quorate_types::{
     Action, Cluster, Committee, CreateKey, Format, Grant, Hash, KeyName, KeyVersion, Member,
-    Millis, NodeIndex, Order, PartyName, Rights, Roster, VerifiedOrder, order::check_rules,
+    Millis, NodeIndex, Order, PartyName, Rights, Roster, Suite, VerifiedOrder, order::check_rules,
 };
 use rand::Rng;
 
@@ -74,12 +74,12 @@ pub fn create_key(
     let q = q(&committee, args.allow_absent)?;
     let version =
         KeyVersion::new(args.version).ok_or_else(|| Failure::usage("--version begins at 1"))?;
-    let suite = args.suite.unwrap_or_else(|| args.purpose.suite());
+    let purpose = args.suite.map_or(args.purpose, Suite::purpose);
     Ok(CreateKey {
         name: KeyName::new(&args.name).map_err(Failure::usage)?,
         version,
-        suite,
-        purpose: suite.purpose(),
+        suite: purpose.suite(),
+        purpose,
         committee,
         q,
         first_number,

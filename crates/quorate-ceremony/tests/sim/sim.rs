@@ -470,7 +470,7 @@ impl Sim {
         let Some(known) = self.ledger.epochs.get(epoch) else { return Ok(()) };
         let commitments = known.public.decode_commitments().unwrap();
         let at = self.seen.probes;
-        let liar = (at % 2 == 0).then(|| shares[at as usize / 2 % shares.len()].0);
+        let liar = at.is_multiple_of(2).then(|| shares[at as usize / 2 % shares.len()].0);
         let threshold = known.public.committee.threshold();
         let quorum = Quorum { threshold, commitments: &commitments, shares, liar };
         let mut dice = StdRng::seed_from_u64(self.seed ^ at << 32);
