@@ -360,15 +360,26 @@ class Link:
             if not self.is_valid(name, current, label, item):
                 answer.refusal = self.refusal(node, request_hash, 9, at)
                 return answer
-        points = [Point.decode(i[-240:-208] if operation == "decrypt" else i) for i in items]
+        if operation == "wrap":
+            if current.purpose != "wrap":
+                answer.refusal = self.refusal(node, request_hash, 8, None)
+                return answer
+            for at, item in enumerate(items):
+                if len(item) != 16:
+                    answer.refusal = self.refusal(node, request_hash, 9, at)
+                    return answer
+            scope = fake.fingerprint, name.encode(), u32(current.version)
+            points = [voprf.hash_to_group(H("wrap/input.", *scope, label, nonce)) for nonce in items]
+        else:
+            points = [Point.decode(i[-240:-208] if operation == "decrypt" else i) for i in items]
         outputs = [share * p for p in points]
         proof = None
-        if prove and operation == "decrypt":
+        if prove and operation != "derive":
             context = partial_context(
                 fake.fingerprint,
                 name,
                 current.version,
-                "decrypt",
+                current.purpose,
                 current.suite,
                 current.epoch.to_bytes(),
                 node.index,

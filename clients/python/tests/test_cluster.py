@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import io
+import json
 import os
 import secrets
 import subprocess
@@ -45,7 +47,7 @@ ARGUMENTS = ["--context", "app=crm", "--context", "zeile=grün"]
 
 
 class RealCluster:
-    """Three of five, on loopback, with a key to decrypt, one to derive and one to sign."""
+    """Three of five, on loopback, with a key to decrypt, one to derive, one to sign and one to wrap."""
 
     def __init__(self, path: Path):
         self.path, self.running = path, {}
@@ -57,6 +59,7 @@ class RealCluster:
             ("demo",),
             ("ids", "--purpose", "derive"),
             ("release", "--suite", "frost-ed25519"),
+            ("vault", "--purpose", "wrap"),
         ):
             self.until(lambda key=key, purpose=purpose: self.operator("key", "create", key, *purpose))
         self.home = path / "client"
@@ -124,6 +127,42 @@ def test_what_one_client_encrypts_the_other_decrypts(cluster: RealCluster, clien
     assert client.decrypt(sealed, CONTEXT) == text
     sealed = cluster.rust("encrypt", "--key", "demo", *ARGUMENTS, stdin=text)
     assert client.decrypt(sealed, CONTEXT) == text
+
+
+@pytest.mark.parametrize("size", [0, 200_000])
+def test_what_one_client_wraps_the_other_opens(cluster: RealCluster, client: Client, size: int) -> None:
+    text = secrets.token_bytes(size)
+    sealed = client.encrypt("vault", text, CONTEXT)
+    assert cluster.rust("decrypt", *ARGUMENTS, stdin=sealed) == text
+    assert client.decrypt(sealed, CONTEXT) == text
+    theirs = cluster.rust("encrypt", "--symmetric", "--key", "vault", *ARGUMENTS, stdin=text)
+    assert client.decrypt(theirs, CONTEXT) == text and len(theirs) == len(sealed)
+    mixed = [sealed, client.encrypt("demo", b"x", CONTEXT), theirs, theirs[:-1]]
+    results, report = client.decrypt_batch(mixed, CONTEXT)
+    assert results[:3] == [text, b"x", text] and isinstance(results[3], CiphertextError)
+    assert report.liars == []
+    wrapped = client.wrap("vault", text[:65_536], CONTEXT, other_data=b"volume 7")
+    assert client.unwrap("vault", wrapped, CONTEXT, other_data=b"volume 7") == text[:65_536]
+    with pytest.raises(CiphertextError):
+        client.unwrap("vault", wrapped, CONTEXT)
+
+
+def test_data_keys_and_ciphertexts_move_between_clients_and_keys(
+    cluster: RealCluster, client: Client
+) -> None:
+    for key, to in (("vault", "demo"), ("demo", "vault")):
+        made, report = client.data_keys(key, 3, CONTEXT)
+        assert report.liars == []
+        for one in made:
+            assert cluster.rust("decrypt", *ARGUMENTS, stdin=one.wrapped) == one.plaintext
+        lines = cluster.rust("datakey", "--key", key, "--count", "2", *ARGUMENTS).splitlines()
+        for line in map(json.loads, lines):
+            plaintext, wrapped = (base64.b64decode(line[name]) for name in ("plaintext", "wrapped"))
+            assert client.unwrap_data_key(wrapped, CONTEXT) == plaintext
+        moved = client.reencrypt(made[0].wrapped, CONTEXT, to, None)
+        assert cluster.rust("decrypt", stdin=moved) == made[0].plaintext
+        theirs = cluster.rust("reencrypt", "--key", key, "--to-context", "app=crm", stdin=moved)
+        assert client.decrypt(theirs, {"app": "crm"}) == made[0].plaintext
 
 
 def test_both_derive_the_same(cluster: RealCluster, client: Client) -> None:
@@ -212,6 +251,12 @@ def test_the_command_line(cluster: RealCluster, tmp_path: Path) -> None:
     sealed = python("encrypt", "--key", "demo", *ARGUMENTS, stdin=b"hello")
     assert cluster.rust("decrypt", *ARGUMENTS, stdin=sealed) == b"hello"
     assert python("decrypt", *ARGUMENTS, stdin=sealed) == b"hello"
+    under = python("encrypt", "--key", "vault", *ARGUMENTS, stdin=b"hello")
+    assert python("decrypt", *ARGUMENTS, stdin=under) == b"hello"
+    moved = python("reencrypt", "--key", "demo", *ARGUMENTS, stdin=under)
+    assert cluster.rust("decrypt", *ARGUMENTS, stdin=moved) == b"hello"
+    moved = python("reencrypt", "--key", "vault", *ARGUMENTS, "--to-context", "app=crm", stdin=moved)
+    assert cluster.rust("decrypt", "--context", "app=crm", stdin=moved) == b"hello"
     secret = cluster.rust("derive", "--key", "ids", "--encoding", "hex", stdin=b"x")
     assert python("derive", "--key", "ids", stdin=b"x") == secret
     signature = python("sign", "--key", "release", stdin=b"hello")
@@ -230,6 +275,7 @@ def test_the_command_line(cluster: RealCluster, tmp_path: Path) -> None:
 def test_a_lying_node_is_named(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """A node's answer is changed once it is open, as if the node had sealed it so."""
     sealed, derived = client.encrypt("demo", b"hello"), client.derive("ids", b"alice")
+    under, wrapped = client.encrypt("vault", b"hello"), client.wrap("vault", b"hello")
     public = Ed25519PublicKey.from_public_bytes(client.key("release").public_key)
     read = AnswerBook.read_sealed
     liar: list[int] = []
@@ -249,6 +295,15 @@ def test_a_lying_node_is_named(client: Client, monkeypatch: pytest.MonkeyPatch) 
     liar.clear()
     secret, report = client.derive_batch("ids", [b"alice"])
     assert secret == [derived] and report.liars == liar
+    liar.clear()
+    texts, report = client.decrypt_batch([under])
+    assert texts == [b"hello"] and report.liars == liar
+    liar.clear()
+    texts, report = client.unwrap_batch("vault", [(wrapped, b"")])
+    assert texts == [b"hello"] and report.liars == liar
+    liar.clear()
+    made, report = client.encrypt_batch("vault", [b"hello"])
+    assert report.liars == liar
 
     def spoil(self: AnswerBook, claimed: int, data: bytes, expected: Any) -> Answer:
         answer = read(self, claimed, data, expected)
@@ -264,6 +319,8 @@ def test_a_lying_node_is_named(client: Client, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(AnswerBook, "read_sealed", spoil)
     signatures, report = client.sign_batch("release", [b"a", b"b"])
     assert report.liars == liar
+    monkeypatch.undo()
+    assert client.decrypt(made[0]) == b"hello"
     for message, signature in zip((b"a", b"b"), signatures, strict=True):
         public.verify(signature, message)
 
@@ -314,6 +371,10 @@ def test_a_wrong_purpose_is_refused(client: Client) -> None:
         client.derive("demo", b"x")
     with pytest.raises(WrongPurposeError):
         client.sign("demo", b"x")
+    with pytest.raises(WrongPurposeError):
+        client.wrap("ids", b"x")
+    with pytest.raises(WrongPurposeError):
+        client.derive("vault", b"x")
 
 
 def test_only_the_rosters_key_is_talked_to(cluster: RealCluster) -> None:
@@ -336,7 +397,9 @@ def test_only_the_rosters_key_is_talked_to(cluster: RealCluster) -> None:
 
 def test_after_a_refresh(cluster: RealCluster, client: Client) -> None:
     sealed, derived = client.encrypt("demo", b"hello"), client.derive("ids", b"alice")
+    under, wrapped = client.encrypt("vault", b"hello"), client.wrap("vault", b"hello")
     before = client.key("demo").epoch
+    cluster.operator("share", "refresh", "vault")
     cluster.operator("share", "refresh", "demo")
     cluster.operator("share", "refresh", "ids")
     client.prepare_signing("release", 2)
@@ -347,16 +410,19 @@ def test_after_a_refresh(cluster: RealCluster, client: Client) -> None:
     assert cluster.until(lambda: client.decrypt(sealed)) == b"hello"
     assert cluster.until(lambda: client.derive("ids", b"alice")) == derived
     assert client.key("demo").epoch > before
+    assert cluster.until(lambda: client.decrypt(under)) == b"hello"
+    assert cluster.until(lambda: client.unwrap("vault", wrapped)) == b"hello"
 
 
 def test_with_nodes_gone(cluster: RealCluster, client: Client) -> None:
     sealed = cluster.rust("encrypt", "--key", "demo", stdin=b"hello")
-    secret = client.derive("ids", b"alice")
+    secret, under = client.derive("ids", b"alice"), client.encrypt("vault", b"hello")
     client.prepare_signing("release", 1)
     cluster.stop("node-1", "node-4")
     client.verify("release", b"m", client.sign("release", b"m"))
     assert client.decrypt(sealed) == b"hello"
     assert client.derive("ids", b"alice") == secret
+    assert client.decrypt(under) == b"hello" == client.decrypt(client.encrypt("vault", b"hello"))
     cluster.stop("node-2")
     with pytest.raises(NoQuorumError, match="2 of the 3") as caught:
         client.decrypt(sealed)
@@ -365,6 +431,10 @@ def test_with_nodes_gone(cluster: RealCluster, client: Client) -> None:
         client.derive("ids", b"alice")
     with pytest.raises(NoQuorumError):
         client.sign("release", b"m")
+    with pytest.raises(NoQuorumError):
+        client.encrypt("vault", b"no quorum")
+    with pytest.raises(NoQuorumError):
+        client.decrypt(under)
     for i in (1, 2, 4):
         cluster.start("quorate-node", f"node-{i}")
     assert cluster.until(lambda: client.decrypt(sealed)) == b"hello"

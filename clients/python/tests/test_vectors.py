@@ -42,10 +42,11 @@ from quorate.group import (
     window_sum,
 )
 from quorate.hashing import SMALL_ORDER, H, Identity
-from quorate.request import Head, encode_context, sign_request
+from quorate.request import EncryptedHead, Head, WrappedHead, encode_context, encode_header, sign_request
 from quorate.roster import Cluster, Roster, parse_chain, parse_signed_roster
-from quorate.sharing import lagrange_at_zero, verifying_key
-from quorate.wire import Epoch, armor, u64
+from quorate.sharing import combine, lagrange_at_zero, verifying_key
+from quorate.wire import SUITE_OF, Epoch, armor, operation_code, purpose_code, suite_code, u32, u64
+from quorate.wrap import CommitmentError, Scope
 
 
 def flipped(data: bytes, at: int = 0) -> bytes:
@@ -314,6 +315,71 @@ def test_a_forged_proof_of_a_batch_fails_the_check_element(monkeypatch: pytest.M
     assert batch.verify(share * B, wrong, bytes(64)) is None
 
 
+@pytest.mark.parametrize("at", range(len(load("wrap")["wrappings"])))
+def test_wrap(at: int) -> None:
+    """Every value on the way from a nonce to what is sealed, and nothing beside it."""
+    file = load("wrap")
+    case, plaintext, other = (
+        file["wrappings"][at],
+        *(bytes.fromhex(file[n]) for n in ("plaintext", "other_data")),
+    )
+
+    def get(name: str) -> bytes:
+        return bytes.fromhex(case[name])
+
+    fingerprint, label = bytes.fromhex(file["fingerprint"]), bytes.fromhex(file["context"])
+    scope = Scope(fingerprint, file["key_name"], file["version"], label)
+    header, nonce = get("header"), get("nonce")
+    assert H("wrap/input.", fingerprint, scope.key.encode(), u32(scope.version), label, nonce) == get(
+        "hashed_input"
+    )
+    point = scope.point(nonce)
+    assert point.encode() == get("point")
+    coefficients, shares = (
+        [decode_scalar(s) for s in unhex(values)] for values in (file["coefficients"], file["shares"])
+    )
+    partials = dict(zip(file["nodes"], unhex(case["partials"]), strict=True))
+    for node, share in zip(file["nodes"], shares, strict=True):
+        assert share == sum(c * pow(node, k, L) for k, c in enumerate(coefficients)) % L
+        assert (share * point).encode() == partials[node]
+    shared = combine(partials, len(coefficients))
+    assert shared.encode() == get("shared") and shared == coefficients[0] * point
+    key = scope.one_time_key(header, nonce, shared)
+    assert (key.key, key.commitment) == (get("key"), get("commitment"))
+    assert key.key.hex() not in repr(key)
+    assert key.committed(get("commitment")) == key.key
+    sealed = get("ciphertext") + get("tag")
+    assert key.seal(plaintext, other) == sealed and key.open(sealed, other) == plaintext
+
+    # Another cluster, key, version, context, nonce or header, or other partials.
+    others = [
+        Scope(flipped(fingerprint), scope.key, scope.version, label),
+        Scope(fingerprint, scope.key + "x", scope.version, label),
+        Scope(fingerprint, scope.key, scope.version ^ 1, label),
+        Scope(fingerprint, scope.key, scope.version, label + b"x"),
+    ]
+    wrong = [another.one_time_key(header, nonce, shared) for another in others]
+    wrong += [
+        scope.one_time_key(header + b"x", nonce, shared),
+        scope.one_time_key(header, flipped(nonce), shared),
+        scope.one_time_key(header, nonce, shared + B),
+    ]
+    for one in wrong:
+        with pytest.raises(CommitmentError):
+            one.committed(key.commitment)
+        with pytest.raises(CiphertextError, match="was changed"):
+            one.open(sealed, other)
+    points = [point, scope.point(flipped(nonce)), *(another.point(nonce) for another in others)]
+    assert len({p.encode() for p in points}) == len(points)
+    for bad in (bytes(32), b"\xff" * 32):
+        with pytest.raises(CodecError):
+            combine({**partials, file["nodes"][0]: bad}, len(coefficients))
+    with pytest.raises(ValueError, match="exactly"):
+        combine(partials, len(coefficients) + 1)
+    with pytest.raises(CiphertextError, match="was changed"):
+        key.open(sealed, other + b"x")
+
+
 def test_client() -> None:
     """From the fingerprint to a plaintext and a derived secret, each step through the client's own code."""
     case = load("client")
@@ -523,6 +589,34 @@ def test_formats_of_signing() -> None:
             read_drawn(bad)
 
 
+def test_a_head_is_of_one_form_by_its_suite() -> None:
+    """Of docs/protocol/wrap.md; no prefix of one is one."""
+    fingerprint, rest = b"\xf1" * 32, bytes(range(48))
+    header = b"QRT1\x00\x01\x03" + b"\xf1" * 8 + b"\x00\x00\x00\x05vault" + u32(7)
+    assert encode_header(fingerprint, "vault", 7, "wrap") == header
+    head = Head.split(header + rest + b"a payload", fingerprint)
+    assert isinstance(head, WrappedHead) and head.raw == header + rest
+    assert (head.key, head.version, head.purpose) == ("vault", 7, "wrap")
+    assert (head.nonce, head.commitment) == (rest[:16], rest[16:])
+    for n in range(len(head.raw)):
+        with pytest.raises(CiphertextError):
+            Head.split(head.raw[:n], fingerprint)
+    other = header[:6] + b"\x01" + header[7:]
+    assert isinstance(Head.split(other + bytes(240), fingerprint), EncryptedHead)
+    for suite in (0, 2, 4, 255):
+        with pytest.raises(CiphertextError, match="was changed"):
+            Head.split(header[:6] + bytes([suite]) + header[7:] + bytes(240), fingerprint)
+
+
+def test_codes() -> None:
+    """Of docs/protocol/formats.md."""
+    assert [purpose_code(p)[0] for p in ("decrypt", "sign", "derive", "wrap")] == [1, 2, 3, 4]
+    operations = ("decrypt", "sign", "derive", "sign-commit", "wrap")
+    assert [operation_code(o)[0] for o in operations] == [1, 2, 3, 4, 5]
+    suites = {"decrypt": 1, "sign": 2, "derive": 3, "wrap": 3}
+    assert {purpose: suite_code(suite)[0] for purpose, suite in SUITE_OF.items()} == suites
+
+
 def test_formats_of_the_snapshots() -> None:
     """The same bytes as the Rust types, parsed and written again."""
     record = KeyRecord.parse(snapshot("key-record"))
@@ -535,6 +629,7 @@ def test_formats_of_the_snapshots() -> None:
     head = snapshot("ciphertext-head")
     split = Head.split(head, head[7:15] + bytes(24))
     assert split.raw == head and split.header == snapshot("ciphertext-header")
+    assert isinstance(split, EncryptedHead) and split.purpose == "decrypt"
     assert H("a", b"b") != H("ab", b"")
 
 

@@ -6,10 +6,12 @@ with Client.open("c/client") as client:
     sealed = client.encrypt("demo", b"hello", {"app": "crm"})
     assert client.decrypt(sealed, {"app": "crm"}) == b"hello"
     client.verify("release", b"v1.2.3 is good", client.sign("release", b"v1.2.3 is good"))
+    assert client.unwrap("vault", client.wrap("vault", b"hello")) == b"hello"
 """
 
 from .asking import Report
 from .client import Client
+from .datakey import DataKey
 from .errors import (
     CertificateError,
     CiphertextError,
@@ -33,6 +35,7 @@ __all__ = [
     "CiphertextError",
     "Client",
     "CodecError",
+    "DataKey",
     "HomeError",
     "InvalidError",
     "NoQuorumError",

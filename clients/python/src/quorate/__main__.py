@@ -1,4 +1,4 @@
-"""`python -m quorate encrypt|decrypt|derive|sign|verify`, with the exit codes of `quorate`."""
+"""`python -m quorate encrypt|decrypt|reencrypt|derive|sign|verify`, with the exit codes of `quorate`."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds for one operation (default 10)")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, what in (
-        ("encrypt", "encrypt stdin; needs no node"),
+        ("encrypt", "encrypt stdin; needs no node, but for a key that wraps"),
         ("decrypt", "decrypt stdin; needs a quorum of nodes"),
+        ("reencrypt", "encrypt stdin, a ciphertext, under another key; needs a quorum of nodes"),
         ("derive", "derive a secret of 64 bytes from stdin; every byte counts"),
         ("sign", "sign stdin, at most 1024 bytes: an Ed25519 signature of 64 bytes"),
         ("verify", "verify an Ed25519 signature of stdin; needs no node"),
@@ -42,6 +43,13 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--key", required=True, help="the key's name")
         if name in ("derive", "sign", "verify"):
             command.add_argument("--key-version", type=int, help="default: the newest")
+        if name == "reencrypt":
+            command.add_argument(
+                "--to-context",
+                action="append",
+                metavar="NAME=VALUE",
+                help="what it is encrypted with (default: as --context)",
+            )
         if name == "derive":
             command.add_argument("--encoding", choices=("raw", "hex"), default="hex")
         if name == "verify":
@@ -54,9 +62,12 @@ def _run(options: argparse.Namespace, client: Client) -> None:
     context = _context(getattr(options, "context", []))
     report = Report()
     if options.command == "encrypt":
-        client.encrypt_stream(options.key, stdin, stdout, context)
+        report = client.encrypt_stream(options.key, stdin, stdout, context)
     elif options.command == "decrypt":
         report = client.decrypt_stream(stdin, stdout, context)
+    elif options.command == "reencrypt":
+        to = context if options.to_context is None else _context(options.to_context)
+        report = client.reencrypt_stream(stdin, stdout, context, options.key, to)
     elif options.command == "derive":
         data = stdin.read(MAX_INPUT + 1)
         (secret,), report = client.derive_batch(options.key, [data], context, version=options.key_version)

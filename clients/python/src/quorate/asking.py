@@ -31,8 +31,9 @@ from .errors import (
     RefusedError,
     VerificationError,
 )
+from .group import Point
 from .hashing import Identity
-from .request import SignedRequest, sign_request
+from .request import SignedRequest, partial_context, sign_request
 from .roster import Cluster
 from .transport import printable
 from .v1 import client_pb2, types_pb2
@@ -134,6 +135,22 @@ class Asking:
     def candidates(self) -> list[int]:
         """Members that have not lied or failed in this call."""
         return [i for i in self.key.committee.indices if i not in self.liars and i not in self.tired]
+
+    def statement(self, node: int, request: bytes) -> tuple[bytes, Point] | None:
+        """What the node's proof binds beside the mathematics, and its `Y_i`."""
+        key = self.key
+        identity, public = key.committee.identity(node), key.verifying_key(node)
+        if identity is None or public.is_identity():
+            return None
+        context = partial_context(
+            self.fingerprint, key.name, key.version, key.purpose, key.public.suite,
+            key.epoch.to_bytes(), node, identity, request,
+        )  # fmt: skip
+        return context, public
+
+    def name_turncoats(self, fast: Mapping[int, Answer], proved: Mapping[int, Answer]) -> None:
+        """Who proves other partials than it gave when nobody asked for a proof lied then."""
+        self.liars |= {i for i, a in proved.items() if i in fast and fast[i].partials != a.partials}
 
     def report(self, nodes: Iterable[int]) -> Report:
         return Report(sorted(nodes), sorted(self.liars))

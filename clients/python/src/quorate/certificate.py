@@ -251,5 +251,12 @@ class Key:
                 f"refused: key {self.name} is to {self.purpose} and nothing else; it cannot {operation}"
             )
 
+    def must_seal(self) -> None:
+        """Refuses a key under which nothing can be encrypted."""
+        if self.purpose not in ("decrypt", "wrap"):
+            raise WrongPurposeError(
+                f"refused: key {self.name} is to {self.purpose} and nothing else; it cannot encrypt or wrap"
+            )
+
     def __repr__(self) -> str:
         return f"Key({self.name} version {self.version}, epoch {self.epoch})"

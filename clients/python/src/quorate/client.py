@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -16,6 +17,7 @@ from . import stream, tdh2
 from .answers import AnswerBook
 from .asking import MAX_TTL, Asker, Asking, BadItems, Link, Moved, Report, most_items
 from .certificate import Key, KeyRecord
+from .datakey import DATA_KEY_BYTES, DataKey, data_key
 from .decrypting import Item, Opened, Opening, binding_of, decrypt
 from .deriving import derive
 from .errors import (
@@ -33,16 +35,20 @@ from .errors import (
 from .frost import MAX_NONCES
 from .home import Home, Pin
 from .nonces import NoncePool
-from .request import MAX_HEAD, encode_context, encode_header
+from .request import MAX_HEAD, EncryptedHead, Head, encode_context, encode_header
 from .roster import Cluster, parse_signed_roster
 from .signing import draw_ahead, in_requests, sign
 from .transport import Coordinator
 from .v1 import client_pb2, types_pb2
 from .voprf import Batch, private_input
 from .wire import check_key_name
+from .wrap import MAX_WRAP, OneTimeKey, draw_nonce, split_wrapped
+from .wrapping import Asked, Committed, one_time_keys, unwrap
 
 T = TypeVar("T")
 Context = Mapping[str, str] | None
+#: A ciphertext's head, parsed: to a public key, or under a one-time key.
+Sealed = Item | Committed
 
 #: One operation at one coordinator, in seconds.
 TIMEOUT = 10.0
@@ -243,21 +249,195 @@ class Client:
     # --- encryption ----------------------------------------------------------------------------
 
     def encrypt(self, key: str, plaintext: bytes, context: Context = None) -> bytes:
-        """Encrypts to the newest version of a key. The same context is needed to decrypt."""
-        out = io.BytesIO()
-        self.encrypt_stream(key, io.BytesIO(plaintext), out, context)
-        return out.getvalue()
+        """Encrypts under the newest version of a key that decrypts or wraps.
+
+        The same context is needed to decrypt. To a key that decrypts this asks nobody; one that wraps takes a
+        quorum and a grant here too, and its ciphertexts are shorter by 192 bytes.
+        """
+        return self.encrypt_batch(key, [plaintext], context)[0][0]
+
+    def encrypt_batch(
+        self, key: str, plaintexts: Iterable[bytes], context: Context = None
+    ) -> tuple[list[bytes], Report]:
+        """Encrypts many messages under one context, in their order; and what it took. All or none.
+
+        Under a key that wraps one request for every 1,024 (fewer where `t` is above 28).
+        """
+        given = list(plaintexts)
+        begun, report = self._begin(key, len(given), context)
+        made = []
+        for (head, payload_key), plaintext in zip(begun, given, strict=True):
+            out = io.BytesIO()
+            out.write(head)
+            stream.seal(payload_key, io.BytesIO(plaintext), out)
+            made.append(out.getvalue())
+        return made, report
 
     def encrypt_stream(
         self, key: str, reader: stream.Source, writer: BinaryIO, context: Context = None
-    ) -> int:
-        """Encrypts a stream of any size in constant memory; gives the bytes that were read."""
+    ) -> Report:
+        """Encrypts a stream of any size in constant memory."""
+        ((head, payload_key),), report = self._begin(key, 1, context)
+        writer.write(head)
+        stream.seal(payload_key, reader, writer)
+        return report
+
+    def _begin(self, key: str, count: int, context: Context) -> tuple[list[tuple[bytes, bytes]], Report]:
+        """Heads of new ciphertexts, each with the key of its payload."""
         label, public = encode_context(context), self.key(key)
-        public.must_allow("decrypt")
-        header = encode_header(self._cluster.fingerprint, public.name, public.version)
-        kem, payload_key = tdh2.encapsulate(binding_of(public), label, header)
-        writer.write(header + kem)
-        return stream.seal(payload_key, reader, writer)
+        public.must_seal()
+        header = encode_header(self._cluster.fingerprint, public.name, public.version, public.purpose)
+        if public.purpose != "wrap":
+            binding = binding_of(public)
+            made = [tdh2.encapsulate(binding, label, header) for _ in range(count)]
+            return [(header + kem, payload_key) for kem, payload_key in made], Report()
+        asked = [Asked.fresh(header) for _ in range(count)]
+        keys, report = self._one_time_keys(public, asked, label)
+        pairs = zip(asked, keys, strict=True)
+        return [(header + one.nonce + made.commitment, made.key) for one, made in pairs], report
+
+    def _one_time_keys(
+        self, key: Key, asked: Sequence[Asked], label: bytes
+    ) -> tuple[list[OneTimeKey], Report]:
+        """From nodes that have all proved their part."""
+        keys: list[OneTimeKey] = []
+        report = Report()
+        most = most_items(key)
+        for i in range(0, len(asked), most):
+            more, took = self._work(key, partial(one_time_keys, asked=asked[i : i + most], label=label))
+            keys += more
+            report.add(took)
+        return keys, report
+
+    def reencrypt(self, ciphertext: bytes, context: Context, key: str, to_context: Context) -> bytes:
+        """Decrypts, and encrypts under another key, or under a newer version: the new ciphertext."""
+        out = io.BytesIO()
+        self.reencrypt_stream(io.BytesIO(ciphertext), out, context, key, to_context)
+        return out.getvalue()
+
+    def reencrypt_stream(
+        self, reader: stream.Source, writer: BinaryIO, context: Context, key: str, to_context: Context
+    ) -> Report:
+        """As `reencrypt` for a stream of any size, in constant memory.
+
+        What the writer got is no whole ciphertext unless this returns.
+        """
+        self.key(key).must_seal()  # before anything is decrypted for it
+        plaintext, report = self._opener(reader, context)
+        report.add(self.encrypt_stream(key, plaintext, writer, to_context))
+        return report
+
+    # --- wrapping ------------------------------------------------------------------------------
+
+    def wrap(
+        self,
+        key: str,
+        plaintext: bytes,
+        context: Context = None,
+        *,
+        other_data: bytes = b"",
+        version: int | None = None,
+    ) -> bytes:
+        """Wraps at most 64 KiB as it is, under a version of a key that wraps (the newest).
+
+        As long as the plaintext and 32 bytes: it names neither key nor version. `other_data` is bound, not
+        sealed, and no node sees it.
+        """
+        return self.wrap_batch(key, [(plaintext, other_data)], context, version=version)[0][0]
+
+    def wrap_batch(
+        self,
+        key: str,
+        items: Iterable[tuple[bytes, bytes]],
+        context: Context = None,
+        *,
+        version: int | None = None,
+    ) -> tuple[list[bytes], Report]:
+        """Wraps many plaintexts, each with its other data, in their order; and what it took. All or none."""
+        label, given = encode_context(context), list(items)
+        long = next((len(plaintext) for plaintext, _ in given if len(plaintext) > MAX_WRAP), None)
+        if long is not None:
+            raise InvalidError(
+                f"what is wrapped has at most {MAX_WRAP} bytes, got {long}: encrypt it instead"
+            )
+        public = self.key(key, version)
+        public.must_allow("wrap")
+        asked = [Asked(b"", draw_nonce(*item)) for item in given]
+        keys, report = self._one_time_keys(public, asked, label)
+        made = [a.nonce + k.seal(*item) for a, k, item in zip(asked, keys, given, strict=True)]
+        return made, report
+
+    def unwrap(
+        self,
+        key: str,
+        wrapped: bytes,
+        context: Context = None,
+        *,
+        other_data: bytes = b"",
+        version: int | None = None,
+    ) -> bytes:
+        """Unwraps what `wrap` made, under the version that it was wrapped under (default: the newest)."""
+        ((opened,), _) = self.unwrap_batch(key, [(wrapped, other_data)], context, version=version)
+        if isinstance(opened, CiphertextError):
+            raise opened
+        return opened
+
+    def unwrap_batch(
+        self,
+        key: str,
+        items: Iterable[tuple[bytes, bytes]],
+        context: Context = None,
+        *,
+        version: int | None = None,
+    ) -> tuple[Opened, Report]:
+        """Unwraps many, each with its other data; one result for each, in their order.
+
+        Nothing commits to the one-time keys, so every node proves its part. What concerns one stands in its
+        place, as an error; what concerns all is raised.
+        """
+        label, given = encode_context(context), list(items)
+        public = self.key(key, version)
+        public.must_allow("wrap")
+        split = [_or_error(partial(split_wrapped, wrapped)) for wrapped, _ in given]
+        asked = [Asked(b"", one[0]) for one in split if not isinstance(one, CiphertextError)]
+        keys, report = self._one_time_keys(public, asked, label)
+        left = iter(keys)
+        results: Opened = []
+        for one, (_, other_data) in zip(split, given, strict=True):
+            if isinstance(one, CiphertextError):
+                results.append(one)
+            else:
+                results.append(_or_error(partial(next(left).open, one[1], other_data)))
+        return results, report
+
+    # --- data keys -----------------------------------------------------------------------------
+
+    def data_key(self, key: str, context: Context = None) -> DataKey:
+        """A fresh data key of 32 bytes, in the clear and encrypted under a key that decrypts or wraps."""
+        return self.data_keys(key, 1, context)[0][0]
+
+    def data_keys(self, key: str, count: int, context: Context = None) -> tuple[list[DataKey], Report]:
+        """Many at once, and what it took."""
+        if count < 0:
+            raise InvalidError(f"the number of data keys is 0 or more, got {count}")
+        drawn = [secrets.token_bytes(DATA_KEY_BYTES) for _ in range(count)]
+        wrapped, report = self.encrypt_batch(key, drawn, context)
+        return [DataKey(*both) for both in zip(drawn, wrapped, strict=True)], report
+
+    def data_key_without_plaintext(self, key: str, context: Context = None) -> bytes:
+        """A fresh data key, encrypted only: for whoever is to store it and never to use it."""
+        return self.data_key(key, context).wrapped
+
+    def unwrap_data_key(self, wrapped: bytes, context: Context = None) -> bytes:
+        """The data key that was encrypted so."""
+        return data_key(self.decrypt(wrapped, context))
+
+    def unwrap_data_keys(self, wrapped: Iterable[bytes], context: Context = None) -> tuple[Opened, Report]:
+        """Many at once; what concerns one stands in its place, as an error."""
+        opened, report = self.decrypt_batch(wrapped, context)
+        return [
+            one if isinstance(one, CiphertextError) else _or_error(partial(data_key, one)) for one in opened
+        ], report
 
     # --- decryption ----------------------------------------------------------------------------
 
@@ -273,16 +453,22 @@ class Client:
         The writer gets verified plaintext only, but not the whole unless this returns: a ciphertext
         whose end is missing ends in an error. Whoever must not act on a prefix waits for the end.
         """
+        plaintext, report = self._opener(reader, context)
+        while chunk := plaintext.read():
+            writer.write(chunk)
+        return report
+
+    def _opener(self, reader: stream.Source, context: Context) -> tuple[stream.Opener, Report]:
+        """A ciphertext's plaintext, to be read; its payload key is asked for here."""
         label = encode_context(context)
         front = b""
         while len(front) < MAX_HEAD and (more := reader.read(MAX_HEAD - len(front))):
             front += more
-        item = Item.split(front, self._cluster.fingerprint)
-        (payload_key,), report = self._open(self._named_key(item), [item], label)
+        item = _split(front, self._cluster.fingerprint)
+        (payload_key,), report = self._open(self._named_key(item.head), [item], label)
         if isinstance(payload_key, CiphertextError):
             raise payload_key
-        stream.open_stream(payload_key, _Joined(front[len(item.head.raw) :], reader), writer)
-        return report
+        return stream.Opener(payload_key, _Joined(front[len(item.head.raw) :], reader)), report
 
     def decrypt_batch(self, ciphertexts: Iterable[bytes], context: Context = None) -> tuple[Opened, Report]:
         """Decrypts many ciphertexts under one context.
@@ -292,18 +478,19 @@ class Client:
         """
         label, given = encode_context(context), list(ciphertexts)
         results: dict[int, bytes | CiphertextError] = {}
-        groups: dict[tuple[str, int], dict[int, Item]] = {}
+        groups: dict[tuple[str, int, str], dict[int, Sealed]] = {}
         for at, ciphertext in enumerate(given):
             try:
-                item = Item.split(ciphertext[:MAX_HEAD], self._cluster.fingerprint)
-                groups.setdefault((item.head.key, item.head.version), {})[at] = item
+                item = _split(ciphertext[:MAX_HEAD], self._cluster.fingerprint)
+                named = item.head.key, item.head.version, item.head.purpose
+                groups.setdefault(named, {})[at] = item
             except CiphertextError as error:
                 results[at] = error
         report = Report()
         for group in groups.values():
             places, items = list(group), list(group.values())
             try:
-                key = self._named_key(items[0])
+                key = self._named_key(items[0].head)
             except CiphertextError as error:
                 results.update(dict.fromkeys(places, error))
                 continue
@@ -315,9 +502,8 @@ class Client:
                     results[at] = _open_payload(payload_key, given[at][len(item.head.raw) :])
         return [results[at] for at in range(len(given))], report
 
-    def _named_key(self, item: Item) -> Key:
-        """The key that a ciphertext names."""
-        head = item.head
+    def _named_key(self, head: Head) -> Key:
+        """The key that a ciphertext names, which must be for what its form says."""
         try:
             key = self.key(head.key, head.version)
         except UnknownKeyError:
@@ -325,14 +511,21 @@ class Client:
                 f"the ciphertext names key {head.key} version {head.version}, which the cluster does not "
                 "have: it was changed, or the key is gone"
             ) from None
-        if key.purpose != "decrypt":  # nothing is ever encrypted to such a key
+        if key.purpose != head.purpose:  # nothing of this form is ever encrypted under such a key
             raise CiphertextError(
                 f"the ciphertext was changed: it names key {key.name}, which is to {key.purpose}"
             )
         return key
 
-    def _open(self, key: Key, items: Sequence[Item], label: bytes) -> tuple[Opened, Report]:
-        """Payload keys of one request's items. Bad ones are left out and the rest asked for once more."""
+    def _open(self, key: Key, items: Sequence[Sealed], label: bytes) -> tuple[Opened, Report]:
+        """Payload keys of one request's items, all of the form of their key."""
+        wrapped = [item for item in items if isinstance(item, Committed)]
+        if wrapped:
+            return self._work(key, partial(unwrap, items=wrapped, label=label))
+        return self._open_encrypted(key, [item for item in items if isinstance(item, Item)], label)
+
+    def _open_encrypted(self, key: Key, items: Sequence[Item], label: bytes) -> tuple[Opened, Report]:
+        """Bad items are left out and the rest asked for once more."""
         results: dict[int, bytes | CiphertextError] = {}
         left, report = list(range(len(items))), Report()
         while left:
@@ -363,14 +556,14 @@ class Client:
         hashed = [private_input(label, data) for data in inputs]
         # One place is the check element's.
         most = most_items(public) - 1
-        secrets: list[bytes] = []
+        derived: list[bytes] = []
         report = Report()
         for i in range(0, len(hashed), most):
             batch = Batch(hashed[i : i + most])
             more, took = self._work(public, partial(derive, batch=batch, label=label))
-            secrets += more
+            derived += more
             report.add(took)
-        return secrets, report
+        return derived, report
 
     # --- signatures ----------------------------------------------------------------------------
 
@@ -433,6 +626,19 @@ class Client:
 
     def _asker(self) -> Asker:
         return Asker(self._cluster, self._home.identity, self._answers, self._timeout, self._clock)
+
+
+def _split(front: bytes, fingerprint: bytes) -> Sealed:
+    """Of the front of a ciphertext."""
+    head = Head.split(front, fingerprint)
+    return Item.of(head) if isinstance(head, EncryptedHead) else Committed(head)
+
+
+def _or_error(work: Callable[[], T]) -> T | CiphertextError:
+    try:
+        return work()
+    except CiphertextError as error:
+        return error
 
 
 def _open_payload(payload_key: bytes | CiphertextError, payload: bytes) -> bytes | CiphertextError:

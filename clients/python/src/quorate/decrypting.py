@@ -10,20 +10,18 @@ from .answers import Answer
 from .asking import Asking, BadItems, Collection, Report
 from .certificate import Key
 from .errors import CiphertextError, CodecError
-from .request import Head, encode_context, partial_context
+from .request import EncryptedHead, encode_context
 
 
 @dataclass(frozen=True)
 class Item:
     """One ciphertext's head, parsed."""
 
-    head: Head
+    head: EncryptedHead
     kem: tdh2.Encapsulation
 
     @classmethod
-    def split(cls, front: bytes, fingerprint: bytes) -> Item:
-        """Of the front of a ciphertext."""
-        head = Head.split(front, fingerprint)
+    def of(cls, head: EncryptedHead) -> Item:
         try:
             return cls(head, tdh2.Encapsulation.parse(head.kem))
         except CodecError as error:
@@ -84,19 +82,11 @@ class _Proved(_Unproved):
     """Takes an answer only if its node proves it."""
 
     def takes(self, node: int, request: bytes, answer: Answer) -> bool:
-        key = self.asking.key
-        identity = key.committee.identity(node)
-        if answer.proof is None or identity is None:
-            return False
-        context = partial_context(
-            self.asking.fingerprint, key.name, key.version, key.purpose, key.public.suite,
-            key.epoch.to_bytes(), node, identity, request,
-        )  # fmt: skip
-        public = key.verifying_key(node)
-        if public.is_identity():
+        statement = self.asking.statement(node, request)
+        if answer.proof is None or statement is None:
             return False
         kems = [item.kem for item in self.opening.items]
-        return tdh2.verify_partials(context, public, kems, answer.partials, answer.proof)
+        return tdh2.verify_partials(*statement, kems, answer.partials, answer.proof)
 
 
 Opened = list[bytes | CiphertextError]
@@ -117,8 +107,7 @@ def decrypt(asking: Asking, opening: Opening) -> tuple[Opened, Report]:
     proved = Collection(asking, "decrypt", label, wire, _Proved(asking, opening), prove=True).gather(
         set(fast)
     )
-    # Nodes whose proven partials are not those that they gave when nobody asked for a proof.
-    asking.liars |= {i for i, a in proved.items() if i in fast and fast[i].partials != a.partials}
+    asking.name_turncoats(fast, proved)
     return _combine(asking.key, opening, proved, proved=True), asking.report(proved)
 
 

@@ -41,3 +41,14 @@ def verify_dleq(
     m, z = weighted_sum(weights, inputs), weighted_sum(weights, outputs)
     a, a_bar = s * B + c * public, s * m + c * z
     return Hs("dleq/challenge.", seed, *map(encode, (m, z, a, a_bar))) == c
+
+
+def verify_partials(
+    context: bytes, public: Point, inputs: Sequence[Point], partials: Sequence[bytes], proof: bytes
+) -> bool:
+    """Whether a node proved that its partials, in order, are `s_i·P` for the `s_i` of its public `Y_i`."""
+    try:
+        outputs = [Point.decode(p, "partial") for p in partials]
+    except CodecError:
+        return False
+    return verify_dleq(context, public, inputs, outputs, proof)

@@ -17,6 +17,7 @@ from .errors import (
 from .hashing import H32, Identity, merkle_root
 from .tdh2 import KEM_BYTES
 from .wire import (
+    SUITE_OF,
     SUITES,
     Reader,
     check_key_name,
@@ -31,6 +32,8 @@ from .wire import (
 )
 
 MAX_HEAD = 6 + 1 + 8 + 4 + 128 + 4 + KEM_BYTES
+NONCE_BYTES = 16
+COMMITMENT_BYTES = 32
 
 
 def encode_context(context: Mapping[str, str] | None) -> bytes:
@@ -55,37 +58,46 @@ def encode_context(context: Mapping[str, str] | None) -> bytes:
     return data
 
 
-def encode_header(fingerprint: bytes, key: str, version: int) -> bytes:
-    """A ciphertext's header, for the one suite that encrypts."""
+def encode_header(fingerprint: bytes, key: str, version: int, purpose: str) -> bytes:
+    """The header of a ciphertext under a key that decrypts or wraps."""
     name = prefixed(check_key_name(key).encode())
-    return b"QRT1" + u16(1) + suite_code("tdh2-ristretto255") + fingerprint[:8] + name + u32(version)
+    return b"QRT1" + u16(1) + suite_code(SUITE_OF[purpose]) + fingerprint[:8] + name + u32(version)
 
 
 @dataclass(frozen=True)
 class Head:
-    """What a ciphertext says of itself, and its encapsulation."""
+    """What a ciphertext says of itself, and what follows by the suite that it names."""
 
     header: bytes
     key: str
     version: int
-    kem: bytes
 
     @property
     def raw(self) -> bytes:
-        return self.header + self.kem
+        raise NotImplementedError
 
-    @classmethod
-    def split(cls, front: bytes, fingerprint: bytes) -> Head:
+    @property
+    def purpose(self) -> str:
+        """What a key must be for that opens it."""
+        raise NotImplementedError
+
+    @staticmethod
+    def split(front: bytes, fingerprint: bytes) -> EncryptedHead | WrappedHead:
         """The head at the front of a ciphertext; `MAX_HEAD` bytes at hand suffice."""
         r = Reader(front)
+        head: EncryptedHead | WrappedHead
         try:
             r.kind("QRT1")
             suite = r.word(SUITES, "suite")
-            if suite != "tdh2-ristretto255":
+            if suite not in (SUITE_OF["decrypt"], SUITE_OF["wrap"]):
                 raise CodecError(f"suite: nothing is encrypted to {suite}")
             cluster, key, version = r.take(8, "cluster prefix"), r.key_name(), r.key_version()
             header = front[: r.used]
-            kem = r.take(KEM_BYTES, "key encapsulation")
+            if suite == SUITE_OF["decrypt"]:
+                head = EncryptedHead(header, key, version, r.take(KEM_BYTES, "key encapsulation"))
+            else:
+                nonce = r.take(NONCE_BYTES, "nonce")
+                head = WrappedHead(header, key, version, nonce, r.take(COMMITMENT_BYTES, "key commitment"))
         except KindError:
             raise CiphertextError("this is no Quorate ciphertext: it does not begin with QRT1") from None
         except VersionError as error:
@@ -100,7 +112,38 @@ class Head:
             raise CiphertextError(
                 f"the ciphertext is of another cluster ({cluster[:4].hex()}, this is {fingerprint[:4].hex()})"
             )
-        return cls(header, key, version, kem)
+        return head
+
+
+@dataclass(frozen=True)
+class EncryptedHead(Head):
+    """Of a ciphertext to a public key."""
+
+    kem: bytes
+
+    @property
+    def raw(self) -> bytes:
+        return self.header + self.kem
+
+    @property
+    def purpose(self) -> str:
+        return "decrypt"
+
+
+@dataclass(frozen=True)
+class WrappedHead(Head):
+    """Of what was sealed under a key that wraps."""
+
+    nonce: bytes
+    commitment: bytes
+
+    @property
+    def raw(self) -> bytes:
+        return self.header + self.nonce + self.commitment
+
+    @property
+    def purpose(self) -> str:
+        return "wrap"
 
 
 @dataclass(frozen=True)
@@ -157,7 +200,7 @@ def partial_context(
     identity: bytes,
     request: bytes,
 ) -> bytes:
-    """What the proof of a node's partial decryptions binds beside the mathematics."""
+    """What the proof of a node's partials binds beside the mathematics."""
     return H32(
         "partial/context.",
         fingerprint

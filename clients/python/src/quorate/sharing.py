@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from .group import C, L
+from .group import C, L, Point, weighted_sum
 
 
 def verifying_key(commitments: Sequence[C], index: int) -> C:
@@ -27,3 +27,12 @@ def lagrange_at_zero(indices: Sequence[int]) -> list[int]:
                 weight = weight * j * pow(j - i, -1, L) % L
         weights.append(weight)
     return weights
+
+
+def combine(partials: Mapping[int, bytes], threshold: int) -> Point:
+    """`Σ λ_i·D_i` over exactly `t` nodes of one epoch. `CodecError` if one is no point."""
+    if len(partials) != threshold:
+        raise ValueError(f"expected the partials of exactly {threshold} nodes, got {len(partials)}")
+    indices = sorted(partials)
+    points = [Point.decode(partials[i], f"partial of node {i}") for i in indices]
+    return weighted_sum(lagrange_at_zero(indices), points)

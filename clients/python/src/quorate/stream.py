@@ -57,14 +57,44 @@ def seal(key: bytes, reader: Source, writer: BinaryIO) -> int:
 
 def open_stream(key: bytes, reader: Source, writer: BinaryIO) -> None:
     """Opens a stream. Writes verified chunks only; ends in an error unless the last was among them."""
+    for chunk in _opened(key, reader):
+        writer.write(chunk)
+
+
+class Opener:
+    """A stream's plaintext, to be read piece by piece: verified chunks only, and an error, again and again,
+    where it is not whole. `b""` is its end and nothing else."""
+
+    def __init__(self, key: bytes, reader: Source):
+        self._chunks, self._left = _opened(key, reader), b""
+        self._error: CiphertextError | None = None
+
+    def read(self, size: int = -1, /) -> bytes:
+        if self._error is not None:
+            raise self._error
+        while not self._left:
+            try:
+                self._left = next(self._chunks)
+            except StopIteration:
+                return b""
+            except CiphertextError as error:
+                self._error = error
+                raise
+        size = len(self._left) if size < 0 else size
+        data, self._left = self._left[:size], self._left[size:]
+        return data
+
+
+def _opened(key: bytes, reader: Source) -> Iterator[bytes]:
     cipher = AESGCM(key)
     for number, (chunk, last) in enumerate(_chunks(reader, SEALED)):
         if len(chunk) < TAG or (len(chunk) == TAG and number > 0):
             raise CiphertextError("the ciphertext is truncated: its end is missing")
         try:
-            writer.write(cipher.decrypt(_nonce(number, last), chunk, None))
+            plain = cipher.decrypt(_nonce(number, last), chunk, None)
         except InvalidTag:
             raise CiphertextError(_fault(cipher, number, chunk, last)) from None
+        yield plain
 
 
 def _fault(cipher: AESGCM, number: int, chunk: bytes, last: bool) -> str:

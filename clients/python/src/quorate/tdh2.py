@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from .dleq import verify_dleq
+from . import dleq
 from .errors import CiphertextError, CodecError
-from .group import B2, B, Point, decode_scalar, encode_scalar, random_scalar, weighted_sum
+from .group import B2, B, Point, decode_scalar, encode_scalar, random_scalar
 from .hashing import H, Hs
-from .sharing import lagrange_at_zero
+from .sharing import combine
 from .wire import u32
 
 KEM_BYTES = 240
@@ -96,11 +96,7 @@ def verify_partials(
     context: bytes, public: Point, kems: Sequence[Encapsulation], partials: Sequence[bytes], proof: bytes
 ) -> bool:
     """Whether a node proved that its partials, in order, are `s_i·U` for the `s_i` of its public `Y_i`."""
-    try:
-        outputs = [Point.decode(p, "partial") for p in partials]
-    except CodecError:
-        return False
-    return verify_dleq(context, public, [kem.u for kem in kems], outputs, proof)
+    return dleq.verify_partials(context, public, [kem.u for kem in kems], partials, proof)
 
 
 class CommitmentError(Exception):
@@ -119,14 +115,10 @@ def open_kem(
 
     The commitment is compared first: AES-GCM does not commit to its key.
     """
-    if len(partials) != threshold:
-        raise ValueError(f"expected the partials of exactly {threshold} nodes, got {len(partials)}")
-    indices = sorted(partials)
     try:
-        points = [Point.decode(partials[i], f"partial of node {i}") for i in indices]
+        shared = combine(partials, threshold)
     except CodecError:
         raise CommitmentError from None
-    shared = weighted_sum(lagrange_at_zero(indices), points)
     wrap, commitment = _dem(binding, kem.raw[:32], shared, label)
     if not hmac.compare_digest(commitment, kem.commitment):
         raise CommitmentError

@@ -160,11 +160,16 @@ class Epoch:
 
 
 SUITES = {1: "tdh2-ristretto255", 2: "frost-ed25519", 3: "voprf-ristretto255"}
-PURPOSES = {1: "decrypt", 2: "sign", 3: "derive"}
+PURPOSES = {1: "decrypt", 2: "sign", 3: "derive", 4: "wrap"}
 #: Each for the purpose of its name; `sign-commit` for `sign`.
-OPERATIONS = {**PURPOSES, 4: "sign-commit"}
-#: What a suite may be for: nothing is allowed across.
-SUITE_OF = {"decrypt": "tdh2-ristretto255", "sign": "frost-ed25519", "derive": "voprf-ristretto255"}
+OPERATIONS = {1: "decrypt", 2: "sign", 3: "derive", 4: "sign-commit", 5: "wrap"}
+#: The suite of a key of each purpose: nothing is allowed across.
+SUITE_OF = {
+    "decrypt": "tdh2-ristretto255",
+    "sign": "frost-ed25519",
+    "derive": "voprf-ristretto255",
+    "wrap": "voprf-ristretto255",
+}
 _SUITE_CODE = {text: code for code, text in SUITES.items()}
 _PURPOSE_CODE = {text: code for code, text in PURPOSES.items()}
 _OPERATION_CODE = {text: code for code, text in OPERATIONS.items()}
