@@ -12,6 +12,7 @@
 
 use crate::{
     core::Core,
+    exports,
     locks::Subject as Lock,
     quarantine::{self, Standing},
     records::{self, RecordError},
@@ -99,9 +100,12 @@ fn destroy(core: &Core, name: &KeyName, due: Millis) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Erases all attempts of all versions.
+/// Erases all attempts of all versions, and what was sealed for an export.
 fn erase(core: &Core, name: &KeyName) -> Result<(), Fault> {
     let store = &*core.store;
+    while let Some(batch) = exports::forget(store, name).map_err(|e| e.fault(core))? {
+        store.commit(batch).map_err(|e| core.store_fault(&e))?;
+    }
     loop {
         let attempts = records::attempts(store, name, ATTEMPTS).map_err(|e| e.fault(core))?;
         if attempts.is_empty() {

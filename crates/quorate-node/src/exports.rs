@@ -15,6 +15,7 @@ use crate::{
     core::Core,
     locks, orders, quarantine,
     records::{self, Read, RecordError, tagged},
+    states,
 };
 use quorate_ceremony::{Subject, VersionState};
 use quorate_crypto::hash::{Label, hash32};
@@ -34,6 +35,7 @@ use rand_core::UnwrapErr;
 pub(crate) fn may_apply(core: &Core, order: &VerifiedOrder) -> Result<(), Fault> {
     let Some(export) = order.export() else { return Ok(()) };
     let failed = |e: RecordError| e.fault(core);
+    exists(core, &export.name)?;
     let chain = quorate_types::ChainId::Key(export.name.clone());
     let head = records::head(&*core.store, &chain).map_err(failed)?.unwrap_or_default();
     if head != order.order().predecessor {
@@ -106,6 +108,7 @@ pub(crate) fn share(core: &Core, bytes: &[u8]) -> Result<Vec<u8>, Fault> {
     };
     let recipient = *recipient.ok_or_else(|| Fault::invalid("the order closes an export"))?;
     let _held = core.locks.hold([locks::Subject::Key(export.name.clone())].into());
+    exists(core, &export.name)?;
     let store = &*core.store;
     if !is_open(store, &hash, order.order(), core.now().wall).map_err(failed)? {
         let text = "this export is over: it was closed, or its order's life has ended; make a new \
@@ -173,6 +176,24 @@ fn seal(
     };
     SealedShare::seal(scope, share, &core.identity, &mut UnwrapErr(SysRng))
         .map_err(|e| Fault::invalid(e.to_string()))
+}
+
+/// Nothing is exported of a key that was deleted here.
+fn exists(core: &Core, name: &KeyName) -> Result<(), Fault> {
+    match states::tombstone(&*core.store, name).map_err(|e| e.fault(core))? {
+        Some(_) => Err(states::gone(name)),
+        None => Ok(()),
+    }
+}
+
+/// What removes sealed shares of any version of a key, some at a time; `None` if there are none.
+pub(crate) fn forget(store: &dyn Store, name: &KeyName) -> Read<Option<Batch>> {
+    let sealed = store.scan(Tree::Records, &records::versions_of(b'e', name), None, MAX_EXPORTS)?;
+    let mut batch = Batch::new();
+    for (key, _) in &sealed {
+        batch = batch.delete(Tree::Records, key.clone());
+    }
+    Ok((!sealed.is_empty()).then_some(batch))
 }
 
 fn has_right(create: &quorate_types::CreateKey) -> Result<(), Fault> {

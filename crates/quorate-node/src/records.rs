@@ -461,7 +461,7 @@ pub(crate) fn put_changes(
 }
 
 /// A key's name in the keys of its versions' records.
-fn versions_of(tag: u8, name: &KeyName) -> Vec<u8> {
+pub(crate) fn versions_of(tag: u8, name: &KeyName) -> Vec<u8> {
     [&[tag], name.as_str().as_bytes(), &[0]].concat()
 }
 
@@ -486,6 +486,7 @@ fn delete_records(store: &dyn Store, batch: Batch, prefix: &[u8]) -> Read<Batch>
 pub(crate) fn makers(store: &dyn Store, name: &KeyName) -> Read<Vec<CreateKey>> {
     let create = |signed: &SignedOrder| match Order::from_bytes(&signed.0.body) {
         Ok(Order { action: Action::CreateKey(create), .. }) => Ok(Some(create)),
+        Ok(Order { action: Action::ImportKey(import), .. }) => Ok(Some(import.create)),
         Ok(_) => Ok(None),
         Err(_) => Err(RecordError::Damaged("order")),
     };

@@ -3,7 +3,7 @@
 //! ```text
 //! orders    's' ‖ key name                     hash of the order with the highest revision
 //!           'a' ‖ alias                        the key's name
-//!           'e' ‖ deletion time u64 ‖ key name  empty: the key waits for its deletion
+//!           'd' ‖ deletion time u64 ‖ key name  empty: the key waits for its deletion
 //!           't' ‖ key name                     Tombstone
 //! ```
 
@@ -200,7 +200,7 @@ pub(crate) fn holds_back(
     Ok(None)
 }
 
-fn gone(name: &KeyName) -> Fault {
+pub(crate) fn gone(name: &KeyName) -> Fault {
     let text = format!(
         "key {name} was deleted, and this node has destroyed what it held of it: nothing brings \
          it back, and no other key gets its name"
@@ -241,7 +241,7 @@ pub(crate) fn put(
 /// Keys whose time has come, with it, at most `limit`.
 pub(crate) fn due(store: &dyn Store, now: Millis, limit: usize) -> Read<Vec<(Millis, KeyName)>> {
     let mut all = Vec::new();
-    for (key, _) in store.scan(Tree::Orders, b"e", None, limit)? {
+    for (key, _) in store.scan(Tree::Orders, b"d", None, limit)? {
         let read = |key: &[u8]| {
             let (at, name) = key.get(1..)?.split_first_chunk::<8>()?;
             let name = KeyName::new(std::str::from_utf8(name).ok()?).ok()?;
@@ -301,5 +301,5 @@ fn of_key(tag: u8, name: &KeyName) -> Vec<u8> {
 }
 
 fn due_key(at: Millis, name: &KeyName) -> Vec<u8> {
-    tagged(b'e', &[&at.0.to_be_bytes()[..], name.as_str().as_bytes()].concat())
+    tagged(b'd', &[&at.0.to_be_bytes()[..], name.as_str().as_bytes()].concat())
 }

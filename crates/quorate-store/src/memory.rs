@@ -132,8 +132,11 @@ impl Store for MemStore {
         limit: usize,
     ) -> Result<Vec<Record>, StoreError> {
         let state = self.alive()?;
-        let wanted = |key: &[u8]| key.starts_with(prefix) && after.is_none_or(|a| key > a);
-        let found = state.records.iter().filter(|((t, k), _)| *t == tree && wanted(k));
+        let from = after.unwrap_or_default().max(prefix).to_vec();
+        let wanted = |key: &[u8]| after.is_none_or(|a| key > a);
+        let found = (state.records.range((tree, from)..))
+            .take_while(|((t, k), _)| *t == tree && k.starts_with(prefix))
+            .filter(|((_, k), _)| wanted(k));
         Ok(found.take(limit).map(|((_, k), (_, v))| (k.clone(), v.clone())).collect())
     }
 

@@ -1,10 +1,11 @@
 //! Exports: breaking the glass, and everybody who would like to without being asked.
 
 use super::fixture::*;
-use crate::{exports, orders, views};
+use crate::{clock::Clock, destroy, exports, orders, views};
 use quorate_ceremony::{Descent, StepKind, fault::EXPORTING};
 use quorate_crypto::{RecipientKey, SecretScalar, sharing};
 use quorate_rpc::{Fault, FaultKind, v1::step_result::Outcome as Answered};
+use quorate_store::{Store, Tree};
 use quorate_types::*;
 use rand::rngs::SysRng;
 use rand_core::UnwrapErr;
@@ -301,4 +302,40 @@ fn a_node_in_quarantine_or_without_a_share_seals_nothing() {
     let unborn = Glass { world, ..Glass::new() };
     let fault = unborn.share(0, &unborn.order()).unwrap_err();
     assert!(fault.message.contains("no record of the key version"), "{fault}");
+}
+
+/// What was sealed goes with the key, and an export that nodes have seen opens nothing any more.
+#[test]
+fn nothing_is_exported_of_a_key_that_is_destroyed() {
+    let glass = Glass::new();
+    let order = glass.order();
+    glass.share(0, &order).unwrap();
+    let node = &glass.world.nodes[0];
+    let sealed = || {
+        let records = node.store.scan(Tree::Records, b"e", None, 100).unwrap();
+        records.iter().filter(|(_, bytes)| SealedShare::from_bytes(bytes).is_ok()).count()
+    };
+    assert_eq!(sealed(), 1);
+
+    let at = glass.world.clock.now().wall.plus(7 * Millis::DAY);
+    let mut state = SetKeyState::initial(KEY.parse().unwrap());
+    (state.revision, state.deletion) = (1, Some(at));
+    let mut deletion = glass.world.order(Action::SetKeyState(state), Hash::default());
+    deletion.issued_at = glass.world.clock.now().wall;
+    deletion.expires_at = deletion.issued_at.plus(30 * Millis::DAY);
+    let deletion = glass.world.signed(deletion, &[101, 102]);
+    orders::submit(&node.core, &deletion.to_bytes()).unwrap();
+    // An open export and a deletion that waits do not take each other for something else.
+    destroy::sweep(&node.core).unwrap();
+    assert_eq!(sealed(), 1);
+    glass.world.clock.jump_to(at.0);
+    destroy::sweep(&node.core).unwrap();
+    assert_eq!(sealed(), 0);
+
+    let mut again = glass.draft(glass.open());
+    (again.issued_at, again.expires_at) = (at, at.plus(Millis::DAY));
+    for order in [order, glass.world.signed(again, &[101, 103])] {
+        let refused = glass.share(0, &order).unwrap_err();
+        assert!(refused.message.contains("nothing brings it back"), "{refused}");
+    }
 }
