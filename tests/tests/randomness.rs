@@ -14,7 +14,7 @@ fn broken_randomness(dir: &Path) -> PathBuf {
     let text = "#include <errno.h>\n#include <sys/types.h>\n\
                 ssize_t getrandom(void *b, size_t n, unsigned f) {\n\
                 (void)b; (void)n; (void)f; errno = EIO; return -1; }\n";
-    fs::write(&source, text).unwrap();
+    fs::write(&source, text).expect("a directory to write to");
     let mut cc = Command::new("cc");
     cc.args(["-shared", "-fPIC", "-o"]).args([&library, &source]);
     assert!(cc.status().expect("a C compiler").success());
