@@ -75,7 +75,6 @@ pub async fn export(global: &Global, args: &KeyExport) -> Result<Report, Failure
     let closes = matches!(step, ExportStep::Close { .. });
     let heads = operator.heads(Some(&name)).await?;
     let action = Action::ExportKey(ExportKey { name, version, step });
-    // The order is what the recipient asks for the shares with, so it is kept either way.
     match make(&operator, action, heads.key, &args.order).await? {
         Fate::Written(text) => Ok(Report::new(text, json!({ "done": false }))),
         Fate::Done(_) if closes => Ok(Report::new("the export is closed", json!({ "done": true }))),

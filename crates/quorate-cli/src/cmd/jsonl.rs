@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Items in one request.
 const MOST_ITEMS: usize = 1024;
@@ -81,13 +81,24 @@ pub(super) async fn run<const N: usize>(
     }
 }
 
-/// Writes one line.
+/// Writes one line, and wipes its texts: they may be plaintext or keys.
 pub(super) fn write_line(
     output: &mut impl Write,
     fields: Map<String, Value>,
 ) -> Result<(), Failure> {
-    let line = Zeroizing::new(Value::Object(fields).to_string() + "\n");
-    output.write_all(line.as_bytes()).map_err(|e| Failure::io("output", &e))
+    let mut fields = Value::Object(fields);
+    let mut line = Zeroizing::new(Vec::with_capacity(weight(&fields)));
+    let written = serde_json::to_writer(&mut *line, &fields).map_err(Failure::new);
+    if let Value::Object(fields) = &mut fields {
+        for value in fields.values_mut() {
+            if let Value::String(text) = value {
+                text.zeroize();
+            }
+        }
+    }
+    written?;
+    line.push(b'\n');
+    output.write_all(&line).map_err(|e| Failure::io("output", &e))
 }
 
 fn write(
@@ -107,6 +118,12 @@ fn write(
         }
     }
     write_line(output, line)
+}
+
+/// Room enough for a line of base64, so that no copy of it is left behind while it grows.
+fn weight(fields: &Value) -> usize {
+    let texts = fields.as_object().into_iter().flatten();
+    64 + texts.map(|(k, v)| 32 + k.len() + v.as_str().map_or(64, str::len)).sum::<usize>()
 }
 
 /// Lines that came to nothing.

@@ -153,7 +153,7 @@ struct Seed {
     stated: Option<[u8; 32]>,
 }
 
-/// Either case, and without a branch on a digit.
+/// Of either case.
 fn hexadecimal(text: &str) -> Option<Zeroizing<[u8; 32]>> {
     let mut out = Zeroizing::new([0; 32]);
     for (byte, pair) in out.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
