@@ -6,6 +6,7 @@ use crate::{
 };
 use quorate_crypto::{
     EncodedPoint,
+    frost::{AggregateError, PublicShares},
     sharing::Commitments,
     stream::Sealer,
     tdh2::{self, Binding},
@@ -17,7 +18,7 @@ use quorate_types::{
 };
 use std::{
     io::{Read, Write},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 /// One version of a key, verified from the pinned fingerprint (DESIGN §4.4). Cheap to clone.
@@ -35,6 +36,8 @@ struct Inner {
     /// `Y`, of a key over ristretto255.
     public: Option<EncodedPoint>,
     commitments: Commitments,
+    /// Of a key that signs; made for the first signature.
+    public_shares: OnceLock<PublicShares>,
 }
 
 impl Key {
@@ -76,6 +79,7 @@ impl Key {
             fingerprint: *cluster.fingerprint(),
             public: point,
             commitments,
+            public_shares: OnceLock::new(),
             verified,
             epoch,
         })))
@@ -206,6 +210,17 @@ impl Key {
 
     pub(crate) fn commitments(&self) -> &Commitments {
         &self.0.commitments
+    }
+
+    /// What signature shares of its epoch are verified against.
+    pub(crate) fn public_shares(&self) -> Result<&PublicShares, AggregateError> {
+        if let Some(made) = self.0.public_shares.get() {
+            return Ok(made);
+        }
+        let committee = &self.public().committee;
+        let made =
+            PublicShares::new(committee.threshold(), committee.indices(), &self.0.commitments)?;
+        Ok(self.0.public_shares.get_or_init(|| made))
     }
 
     pub(crate) fn public_key(&self) -> &[u8; 32] {

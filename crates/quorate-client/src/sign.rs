@@ -22,7 +22,7 @@ use crate::{
 };
 use pool::{Drawn, PoolId};
 use quorate_crypto::frost::{
-    AggregateError, NonceCommitments, SIGNATURE_LEN, SigningSet, VerifyError, aggregate, verify,
+    AggregateError, NonceCommitments, SIGNATURE_LEN, SigningSet, VerifyError, verify,
 };
 use quorate_types::{
     Answer, EncryptionContext, Format, Hash, NodeIndex, Operation, RefusalReason,
@@ -30,7 +30,7 @@ use quorate_types::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// An Ed25519 signature (RFC 8032).
@@ -289,12 +289,13 @@ async fn draw(
     let id = pool_id(asking.key);
     let order = NonceOrder { epoch: id.epoch, count: u16::try_from(count).unwrap_or(MAX_NONCES) };
     asking.turn_to(Operation::SignCommit, Arc::new([order.to_bytes()]));
-    let judge = DrawCheck(order.count);
+    let judge = DrawCheck { count: order.count, decoded: Mutex::default() };
     let quorum = Collection::new(asking, &judge, false)?.gather(first).await?;
+    let mut decoded = judge.decoded.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut nodes = BTreeSet::new();
-    for (node, words) in &quorum.partials {
+    for (node, _) in &quorum.partials {
         nodes.insert(*node);
-        asking.client.nonces.put(&id, decode(*node, words).unwrap_or_default());
+        asking.client.nonces.put(&id, decoded.remove(node).unwrap_or_default());
     }
     Ok(nodes)
 }
@@ -331,29 +332,36 @@ fn combine(
     sets: &[SigningSet],
     shares: &[(NodeIndex, crate::collect::Partials)],
 ) -> Result<Result<Vec<Signature>, Vec<NodeIndex>>, Failed> {
-    let threshold = asking.key.public().committee.threshold();
+    let alarm = |error: AggregateError| Failed::from(Error::Invalid(error.to_string()));
+    let public = asking.key.public_shares().map_err(alarm)?;
     let (mut made, mut cheaters) = (Vec::with_capacity(sets.len()), BTreeSet::new());
     for (at, set) in sets.iter().enumerate() {
         let of_item: Vec<_> = shares.iter().map(|(node, shares)| (*node, shares[at])).collect();
-        match aggregate(set, &of_item, threshold, asking.key.commitments()) {
+        match public.aggregate(set, &of_item) {
             Ok(signature) => made.push(signature),
             Err(AggregateError::Cheaters(nodes)) => cheaters.extend(nodes),
-            Err(error) => return Err(Error::Invalid(error.to_string()).into()),
+            Err(error) => return Err(alarm(error)),
         }
     }
     Ok(if cheaters.is_empty() { Ok(made) } else { Err(cheaters.into_iter().collect()) })
 }
 
-/// Takes three words for each pair, whose commitments are points.
-struct DrawCheck(u16);
+/// Takes three words for each pair, whose commitments are points; and keeps these, since each
+/// costs as much as a multiplication to decode.
+struct DrawCheck {
+    count: u16,
+    decoded: Mutex<BTreeMap<NodeIndex, Vec<Drawn>>>,
+}
 
 impl Judge for DrawCheck {
     fn length(&self, _: usize) -> usize {
-        3 * usize::from(self.0)
+        3 * usize::from(self.count)
     }
 
     fn takes(&self, node: NodeIndex, _: Hash, answer: &Answer) -> bool {
-        decode(node, &answer.partials).is_some()
+        let Some(drawn) = decode(node, &answer.partials) else { return false };
+        self.decoded.lock().unwrap_or_else(PoisonError::into_inner).insert(node, drawn);
+        true
     }
 
     fn bad_items(&self) -> Vec<(usize, CiphertextError)> {

@@ -35,7 +35,7 @@ mod tests;
 #[cfg(test)]
 mod vectors;
 
-pub use aggregate::{AggregateError, aggregate};
+pub use aggregate::{AggregateError, PublicShares, aggregate};
 pub use round1::{COMMITMENTS_LEN, CommitmentsFault, NonceCommitments, NoncePair, commit};
 pub use round2::{KeyShare, KeyShareError, SignError, SigningSet, sign};
 pub use verify::{VerifyError, verify};

@@ -10,7 +10,10 @@ use quorate_crypto::{
     PublicKey,
     frost::{KeyShare, NonceCommitments, NoncePair, commit},
 };
-use quorate_types::{BootId, EpochName, KeyName, KeyVersion, signing::NonceHandle};
+use quorate_types::{
+    BootId, EpochName, KeyName, KeyVersion,
+    signing::{NonceHandle, SignerCommitments},
+};
 use rand_core::CryptoRng;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -115,6 +118,15 @@ impl Nonces {
         let count = self.drawn.fetch_add(1, Ordering::Relaxed).to_be_bytes();
         let (wall, steady) = (now.wall.0.to_be_bytes(), now.steady.as_nanos().to_be_bytes());
         [&self.boot.0[..], &count, &wall, &steady].concat()
+    }
+
+    /// The commitments of a pair that waits here, if these are they: then they need not be decoded.
+    pub(crate) fn known(&self, named: &SignerCommitments) -> Option<NonceCommitments> {
+        if named.handle.boot != self.boot {
+            return None;
+        }
+        let made = self.lock().pairs.get(&named.handle.number)?.pair.commitments();
+        (*made.to_bytes() == named.commitments).then_some(made)
     }
 
     /// Takes pairs out, for ever, one for each handle; `None` where there is none: used, of another

@@ -57,7 +57,7 @@ pub(crate) fn sign_items(core: &Core, items: &[Vec<u8>], key: &KeyState) -> Resu
         let enough = item.signers.len() >= committee.threshold().as_usize();
         let own = item.signers.iter().find(|s| s.node == core.index());
         let (Some(own), true) = (own, members && enough) else { return Err(bad_item(at)) };
-        let set = SigningSet::new(&item.message, signers(&item.signers).ok_or(bad_item(at))?);
+        let set = SigningSet::new(&item.message, signers(core, &item.signers).ok_or(bad_item(at))?);
         let signing = signing.get_or_insert_with(|| Signing {
             epoch: item.epoch,
             handles: Vec::new(),
@@ -128,10 +128,17 @@ fn ready<'a>(key: &'a KeyState, epoch: &EpochName) -> Result<Ready<'a>, No> {
     Ok(Ready { share, key })
 }
 
-/// Decoded; `None` if one is no pair of points.
-fn signers(all: &[SignerCommitments]) -> Option<BTreeMap<ShareIndex, NonceCommitments>> {
-    let one =
-        |s: &SignerCommitments| Some((s.node, NonceCommitments::from_bytes(&s.commitments).ok()?));
+/// Decoded; `None` if one is no pair of points. Those that this node has made are at hand: to
+/// decode a point costs as much as a multiplication, since it must be of prime order.
+fn signers(
+    core: &Core,
+    all: &[SignerCommitments],
+) -> Option<BTreeMap<ShareIndex, NonceCommitments>> {
+    let one = |s: &SignerCommitments| {
+        let own = if s.node == core.index() { core.nonces.known(s) } else { None };
+        let decode = || NonceCommitments::from_bytes(&s.commitments).ok();
+        Some((s.node, own.or_else(decode)?))
+    };
     all.iter().map(one).collect()
 }
 

@@ -13,7 +13,7 @@ use crate::{
 use frost_ed25519::{
     CheaterDetection, Identifier, aggregate_custom, keys::PublicKeyPackage, round2::SignatureShare,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 /// Why there is no signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,11 +34,96 @@ pub enum AggregateError {
     Invalid,
 }
 
-/// `R ‖ Σ z_i` (§5.3), verified strictly under `Y`.
-///
-/// The shares are verified one by one against `Y_i` only if the sum does not verify: then all
-/// cheaters are found, also one whose share is no scalar. Two that cheat so that their errors
-/// cancel have signed the message, and harm nobody.
+/// What signature shares are verified against: `t`, `Y` and the `Y_i` of an epoch's holders, in the
+/// form that the crate `frost-ed25519` wants. Made once for an epoch: each point costs a check
+/// that it is of prime order.
+#[derive(Clone)]
+pub struct PublicShares {
+    threshold: Threshold,
+    key: [u8; 32],
+    package: PublicKeyPackage,
+}
+
+impl PublicShares {
+    /// Of an epoch with these `holders`.
+    ///
+    /// # Errors
+    /// [`AggregateError::Invalid`] for commitments that are not over edwards25519.
+    pub fn new(
+        threshold: Threshold,
+        holders: impl IntoIterator<Item = ShareIndex>,
+        commitments: &Commitments,
+    ) -> Result<Self, AggregateError> {
+        let one = |i| Ok((border::identifier(i)?, border::verifying_share(&commitments.at(i))?));
+        let package = || -> Result<PublicKeyPackage, Barred> {
+            let shares = holders.into_iter().map(one).collect::<Result<_, Barred>>()?;
+            let key = border::verifying_key(&commitments.constant())?;
+            Ok(PublicKeyPackage::new(shares, key, Some(threshold.get())))
+        };
+        let package = package().map_err(|Barred| AggregateError::Invalid)?;
+        Ok(Self { threshold, key: *commitments.constant_bytes(), package })
+    }
+
+    /// `R ‖ Σ z_i` (§5.3), verified strictly under `Y`.
+    ///
+    /// The shares are verified one by one against `Y_i` only if the sum does not verify: then all
+    /// cheaters are found, also one whose share is no scalar. Two that cheat so that their errors
+    /// cancel have signed the message, and harm nobody.
+    ///
+    /// # Errors
+    /// [`AggregateError`].
+    pub fn aggregate(
+        &self,
+        set: &SigningSet,
+        shares: &[(ShareIndex, [u8; SHARE_LEN])],
+    ) -> Result<[u8; SIGNATURE_LEN], AggregateError> {
+        let given: BTreeMap<ShareIndex, &[u8; SHARE_LEN]> =
+            shares.iter().map(|(i, share)| (*i, share)).collect();
+        let complete = given.len() == shares.len()
+            && given.len() >= self.threshold.as_usize()
+            && set.signers().eq(given.keys().copied());
+        if !complete {
+            return Err(AggregateError::Signers {
+                expected: self.threshold.get(),
+                got: shares.len(),
+            });
+        }
+        let alarm = |Barred| AggregateError::Invalid;
+        let names: BTreeMap<Identifier, ShareIndex> = given
+            .keys()
+            .map(|i| Ok((border::identifier(*i)?, *i)))
+            .collect::<Result<_, Barred>>()
+            .map_err(alarm)?;
+        let decoded = names.iter().map(|(id, i)| Ok((*id, share(given.get(i))?)));
+        let decoded = decoded.collect::<Result<_, Barred>>().map_err(alarm)?;
+
+        let detection = CheaterDetection::AllCheaters;
+        let signature = match aggregate_custom(set.package(), &decoded, &self.package, detection) {
+            Ok(signature) => signature.serialize().map_err(|_| AggregateError::Invalid)?,
+            Err(error) => {
+                let cheaters: Vec<ShareIndex> =
+                    error.culprits().iter().filter_map(|id| names.get(id)).copied().collect();
+                let found = !cheaters.is_empty();
+                return Err(if found {
+                    AggregateError::Cheaters(cheaters)
+                } else {
+                    AggregateError::Invalid
+                });
+            }
+        };
+        let signature = signature.try_into().map_err(|_| AggregateError::Invalid)?;
+        verify(&self.key, set.message(), &signature).map_err(|_| AggregateError::Invalid)?;
+        Ok(signature)
+    }
+}
+
+impl fmt::Debug for PublicShares {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicShares({} of {})", self.threshold, self.package.verifying_shares().len())
+    }
+}
+
+/// [`PublicShares::aggregate`] for one signature.
 ///
 /// # Errors
 /// [`AggregateError`].
@@ -48,54 +133,7 @@ pub fn aggregate(
     threshold: Threshold,
     commitments: &Commitments,
 ) -> Result<[u8; SIGNATURE_LEN], AggregateError> {
-    let given: BTreeMap<ShareIndex, &[u8; SHARE_LEN]> =
-        shares.iter().map(|(i, share)| (*i, share)).collect();
-    let complete = given.len() == shares.len()
-        && given.len() >= threshold.as_usize()
-        && set.signers().eq(given.keys().copied());
-    if !complete {
-        return Err(AggregateError::Signers { expected: threshold.get(), got: shares.len() });
-    }
-    let alarm = |Barred| AggregateError::Invalid;
-    let names: BTreeMap<Identifier, ShareIndex> = given
-        .keys()
-        .map(|i| Ok((border::identifier(*i)?, *i)))
-        .collect::<Result<_, Barred>>()
-        .map_err(alarm)?;
-    let public = public_package(&given, threshold, commitments).map_err(alarm)?;
-    let decoded = names.iter().map(|(id, i)| Ok((*id, share(given.get(i))?)));
-    let decoded = decoded.collect::<Result<_, Barred>>().map_err(alarm)?;
-
-    let detection = CheaterDetection::AllCheaters;
-    let signature = match aggregate_custom(set.package(), &decoded, &public, detection) {
-        Ok(signature) => signature.serialize().map_err(|_| AggregateError::Invalid)?,
-        Err(error) => {
-            let cheaters: Vec<ShareIndex> =
-                error.culprits().iter().filter_map(|id| names.get(id)).copied().collect();
-            let found = !cheaters.is_empty();
-            return Err(if found {
-                AggregateError::Cheaters(cheaters)
-            } else {
-                AggregateError::Invalid
-            });
-        }
-    };
-    let signature = signature.try_into().map_err(|_| AggregateError::Invalid)?;
-    verify(commitments.constant_bytes(), set.message(), &signature)
-        .map_err(|_| AggregateError::Invalid)?;
-    Ok(signature)
-}
-
-fn public_package(
-    signers: &BTreeMap<ShareIndex, &[u8; SHARE_LEN]>,
-    threshold: Threshold,
-    commitments: &Commitments,
-) -> Result<PublicKeyPackage, Barred> {
-    let shares = signers
-        .keys()
-        .map(|i| Ok((border::identifier(*i)?, border::verifying_share(&commitments.at(*i))?)));
-    let key = border::verifying_key(&commitments.constant())?;
-    Ok(PublicKeyPackage::new(shares.collect::<Result<_, Barred>>()?, key, Some(threshold.get())))
+    PublicShares::new(threshold, set.signers(), commitments)?.aggregate(set, shares)
 }
 
 /// What is no scalar counts as zero, which no signer's share is: it spoils the sum, and is then

@@ -50,21 +50,17 @@ pub(super) fn commit_by_rfc(
     rng: &mut impl CryptoRng,
 ) -> (NoncePair, NonceCommitments) {
     let nonces = Box::new(SigningNonces::new(key.package().signing_share(), &mut Rng06(rng)));
-    let points = *nonces.commitments();
-    let mut bytes = [0; COMMITMENTS_LEN];
-    // Neither nonce is zero (probability 2⁻²⁵²), which alone has no encoding; then the zeros
-    // that stay here decode nowhere.
-    for (half, point) in bytes.chunks_exact_mut(32).zip([points.hiding(), points.binding()]) {
-        if let Ok(encoded) = point.serialize()
-            && encoded.len() == half.len()
-        {
-            half.copy_from_slice(&encoded);
-        }
-    }
-    (NoncePair(nonces), NonceCommitments { points, bytes })
+    let commitments = NonceCommitments::of(*nonces.commitments());
+    (NoncePair(nonces), commitments)
 }
 
 impl NoncePair {
+    /// What it was committed to with.
+    #[must_use]
+    pub fn commitments(&self) -> NonceCommitments {
+        NonceCommitments::of(*self.0.commitments())
+    }
+
     pub(super) fn expose(&self) -> &SigningNonces {
         &self.0
     }
@@ -83,6 +79,20 @@ impl fmt::Debug for NoncePair {
 }
 
 impl NonceCommitments {
+    fn of(points: SigningCommitments) -> Self {
+        let mut bytes = [0; COMMITMENTS_LEN];
+        // Neither nonce is zero (probability 2⁻²⁵²), which alone has no encoding; then the zeros
+        // that stay here decode nowhere.
+        for (half, point) in bytes.chunks_exact_mut(32).zip([points.hiding(), points.binding()]) {
+            if let Ok(encoded) = point.serialize()
+                && encoded.len() == half.len()
+            {
+                half.copy_from_slice(&encoded);
+            }
+        }
+        Self { points, bytes }
+    }
+
     /// Decodes strictly; what decodes, encodes to the same bytes.
     ///
     /// # Errors
