@@ -7,7 +7,7 @@ use crate::{
     secret::SecretScalar,
     sharing::{Commitments, Polynomial},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
 
 /// A key shared among nodes 1 to `n`.
 pub(super) struct Shared {
@@ -69,10 +69,50 @@ fn verifies_strictly(key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bo
     key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(signature)).is_ok()
 }
 
-fn many(count: usize) {
+/// `openssl`, with a folder of its own for the files that it wants.
+struct OpenSsl(PathBuf);
+
+impl OpenSsl {
+    /// For the test of so many; `None`, said aloud, where it is not installed.
+    fn find(of: usize) -> Option<Self> {
+        if Command::new("openssl").arg("version").output().is_err() {
+            println!("SKIPPED: openssl is not installed, so it has verified nothing");
+            return None;
+        }
+        let folder =
+            std::env::temp_dir().join(format!("quorate-frost-{of}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        Some(Self(folder))
+    }
+
+    fn verifies(&self, key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
+        let file = |name: &str, bytes: &[u8]| {
+            let path = self.0.join(name);
+            fs::write(&path, bytes).unwrap();
+            path
+        };
+        // RFC 8410: the algorithm, and a bit string of 32 bytes.
+        let der = [&hex::decode("302a300506032b6570032100").unwrap()[..], key].concat();
+        let mut openssl = Command::new("openssl");
+        openssl.args(["pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-rawin"]);
+        openssl.arg("-inkey").arg(file("key", &der)).arg("-in").arg(file("message", message));
+        openssl.arg("-sigfile").arg(file("signature", signature));
+        openssl.output().unwrap().status.success()
+    }
+}
+
+impl Drop for OpenSsl {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Every `openssl_every`th is verified by `openssl` too.
+fn many(count: usize, openssl_every: usize) {
     use rand::{RngExt, seq::SliceRandom};
     let rng = &mut rand::rng();
     let mut shared = Shared::of(2, &[1, 2]);
+    let openssl = OpenSsl::find(count);
     for at in 0..count {
         if at % 50 == 0 {
             let (n, first) = (rng.random_range(2..=7_u16), rng.random_range(1..60_000_u16));
@@ -87,18 +127,27 @@ fn many(count: usize) {
         let key = shared.commitments.constant_bytes();
         assert!(verifies_strictly(key, &message, &signature), "signature {at}");
         assert_eq!(verify(key, &message, &signature), Ok(()));
+        // It reads no empty message.
+        if let Some(openssl) = &openssl
+            && at % openssl_every == 0
+            && !message.is_empty()
+        {
+            assert!(openssl.verifies(key, &message, &signature), "signature {at}");
+            let other = [&message[..], b"."].concat();
+            assert!(at > 0 || !openssl.verifies(key, &other, &signature));
+        }
     }
 }
 
 #[test]
 fn signatures_of_random_sets_verify_strictly_anywhere() {
-    many(300);
+    many(300, 30);
 }
 
 #[test]
 #[ignore = "some minutes: ten thousand signatures"]
 fn ten_thousand_signatures_verify_strictly_anywhere() {
-    many(10_000);
+    many(10_000, 1);
 }
 
 #[test]
