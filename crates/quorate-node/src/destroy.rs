@@ -70,10 +70,11 @@ fn destroy(core: &Core, name: &KeyName, due: Millis) -> Result<(), Fault> {
     let tombstone = match states::tombstone(store, name).map_err(failed)? {
         Some(tombstone) => tombstone,
         None => {
+            // It may have been cancelled since, or moved.
+            let waits = states::waiting(store, name).map_err(failed)? == Some(due);
             let held = states::held(store, name).map_err(failed)?;
-            let Some(order) = held.filter(|h| h.state.deletion == Some(due)) else {
-                // It was cancelled since, or moved.
-                let batch = states::no_more_due(Batch::new(), due, name);
+            let Some(order) = held.filter(|_| waits) else {
+                let batch = states::not_due(Batch::new(), due, name);
                 return store.commit(batch).map_err(stored);
             };
             let at = core.now().wall;

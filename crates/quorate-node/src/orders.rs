@@ -296,7 +296,9 @@ fn put(core: &Core, batch: Batch, order: &VerifiedOrder) -> records::Read<Batch>
             _ => records::put_client(batch, client, Standing::Known),
         },
         Action::RevokeClient { client } => records::put_client(batch, client, Standing::Revoked),
-        Action::SetKeyState(state) => states::put(&*core.store, batch, order, state)?,
+        Action::SetKeyState(state) => {
+            states::put(&*core.store, batch, order, state, core.now().wall)?
+        }
         Action::ExportKey(export) => exports::put(batch, export, &order.hash()),
         Action::CreateKey(_)
         | Action::ImportKey(_)

@@ -3,7 +3,8 @@
 //! ```text
 //! orders    's' ‖ key name                     hash of the order with the highest revision
 //!           'a' ‖ alias                        the key's name
-//!           'd' ‖ deletion time u64 ‖ key name  empty: the key waits for its deletion
+//!           'd' ‖ deletion time u64 ‖ key name  empty: the key waits for its deletion, here until then
+//!           'w' ‖ key name                     that time
 //!           't' ‖ key name                     Tombstone
 //! ```
 
@@ -20,6 +21,7 @@ use quorate_store::{Batch, Store, Tree};
 use quorate_types::{
     Action, ChainId, CodecError, Destroyed, DestroyedReceipt, Format, Hash, KeyName, KeyVersion,
     Millis, Order, Part, Reader, RefusalReason, SetKeyState, SignedOrder, VerifiedOrder, Writer,
+    key_state::DELETION_WAIT, order::ORDER_CLOCK_SLACK,
 };
 
 /// The newest order about how a key is, and what it says.
@@ -154,11 +156,8 @@ fn aliases_are_free(core: &Core, state: &SetKeyState) -> Result<(), Fault> {
 /// A deletion before the shortest waiting time needs a key that was made with that right, in every
 /// version: none gains it by a rotation.
 fn may_wait(core: &Core, order: &VerifiedOrder, state: &SetKeyState) -> Result<(), Fault> {
-    if !state.is_quick(order.order().issued_at) {
-        return Ok(());
-    }
-    let orders = records::makers(&*core.store, &state.name).map_err(|e| e.fault(core))?;
-    if !orders.is_empty() && orders.iter().all(|create| create.rights.quick_deletion) {
+    let quick = state.is_quick(order.order().issued_at);
+    if !quick || goes_quickly(&*core.store, &state.name).map_err(|e| e.fault(core))? {
         return Ok(());
     }
     let text = format!(
@@ -166,6 +165,30 @@ fn may_wait(core: &Core, order: &VerifiedOrder, state: &SetKeyState) -> Result<(
         state.name
     );
     Err(Fault::invalid(text))
+}
+
+fn goes_quickly(store: &dyn Store, name: &KeyName) -> Read<bool> {
+    let orders = records::makers(store, name)?;
+    Ok(!orders.is_empty() && orders.iter().all(|create| create.rights.quick_deletion))
+}
+
+/// When this node destroys its shares: not before the shortest time has gone by since it heard of
+/// it. An order that was kept back until its time had come would leave nobody any to cancel it.
+fn waits_until(store: &dyn Store, state: &SetKeyState, now: Millis) -> Read<Option<Millis>> {
+    let (name, Some(stated)) = (&state.name, state.deletion) else { return Ok(None) };
+    if goes_quickly(store, name)? {
+        return Ok(Some(stated));
+    }
+    let heard = now.plus(DELETION_WAIT.start() - ORDER_CLOCK_SLACK);
+    Ok(Some(stated.max(heard)))
+}
+
+/// When this node destroys its shares of a key, if it is going to.
+pub(crate) fn waiting(store: &dyn Store, name: &KeyName) -> Read<Option<Millis>> {
+    let Some(bytes) = store.get(Tree::Orders, &of_key(b'w', name))? else { return Ok(None) };
+    let bytes = <[u8; 8]>::try_from(&bytes[..]);
+    let bytes = bytes.map_err(|_| RecordError::Damaged("time of a deletion"))?;
+    Ok(Some(Millis(u64::from_be_bytes(bytes))))
 }
 
 /// A chained order finds its key there, and the name of a new one free.
@@ -218,21 +241,21 @@ pub(crate) fn put(
     mut batch: Batch,
     order: &VerifiedOrder,
     state: &SetKeyState,
+    now: Millis,
 ) -> Read<Batch> {
     let name = &state.name;
-    if let Some(Held { state: old, .. }) = held(store, name)? {
-        for alias in &old.aliases {
-            batch = delete_alias(batch, alias);
-        }
-        if let Some(at) = old.deletion {
-            batch = batch.delete(Tree::Orders, due_key(at, name));
-        }
+    for alias in held(store, name)?.iter().flat_map(|held| &held.state.aliases) {
+        batch = delete_alias(batch, alias);
+    }
+    if let Some(at) = waiting(store, name)? {
+        batch = no_more_due(batch, at, name);
     }
     for alias in &state.aliases {
         batch = batch.put(Tree::Orders, of_key(b'a', alias), name.as_str().as_bytes());
     }
-    if let Some(at) = state.deletion {
+    if let Some(at) = waits_until(store, state, now)? {
         batch = batch.put(Tree::Orders, due_key(at, name), Vec::new());
+        batch = batch.put(Tree::Orders, of_key(b'w', name), at.0.to_be_bytes().to_vec());
     }
     let hash = order.hash().as_bytes().to_vec();
     Ok(batch.put(Tree::Orders, of_key(b's', name), hash))
@@ -269,8 +292,13 @@ pub(crate) fn delete_alias(batch: Batch, alias: &KeyName) -> Batch {
 }
 
 /// It does not wait for its deletion at that time.
-pub(crate) fn no_more_due(batch: Batch, at: Millis, name: &KeyName) -> Batch {
+pub(crate) fn not_due(batch: Batch, at: Millis, name: &KeyName) -> Batch {
     batch.delete(Tree::Orders, due_key(at, name))
+}
+
+/// It waits for its deletion no more.
+fn no_more_due(batch: Batch, at: Millis, name: &KeyName) -> Batch {
+    not_due(batch, at, name).delete(Tree::Orders, of_key(b'w', name))
 }
 
 /// What a node says of how a key is, by its name or an alias.

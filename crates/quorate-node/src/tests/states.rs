@@ -16,7 +16,7 @@ use quorate_rpc::{
     v1::{ListKeysRequest, step_result::Outcome},
 };
 use quorate_store::{Batch, Store, Tree};
-use quorate_types::*;
+use quorate_types::{order::ORDER_CLOCK_SLACK, *};
 use std::sync::{Arc, atomic::Ordering};
 
 const WEEK: u64 = 7 * Millis::DAY;
@@ -287,6 +287,34 @@ fn a_key_that_waits_for_its_deletion_refuses_and_can_be_taken_back() {
     destroy::sweep(&world.nodes[0].core).unwrap();
     world.open(0, &world.bring(0, &world.ask()).unwrap());
     assert_eq!(receipt(&world, 0), None);
+}
+
+/// Whoever has the signed order could keep it back until its time has come.
+#[test]
+fn an_order_that_was_kept_back_leaves_a_week_to_cancel_it() {
+    let world = World::with_key();
+    let after = |days: u64| world.clock.now().wall.plus(days * Millis::DAY);
+    let sweep = || destroy::sweep(&world.nodes[0].core).unwrap();
+    let kept = state(&world, 1, |s| s.deletion = Some(after(7)));
+    world.clock.pass(8 * Millis::DAY);
+    assert_eq!(submit(&world, 0, &kept), Ok(Applied::Now));
+    sweep();
+    assert_eq!(refusal(&world, 0), RefusalReason::PendingDeletion, "it waits");
+    order(&world, 0, 2, |_| {});
+    world.clock.pass(8 * Millis::DAY);
+    sweep();
+    world.open(0, &world.bring(0, &world.ask()).unwrap());
+
+    // Heard on the fourth day of ten: until the eleventh.
+    let kept = state(&world, 3, |s| s.deletion = Some(after(10)));
+    world.clock.pass(4 * Millis::DAY);
+    assert_eq!(submit(&world, 0, &kept), Ok(Applied::Now));
+    world.clock.pass(7 * Millis::DAY - 2 * ORDER_CLOCK_SLACK);
+    sweep();
+    assert_eq!(receipt(&world, 0), None, "minutes are left");
+    world.clock.pass(ORDER_CLOCK_SLACK);
+    sweep();
+    assert!(receipt(&world, 0).is_some());
 }
 
 #[test]
