@@ -101,6 +101,11 @@ fn an_imported_ed25519_key_signs_under_its_old_public_key() {
     ok(&cluster.operator(&["share", "refresh", "legacy"]));
     signs(&cluster, "legacy", &public);
     is_shown_as_imported(&cluster, "legacy");
+    // A version of the nodes' own does not take it back: who has the first one signs as before.
+    ok(&cluster.operator(&["key", "rotate", "legacy"]));
+    is_shown_as_imported(&cluster, "legacy");
+    let shown = ok(&cluster.client(&["key", "show", "legacy"], b""));
+    assert!(shown.contains("have it still (version 1)"), "{shown}");
 
     // A scalar decrypts; the same file twice makes no second key.
     let mut scalar = [0x11; 32];
@@ -238,4 +243,16 @@ fn an_exported_key_is_put_together_by_its_recipient_and_shown_as_exported() {
     ok(&cluster.operator(&["key", "export", "vault", "--close", &order]));
     ok(&cluster.operator(&["share", "refresh", "vault"]));
     assert_eq!(show("vault")["exports"].as_array().unwrap().len(), 1);
+    // And after a rotation: what its first version has encrypted is open to whoever has that.
+    ok(&cluster.operator(&["key", "rotate", "vault"]));
+    let rotated = show("vault");
+    assert_eq!(
+        (rotated["version"].as_u64(), rotated["exports"][0]["version"].as_u64()),
+        (Some(2), Some(1))
+    );
+    let owns = ok(&cluster.client(&["who-owns", "vault"], b""));
+    assert!(owns.contains(&format!("EXPORTED    to {recipient}")), "{owns}");
+    assert!(owns.contains("(version 1)"), "{owns}");
+    let list = ok(&cluster.operator(&["key", "list"]));
+    assert!(list.contains("active, EXPORTED"), "{list}");
 }

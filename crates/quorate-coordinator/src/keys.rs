@@ -371,9 +371,9 @@ fn join(known: &mut KeySummary, mut said: KeySummary) {
     if epoch(known) < epoch(&said) {
         std::mem::swap(known, &mut said);
     }
-    let same = known.version == said.version;
-    known.imported |= same && said.imported;
-    known.exported |= same && said.exported;
+    // Of whichever version: it stays so.
+    known.imported |= said.imported;
+    known.exported |= said.exported;
     match epoch(known) == epoch(&said) {
         true => known.serving.append(&mut said.serving),
         false => known.unsettled.append(&mut said.serving),

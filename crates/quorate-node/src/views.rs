@@ -114,10 +114,15 @@ fn summary(core: &Core, name: &KeyName) -> Result<Option<KeySummary>, RecordErro
         }
     }
     let version = newest.as_ref().map_or(terms.newest, |r| r.certificate.public.version);
+    // Of any version, for ever: what version 1 has made is opened with it, whoever else has it.
+    let mut imported = newest.as_ref().is_some_and(is_imported);
+    let mut exported = !exports::history(store, name, version)?.is_empty();
     let mut older = Vec::new();
     for version in versions.rev().filter_map(KeyVersion::new) {
-        let moved = records::newest(store, name, version)?;
-        let Some(record) = moved.or(born(version.get())?) else { continue };
+        let Some(birth) = born(version.get())? else { continue };
+        imported |= is_imported(&birth);
+        exported |= !exports::history(store, name, version)?.is_empty();
+        let record = records::newest(store, name, version)?.unwrap_or(birth);
         let epoch = record.certificate.public.epoch.number;
         older.push(VersionSummary { version: version.get(), epoch });
     }
@@ -129,8 +134,6 @@ fn summary(core: &Core, name: &KeyName) -> Result<Option<KeySummary>, RecordErro
     let serves = epoch.is_some_and(|epoch| standing.holds_active(epoch));
     let others = standing.live.iter().any(|l| l.epoch.is_some() && l.epoch != epoch);
     let me = |is: bool| Vec::from_iter(is.then(|| u32::from(core.me.index.get())));
-    let imported = newest.as_ref().is_some_and(is_imported);
-    let exported = !exports::history(store, name, version)?.is_empty();
     let refuses = states::refuses(store, name, version)?;
     let state = states::held(store, name)?.map(|held| held.state);
     let state = state.unwrap_or_else(|| SetKeyState::initial(name.clone()));

@@ -170,33 +170,40 @@ pub async fn run_combine(global: &Global, args: &KeyCombine) -> Result<Report, F
     Ok(Report::new(lines.join("\n"), json))
 }
 
-/// That a key was exported, in lines and JSON, for `key show` and `who-owns`.
-pub(super) async fn history(client: &Client, key: &Key) -> (Vec<String>, Value) {
-    let orders = match client.exports(key).await {
-        Ok(orders) => orders,
-        Err(error) => {
-            return (vec![format!("exports     nobody could be asked: {error}")], Value::Null);
-        }
-    };
+/// That versions of a key were exported, in lines and JSON, for `key show` and `who-owns`.
+pub(super) async fn history(client: &Client, versions: &[Key]) -> (Vec<String>, Value) {
     let recipient = |o: &VerifiedOrder| {
         o.export().and_then(ExportKey::recipient).map(hex::encode).unwrap_or_default()
     };
-    let line = |o: &VerifiedOrder| {
-        format!(
-            "EXPORTED    to {} by order {} of {}",
-            recipient(o),
-            o.hash().short(),
-            render::time(o.order().issued_at)
-        )
-    };
-    let entry = |o: &VerifiedOrder| {
-        json!({
-            "order": o.hash().to_string(),
-            "recipient": recipient(o),
-            "issued_at": o.order().issued_at.0,
-        })
-    };
-    (orders.iter().map(line).collect(), orders.iter().map(entry).collect())
+    let (mut lines, mut entries) = (Vec::new(), Vec::new());
+    for key in versions {
+        let orders = match client.exports(key).await {
+            Ok(orders) => orders,
+            Err(error) => {
+                lines.push(format!("exports     nobody could be asked: {error}"));
+                return (lines, Value::Null);
+            }
+        };
+        let of = match versions {
+            [_] => String::new(),
+            _ => format!(" (version {})", key.version()),
+        };
+        for order in &orders {
+            lines.push(format!(
+                "EXPORTED    to {} by order {} of {}{of}",
+                recipient(order),
+                order.hash().short(),
+                render::time(order.order().issued_at)
+            ));
+            entries.push(json!({
+                "version": key.version().get(),
+                "order": order.hash().to_string(),
+                "recipient": recipient(order),
+                "issued_at": order.order().issued_at.0,
+            }));
+        }
+    }
+    (lines, json!(entries))
 }
 
 fn tell(roster: &Roster, left_out: &[LeftOut], failures: &[(u32, String)]) {

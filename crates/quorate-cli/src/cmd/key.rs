@@ -192,8 +192,9 @@ pub async fn show(global: &Global, args: &KeyShow) -> Result<Option<Report>, Fai
     if args.version.is_some() {
         return Ok(Some(Report::new(lines.join("\n"), json)));
     }
+    let all = client.versions(&key).await?;
     let mut versions = Vec::new();
-    for version in client.versions(&key).await? {
+    for version in &all {
         let epoch = version.public().epoch.number;
         let disabled = state.as_ref().is_some_and(|s| s.state.disabled.has(version.version()));
         let state = match version.version() == key.version() {
@@ -201,16 +202,23 @@ pub async fn show(global: &Global, args: &KeyShow) -> Result<Option<Report>, Fai
             true => "newest",
             false => "older",
         };
+        let imported = version.verified().order().import().is_some();
         if key.version().get() > 1 {
-            lines.push(format!("version     {} epoch {epoch} {state}", version.version()));
+            let mark = if imported { " IMPORTED" } else { "" };
+            lines.push(format!("version     {} epoch {epoch} {state}{mark}", version.version()));
         }
         versions.push(json!({
             "version": version.version().get(), "epoch": epoch, "state": state,
+            "imported": imported,
             "public_key": hex::encode(version.public().public_key()),
         }));
     }
     json["versions"] = json!(versions);
-    let (exports, orders) = export::history(&client, &key).await;
+    let imported = imported_versions(&all);
+    let older = imported.iter().filter(|v| **v != key.version());
+    lines.extend(older.map(|v| imported_line(&key, *v)));
+    json["imported"] = json!(!imported.is_empty());
+    let (exports, orders) = export::history(&client, &all).await;
     lines.extend(exports);
     json["exports"] = orders;
     Ok(Some(Report::new(lines.join("\n"), json)))
@@ -225,23 +233,38 @@ pub async fn who_owns(global: &Global, name: &str) -> Result<Report, Failure> {
     let key = client.key(name).await?;
     let cluster = client.cluster();
     let (mut lines, mut json) = render::ownership(cluster.roster(), &key.public().committee);
-    let imported = key.verified().order().import().is_some();
-    let (exports, orders) = export::history(&client, &key).await;
+    // Of any version: what an older one has made is still opened with it.
+    let all = client.versions(&key).await?;
+    let imported = imported_versions(&all);
+    let (exports, orders) = export::history(&client, &all).await;
     lines.insert(
         0,
-        match (imported, exports.is_empty()) {
-            (false, true) => format!("Nobody alone owns {}.", key.name()),
+        match (imported.is_empty(), exports.is_empty()) {
+            (true, true) => format!("Nobody alone owns {}.", key.name()),
             _ => {
                 format!("Whoever has {} outside of its nodes can use it alone, unseen:", key.name())
             }
         },
     );
-    let outside = exports.into_iter().chain(imported.then(|| IMPORTED.to_owned()));
+    let outside = exports.into_iter().chain(imported.iter().map(|v| imported_line(&key, *v)));
     outside.for_each(|line| lines.insert(1, line));
-    json["imported"] = json!(imported);
+    json["imported"] = json!(!imported.is_empty());
     json["exports"] = orders;
     json["key"] = json!(key.name().as_str());
     Ok(Report::new(lines.join("\n"), json))
+}
+
+fn imported_versions(all: &[Key]) -> Vec<KeyVersion> {
+    let imported = all.iter().filter(|k| k.verified().order().import().is_some());
+    imported.map(Key::version).collect()
+}
+
+/// Which version is said where there are others.
+fn imported_line(newest: &Key, version: KeyVersion) -> String {
+    match newest.version().get() {
+        1 => IMPORTED.to_owned(),
+        _ => format!("{IMPORTED} (version {version})"),
+    }
 }
 
 pub(super) fn describe(
