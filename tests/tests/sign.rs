@@ -111,6 +111,46 @@ fn the_public_key_is_the_same_after_a_refresh_and_a_reshare() {
     signs(&cluster, &public, &[]);
 }
 
+/// Old versions verify only, whoever still asks for them; a client that has not heard of the newest
+/// does, and signs with it.
+#[test]
+fn after_a_rotation_the_newest_version_signs_and_no_other() {
+    let cluster = Cluster::of(5).threshold(3).start();
+    key_that_signs(&cluster);
+    let before = public(&cluster);
+    let old = file(&cluster, "old.sig", &sign(&cluster, &[], MESSAGE));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (client, mut known) = runtime.block_on(async {
+        let client = Client::open(cluster.home("client")).unwrap();
+        let known = client.key("release").await.unwrap();
+        client.prepare_signing(&known, 4).await.unwrap();
+        (client, known)
+    });
+    ok(cluster.operator(&["key", "rotate", "release"]));
+    let after = public(&cluster);
+    assert_ne!(before, after);
+
+    let exactly = |version: &'static str| {
+        cluster.client(&["sign", "--key", "release", "--key-version", version], MESSAGE)
+    };
+    let out = exactly("1");
+    assert_eq!(code(&out), Some(3), "{}", said(&out));
+    assert!(said(&out).contains("a newer version of the key signs since"), "{}", said(&out));
+    ok(exactly("2"));
+    signs(&cluster, &after, &[]);
+    runtime.block_on(async {
+        let none = EncryptionContext::default();
+        let refused = client.sign_with_report(&known, &[MESSAGE], &none).await.unwrap_err();
+        assert_eq!(refused.exit_code(), 3, "{refused}");
+        let (made, _) = client.sign_newest(&mut known, &[MESSAGE], &none).await.unwrap();
+        assert_eq!(known.version().get(), 2);
+        frost::verify(&after, MESSAGE, &made[0]).unwrap();
+    });
+    let verify = ["verify", "--key", "release", "--signature", &old];
+    assert_eq!(code(&cluster.client(&verify, MESSAGE)), Some(5), "not under the newest");
+    ok(cluster.client(&[&verify[..], &["--key-version", "1"]].concat(), MESSAGE));
+}
+
 /// Nodes are killed and started again while a client signs: no signature is wrong, and no nonce of
 /// an earlier start is of use.
 #[test]

@@ -967,7 +967,7 @@ pub struct Sign {
     /// The key's name
     #[arg(long)]
     pub key: String,
-    /// The key's version; another one is another public key (default: the newest)
+    /// The key's version, which must be the newest: no other one signs (default: the newest)
     #[arg(long, value_name = "N")]
     pub key_version: Option<u32>,
     /// Context as NAME=VALUE (repeat); nodes see and log it, it is not signed

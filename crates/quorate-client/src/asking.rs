@@ -11,8 +11,8 @@ use crate::{
 use quorate_crypto::{hash::Label, merkle::merkle_root};
 use quorate_rpc::Deadline;
 use quorate_types::{
-    Answer, Cluster, EncryptionContext, Format, Hash, NodeIndex, Operation, RequestHead, RequestId,
-    request::MAX_TTL,
+    Answer, Cluster, EncryptionContext, Format, Hash, NodeIndex, Operation, Refusal, RequestHead,
+    RequestId, request::MAX_TTL,
 };
 use rand::Rng;
 use std::{
@@ -101,6 +101,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) liars: BTreeSet<NodeIndex>,
     /// Nodes that are not asked again in this call, and why.
     pub(crate) tired: BTreeMap<NodeIndex, String>,
+    /// What nodes have decided against this call's requests.
+    pub(crate) decided: BTreeMap<NodeIndex, Refusal>,
 }
 
 impl<'a> Asking<'a> {
@@ -123,6 +125,7 @@ impl<'a> Asking<'a> {
             deadline: Deadline::after(client.timeout),
             liars: BTreeSet::new(),
             tired: BTreeMap::new(),
+            decided: BTreeMap::new(),
         }
     }
 

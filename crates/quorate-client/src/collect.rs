@@ -159,6 +159,9 @@ impl<'c, 'a> Collection<'c, 'a> {
         let replies = self.asking.transport.evaluate(question, deadline).await;
         let replies = replies.map_err(|fault| Error::party(&self.asking.party, fault))?;
         self.absorb(&replies)?;
+        // Another set is asked by another request: what was decided about this one still counts.
+        let decided = self.refusals.iter().filter(|(_, r)| is_decision(r.reason));
+        self.asking.decided.extend(decided.map(|(node, refusal)| (*node, refusal.clone())));
         let left = |r: &Refusal| r.reason == RefusalReason::NoShare;
         if !self.elsewhere.is_empty() || self.refusals.values().any(left) {
             return Err(Failed::Moved(self.shortfall()));
@@ -307,8 +310,9 @@ impl<'c, 'a> Collection<'c, 'a> {
     fn shortfall(&self) -> Error {
         let asking = &self.asking;
         let (t, n) = (asking.threshold(), asking.key.public().committee.size());
-        let decided: Vec<&Refusal> =
-            self.refusals.values().filter(|r| is_decision(r.reason)).collect();
+        let refusals = self.refusals.values().filter(|r| is_decision(r.reason));
+        let earlier = asking.decided.iter().filter(|(node, _)| !self.refusals.contains_key(node));
+        let decided: Vec<&Refusal> = refusals.chain(earlier.map(|(_, r)| r)).collect();
         if !decided.is_empty() && n - decided.len() - asking.liars.len() < t {
             return refused(asking, &decided);
         }

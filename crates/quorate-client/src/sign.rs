@@ -62,9 +62,9 @@ impl Client {
     /// [`Error::WrongPurpose`] for a key that does not sign, [`Error::Invalid`] for a message that
     /// is too long, else as [`Client::decrypt`].
     pub async fn sign(&self, key: &str, message: &[u8]) -> Result<Signature, Error> {
-        let key = self.key(key).await?;
+        let mut key = self.key(key).await?;
         let none = EncryptionContext::default();
-        let (mut made, _) = self.sign_with_report(&key, &[message], &none).await?;
+        let (mut made, _) = self.sign_newest(&mut key, &[message], &none).await?;
         made.pop().ok_or_else(|| Error::Invalid("the message has no signature".into()))
     }
 
@@ -77,12 +77,35 @@ impl Client {
         key: &str,
         messages: &[impl AsRef<[u8]>],
     ) -> Result<Vec<Signature>, Error> {
-        let key = self.key(key).await?;
+        let mut key = self.key(key).await?;
         let none = EncryptionContext::default();
-        self.sign_with_report(&key, messages, &none).await.map(|(made, _)| made)
+        self.sign_newest(&mut key, messages, &none).await.map(|(made, _)| made)
     }
 
-    /// As [`Client::sign_batch`] for one version of a key, under a context that nodes see and log
+    /// As [`Client::sign_with_report`] for what is the newest version as far as the caller knows. If
+    /// another one has been born since, nodes say so: then `key` is that one, which signs.
+    ///
+    /// # Errors
+    /// As [`Client::sign`].
+    pub async fn sign_newest(
+        &self,
+        key: &mut Key,
+        messages: &[impl AsRef<[u8]>],
+        context: &EncryptionContext,
+    ) -> Result<(Vec<Signature>, Report), Error> {
+        let older = match self.sign_with_report(key, messages, context).await {
+            Err(error @ Error::Refused { reason: RefusalReason::OlderVersion, .. }) => error,
+            other => return other,
+        };
+        let newest = self.0.newest_key(key.name(), true).await?;
+        if newest.version() <= key.version() {
+            return Err(older);
+        }
+        *key = newest;
+        self.sign_with_report(key, messages, context).await
+    }
+
+    /// As [`Client::sign_batch`] for one version of a key (nodes sign with the newest only), under a context that nodes see and log
     /// (it is no part of what is signed), and says who signed and who lied.
     ///
     /// # Errors

@@ -95,7 +95,7 @@ fn check(
     if !key.create().purpose.allows(head.operation) {
         return Err(RefusalReason::WrongPurpose.into());
     }
-    if let Some(reason) = key.refuses() {
+    if let Some(reason) = key.refuses().or_else(|| key.refuses_to(head.operation)) {
         return Err(reason.into());
     }
     if key.share().is_none() {

@@ -4,7 +4,8 @@ use quorate_crypto::{
     EncodedPoint, PublicKey, SecretScalar, Threshold, frost::KeyShare, group::Group,
 };
 use quorate_types::{
-    CreateKey, EpochPublic, Grant, KeyName, KeyVersion, NodeIndex, RefusalReason, VerifiedOrder,
+    CreateKey, EpochPublic, Grant, KeyName, KeyVersion, NodeIndex, Operation, RefusalReason,
+    VerifiedOrder,
 };
 use std::{
     collections::HashMap,
@@ -20,6 +21,7 @@ pub(crate) struct KeyState {
     order: VerifiedOrder,
     shares: Vec<Share>,
     refuses: Option<RefusalReason>,
+    older: bool,
 }
 
 /// A served epoch's share with its public values.
@@ -73,12 +75,24 @@ impl Share {
 impl KeyState {
     /// `None` for an order that makes no key.
     pub(crate) fn new(order: VerifiedOrder, shares: Vec<Share>) -> Option<Self> {
-        order.create_key().is_some().then_some(Self { order, shares, refuses: None })
+        order.create_key().is_some().then_some(Self { order, shares, refuses: None, older: false })
     }
 
     /// With why it refuses every use, if it does.
     pub(crate) fn refusing(self, refuses: Option<RefusalReason>) -> Self {
         Self { refuses, ..self }
+    }
+
+    /// With whether a newer version is born.
+    pub(crate) fn is_older(self, older: bool) -> Self {
+        Self { older, ..self }
+    }
+
+    /// Why it refuses an operation, if a newer version is born: it signs nothing new. A node
+    /// cannot tell wrapping from unwrapping, nor what a derived secret is for.
+    pub(crate) fn refuses_to(&self, operation: Operation) -> Option<RefusalReason> {
+        let signs = matches!(operation, Operation::Sign | Operation::SignCommit);
+        (self.older && signs).then_some(RefusalReason::OlderVersion)
     }
 
     /// Why it refuses every use, as operators have ordered.

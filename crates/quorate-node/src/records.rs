@@ -567,7 +567,14 @@ fn find_key(core: &Core, name: &KeyName, version: KeyVersion) -> Read<Option<Key
             shares.push(served_share(core, name, version, epoch)?);
         }
     }
-    Ok(KeyState::new(order, shares).map(|key| key.refusing(refuses)))
+    let older = has_newer(store, name, version)?;
+    Ok(KeyState::new(order, shares).map(|key| key.refusing(refuses).is_older(older)))
+}
+
+/// Whether a version above this one is born.
+fn has_newer(store: &dyn Store, name: &KeyName, version: KeyVersion) -> Read<bool> {
+    let (all, this) = (versions_of(b'r', name), of_version(b'r', name, version));
+    Ok(!store.scan(Tree::Records, &all, Some(&this), 1)?.is_empty())
 }
 
 fn served_share(

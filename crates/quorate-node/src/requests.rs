@@ -278,5 +278,6 @@ const fn outcome_of(reason: RefusalReason) -> &'static str {
         RefusalReason::Disabled => "refused_disabled",
         RefusalReason::PendingDeletion => "refused_pending_deletion",
         RefusalReason::Destroyed => "refused_destroyed",
+        RefusalReason::OlderVersion => "refused_older_version",
     }
 }

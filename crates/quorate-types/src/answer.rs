@@ -258,6 +258,9 @@ reasons! {
     PendingDeletion = 16, "the key waits for its deletion; operators can still cancel it";
     /// The node has destroyed the key.
     Destroyed = 17, "the key was deleted: this node has destroyed all that it held of it";
+    /// A newer version is born: this one's signatures verify, and it makes no more.
+    OlderVersion = 18, "a newer version of the key signs since; sign with that: this one's signatures \
+        go on verifying";
 }
 
 impl fmt::Display for RefusalReason {

@@ -44,6 +44,7 @@ REASONS = {
     15: "the key or this version of it is disabled; operators can enable it again",
     16: "the key waits for its deletion; operators can still cancel it",
     17: "the key was deleted: this node has destroyed all that it held of it",
+    18: "a newer version of the key signs since; sign with that: this one's signatures go on verifying",
 }
 INVALID_ITEM, ITEMS_MISMATCH, NO_SHARE, BUSY, NONCE_GONE, TOO_MANY_NONCES = 9, 10, 11, 12, 13, 14
 #: These say that the node cannot; all others are decisions against the request.

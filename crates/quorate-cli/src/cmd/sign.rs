@@ -49,13 +49,14 @@ pub async fn sign(global: &Global, args: &Sign) -> Result<(), Failure> {
     let json = global.output == Form::Json;
     let context = context(&args.context)?;
     let client = session::client(global)?;
-    let key = key(&client, &args.key, args.key_version).await?;
+    let mut key = key(&client, &args.key, args.key_version).await?;
+    let exactly = args.key_version.is_some();
     let from = input(args.message.path())?;
     let mut took = Took::default();
     if args.jsonl {
         let sign = async |items: Vec<[Item; 1]>| {
             let messages: Vec<&[u8]> = items.iter().map(|[m]| &m[..]).collect();
-            let (made, report) = client.sign_with_report(&key, &messages, &context).await?;
+            let (made, report) = signed(&client, &mut key, exactly, &messages, &context).await?;
             took.liars.extend(report.liars.into_iter().map(|n| (n.index, n)));
             Ok(made.iter().map(|s| Ok(bytes_field("signature", s))).collect())
         };
@@ -64,7 +65,7 @@ pub async fn sign(global: &Global, args: &Sign) -> Result<(), Failure> {
         took.warn();
         return output.keep();
     }
-    let mut by = Signer { client: &client, key: &key, context: &context, took: &mut took };
+    let mut by = Signer { client: &client, key, exactly, context: &context, took: &mut took };
     let (signature, framed) = match args.format {
         SignatureForm::Raw => {
             let signature = by.sign(&short(from)?).await?;
@@ -73,19 +74,22 @@ pub async fn sign(global: &Global, args: &Sign) -> Result<(), Failure> {
         SignatureForm::Ssh => {
             let message = ssh::message(&args.namespace, from).map_err(|e| unread(&e))?;
             let signature = by.sign(&message).await?;
-            let public = key.public().public_key();
+            let public = by.key.public().public_key();
             (signature, ssh::signature(public, &args.namespace, &signature).into_bytes())
         }
         SignatureForm::Minisign => {
             let file = by.sign(&minisign::message(from).map_err(|e| unread(&e))?).await?;
             let comment = comment(args);
             let second = minisign::global_message(&file, &comment).map_err(usage)?;
+            // Both under one public key.
+            by.exactly = true;
             let global = by.sign(&second).await?;
             let both = minisign::Signatures { file, comment, global };
-            let text = both.write(key.public().public_key(), key.name().as_str());
+            let text = both.write(by.key.public().public_key(), by.key.name().as_str());
             (file, text.into_bytes())
         }
     };
+    let key = by.key;
     took.warn();
     let written =
         if json { document(&key, args.format, &signature, &framed, &took) } else { framed };
@@ -161,19 +165,35 @@ fn good(key: &Key, [message, signature]: &[Item; 2]) -> Made {
 
 struct Signer<'a> {
     client: &'a Client,
-    key: &'a Key,
+    key: Key,
+    /// Under this version and no newer one.
+    exactly: bool,
     context: &'a EncryptionContext,
     took: &'a mut Took,
 }
 
 impl Signer<'_> {
     async fn sign(&mut self, message: &[u8]) -> Result<Signature, Failure> {
-        let (made, report) =
-            self.client.sign_with_report(self.key, &[message], self.context).await?;
+        let (client, key) = (self.client, &mut self.key);
+        let (made, report) = signed(client, key, self.exactly, &[message], self.context).await?;
         self.took.nodes.extend(report.nodes.into_iter().map(|n| (n.index, n)));
         self.took.liars.extend(report.liars.into_iter().map(|n| (n.index, n)));
         self.took.epoch = report.epoch.map(|e| e.number);
         made.first().copied().ok_or_else(|| Failure::new("the message has no signature"))
+    }
+}
+
+/// Under the version that was asked for, or under the newest, which `key` is then.
+async fn signed(
+    client: &Client,
+    key: &mut Key,
+    exactly: bool,
+    messages: &[&[u8]],
+    context: &EncryptionContext,
+) -> Result<(Vec<Signature>, quorate_client::Report), quorate_client::Error> {
+    match exactly {
+        true => client.sign_with_report(key, messages, context).await,
+        false => client.sign_newest(key, messages, context).await,
     }
 }
 

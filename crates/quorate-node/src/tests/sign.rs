@@ -1,6 +1,6 @@
 //! Signing: what a node does with nonces, whoever asks and in whatever order.
 
-use super::fixture::*;
+use super::{fixture::*, states::second};
 use quorate_crypto::{
     SecretScalar, ShareIndex,
     frost::{NonceCommitments, SigningSet, aggregate, verify},
@@ -377,6 +377,30 @@ fn a_key_that_signs_does_nothing_else_and_no_other_key_signs() {
         }
     }
     shares(&world, 0, &sign);
+}
+
+#[test]
+fn an_older_version_signs_nothing_new_whatever_was_drawn_for_it() {
+    let (world, born) = world();
+    let before: Vec<_> = [0, 1].iter().map(|i| draw(&world, &born, *i, 1)[0]).collect();
+    let order = VerifiedOrder::verify(&world.cluster, &born.order).unwrap();
+    let next = world.give_birth(&second(&world, &order, |_| {}));
+    refused(&world, 0, &draw_request(&world, &born, 1), RefusalReason::OlderVersion);
+    let late = sign_request(&world, &[item(&born, b"late", &before)]);
+    refused(&world, 0, &late, RefusalReason::OlderVersion);
+    let version = KeyVersion::new(2).unwrap();
+    let mut ask = draw_request(&world, &next, 1);
+    ask.head.version = version;
+    let drawn = |i: usize| {
+        let (_, answer) = world.open(i, &world.bring(i, &ask).unwrap());
+        SignerCommitments::from_words(world.nodes[i].core.index(), &answer.partials).unwrap()[0]
+    };
+    let item = item(&next, b"good", &[drawn(0), drawn(1)]);
+    let mut request = sign_request(&world, std::slice::from_ref(&item));
+    request.head.version = version;
+    let of = |i: usize| (world.nodes[i].core.index(), shares(&world, i, &request)[0]);
+    let signature = signature(&next, &item, &[of(0), of(1)]);
+    verify(next.certificate.public.public_key(), b"good", &signature).unwrap();
 }
 
 #[test]

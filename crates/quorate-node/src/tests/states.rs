@@ -65,7 +65,11 @@ fn rotated() -> World {
     world
 }
 
-fn second(world: &World, born: &VerifiedOrder, change: impl FnOnce(&mut CreateKey)) -> SignedOrder {
+pub(crate) fn second(
+    world: &World,
+    born: &VerifiedOrder,
+    change: impl FnOnce(&mut CreateKey),
+) -> SignedOrder {
     let mut create = born.create_key().unwrap().clone();
     create.version = KeyVersion::new(2).unwrap();
     create.first_number = born.terms().unwrap().numbers().end() + 1;
