@@ -9,9 +9,12 @@ use crate::{
     state::{State, now},
 };
 use quorate_ceremony::{
-    Conductor, Descent, FailReason, Failure, Outcome, Pace, Progress, Send, Ticket,
+    Conductor, Culprit, Descent, FailReason, Failure, Outcome, Pace, Progress, Send, Ticket,
 };
-use quorate_rpc::{Deadline, Fault, FaultKind, v1::OrderProgress};
+use quorate_rpc::{
+    Deadline, Fault, FaultKind,
+    v1::{self, OrderProgress},
+};
 use quorate_types::{
     Format, Hash, ImportKey, KeyRecord, NodeIndex, Reshare, SignedOrder, VerifiedOrder,
 };
@@ -122,6 +125,10 @@ impl State {
             }
             if let Some(outcome) = conductor.outcome() {
                 self.moved.notify_one();
+                for Culprit { node, blame, .. } in culprits_of(outcome) {
+                    let order = order.hash();
+                    tracing::warn!(%order, %node, %blame, "a node broke a ceremony's rules");
+                }
                 return Ok(outcome.clone());
             }
             let progress = conductor.progress();
@@ -204,7 +211,6 @@ impl State {
         match outcome {
             Outcome::Born { record, as_ordered: true, absent, culprits } => {
                 self.keep(record);
-                let culprits = culprits.iter().map(|c| u32::from(c.node.get())).collect();
                 Ok(OrderProgress {
                     step: "done".into(),
                     done: u32::try_from(record.actives.len()).unwrap_or(u32::MAX),
@@ -213,8 +219,7 @@ impl State {
                     waiting_for: absent.iter().map(|n| u32::from(n.get())).collect(),
                     record: record.to_bytes(),
                     number: record.certificate.public.epoch.number,
-                    culprits,
-                    ..OrderProgress::default()
+                    ..blamed(culprits)
                 })
             }
             Outcome::Born { .. } => Err(Fault::new(
@@ -235,15 +240,13 @@ impl State {
                     unerased: numbers(unerased),
                     record: record.to_bytes(),
                     number: public.epoch.number,
-                    culprits: culprits.iter().map(|c| u32::from(c.node.get())).collect(),
-                    ..OrderProgress::default()
+                    ..blamed(culprits)
                 })
             }
             Outcome::Failed { reason, culprits, .. } => Ok(OrderProgress {
                 step: "failed".into(),
                 message: unwilling.explain(reason),
-                culprits: indices(culprits.iter().map(|c| c.node)),
-                ..OrderProgress::default()
+                ..blamed(culprits)
             }),
         }
     }
@@ -266,6 +269,28 @@ impl State {
             let (birth, exports) = (known.birth.clone(), known.exports.clone());
             self.records.keep(Known { birth, newest: Some(newest), exports });
         }
+    }
+}
+
+const fn culprits_of(outcome: &Outcome) -> &Vec<Culprit> {
+    match outcome {
+        Outcome::Born { culprits, .. }
+        | Outcome::Moved { culprits, .. }
+        | Outcome::Failed { culprits, .. } => culprits,
+    }
+}
+
+/// Who broke the rules, and how: named whatever came of the ceremony.
+fn blamed(culprits: &[Culprit]) -> OrderProgress {
+    let blame = |c: &Culprit| {
+        let (node, what) = (u32::from(c.node.get()), c.blame.to_string());
+        v1::Blame { node, what: what.chars().take(300).collect() }
+    };
+    let nodes = || culprits.iter().filter(|c| c.node != NodeIndex::OWNER);
+    OrderProgress {
+        culprits: indices(culprits.iter().map(|c| c.node)),
+        blames: nodes().map(blame).collect(),
+        ..OrderProgress::default()
     }
 }
 
@@ -340,7 +365,23 @@ fn out_of_time(progress: &Progress) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quorate_ceremony::StepKind;
+    use quorate_ceremony::{Blame, StepKind};
+
+    #[test]
+    fn a_liar_is_named_with_what_it_did_also_where_the_ceremony_went_on_without_it() {
+        let culprit =
+            |node, blame| Culprit { node, blame, request: Vec::new().into(), answer: Vec::new() };
+        let (two, three) = (NodeIndex::new(2).unwrap(), NodeIndex::new(3).unwrap());
+        let lied = culprit(two, Blame::BadValue { receiver: three });
+        let told = blamed(&[lied.clone(), culprit(NodeIndex::OWNER, lied.blame.clone())]);
+        assert_eq!(told.culprits, [2]);
+        let blames: Vec<_> = told.blames.iter().map(|b| (b.node, b.what.as_str())).collect();
+        assert_eq!(
+            blames,
+            [(2, "it dealt a bad value to node 3, whose complaint proves it")],
+            "a key's owner is no node"
+        );
+    }
 
     #[test]
     fn who_takes_no_call_is_quoted_until_it_takes_one() {

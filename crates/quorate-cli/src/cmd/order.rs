@@ -108,8 +108,10 @@ pub(super) async fn followed(
 ) -> Result<CarriedOut, Failure> {
     let mut line = Progress::new();
     let mut note = String::new();
+    let mut blames = Vec::new();
     let shown = |p: &quorate_client::Progress| {
         note.clone_from(&p.message);
+        blames.clone_from(&p.blames);
         let waiting = match p.waiting_for.is_empty() || p.done == 0 {
             true => String::new(),
             false => {
@@ -124,12 +126,21 @@ pub(super) async fn followed(
         None => operator.submit(order, shown).await,
     };
     line.clear();
+    warn_of_culprits(operator, &blames);
     let key = result?;
     if !note.is_empty() {
         // It holds where it was applied; who gave it must know where it does not.
         eprintln!("{note}");
     }
     Ok(key)
+}
+
+/// A ceremony goes on without a node that breaks its rules; its operator must hear of it.
+pub(super) fn warn_of_culprits(operator: &Operator, blames: &[(quorate_types::NodeIndex, String)]) {
+    for (node, what) in blames {
+        let node = render::node(operator.cluster().roster(), *node);
+        eprintln!("warning: the coordinator says that {node} broke the ceremony's rules: {what}");
+    }
 }
 
 /// `order show`.

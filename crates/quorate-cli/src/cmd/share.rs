@@ -2,7 +2,7 @@
 
 use super::{
     key::warn_of_few_liars,
-    order::{Fate, carry_out, confirmed, signed, write},
+    order::{Fate, carry_out, confirmed, signed, warn_of_culprits, write},
     roster::up_to_date,
 };
 use crate::{
@@ -577,7 +577,10 @@ impl Work {
                 one.written += 1;
                 continue;
             }
-            match self.operator.submit(&signed, |_| {}).await? {
+            let mut blames = Vec::new();
+            let result = self.operator.submit(&signed, |p| blames.clone_from(&p.blames)).await;
+            warn_of_culprits(&self.operator, &blames);
+            match result? {
                 CarriedOut::Moved(moved) => one.moved.push(*moved),
                 _ => return Err(Failure::new("the order was applied, and no share has moved")),
             }

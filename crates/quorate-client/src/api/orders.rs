@@ -36,8 +36,10 @@ pub struct Progress {
     pub waiting_for: Vec<NodeIndex>,
     /// For people.
     pub message: String,
-    /// On "failed": nodes proven to have lied.
+    /// Nodes that broke the ceremony's rules, as the party says, also where it went on without them.
     pub culprits: Vec<NodeIndex>,
+    /// On "done" and "failed": what they did, for people.
+    pub blames: Vec<(NodeIndex, String)>,
     /// Epoch number of the attempt.
     pub number: u64,
     /// On "done" of a reshare: nodes that have not erased the old shares.
@@ -78,12 +80,18 @@ impl From<v1::OrderProgress> for Progress {
             waiting_for: indices(p.waiting_for),
             message: p.message,
             culprits: indices(p.culprits),
+            blames: p.blames.into_iter().take(MAX_NODES).filter_map(blame).collect(),
             number: p.number,
             unerased: indices(p.unerased),
             record: p.record,
             deal: p.deal,
         }
     }
+}
+
+fn blame(said: v1::Blame) -> Option<(NodeIndex, String)> {
+    let node = NodeIndex::new(u16::try_from(said.node).ok()?).ok()?;
+    Some((node, said.what.chars().filter(|c| !c.is_control()).take(300).collect()))
 }
 
 /// One party that takes orders.
