@@ -121,6 +121,16 @@ pub fn join(order: &VerifiedOrder, now: Millis) -> Result<Vec<VerifiedOrder>, Ch
 /// What an order must state after the one before: versions and numbers go up.
 fn sequence(head: Option<&VerifiedOrder>, order: &VerifiedOrder) -> Result<(), ChainFault> {
     let fault = |text: String| Err(ChainFault::Sequence(text));
+    // Each was ordered under the newest roster of its time. Operators who have left since the head
+    // was signed could continue it at a node that was not there then.
+    if let Some(head) = head.map(|h| h.order().roster_version)
+        && order.order().roster_version < head
+    {
+        let got = order.order().roster_version;
+        return fault(format!(
+            "the order before it is of roster version {head}, it names version {got}"
+        ));
+    }
     let Some(terms) = order.terms() else { return Ok(()) };
     let Some(before) = head.and_then(VerifiedOrder::terms) else {
         return match (terms.is_birth(), terms.version.get()) {

@@ -173,23 +173,35 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 impl Operator {
-    /// The nodes' shares of an export, each sealed to the recipient that its order names.
+    /// The nodes' shares of an export, each sealed to the recipient that its order names: what all
+    /// parties bring together, so that none of them can keep shares back.
     ///
     /// # Errors
     /// [`Error::Order`] if it does not stand; [`Error::Party`].
     pub async fn sealed_shares(&self, order: &SignedOrder) -> Result<SealedShares, Error> {
         self.client().0.ask_roster_once().await?;
         VerifiedOrder::verify(&self.cluster(), order)?;
-        let mut worst = None;
+        let (mut all, mut worst) = (None::<SealedShares>, None);
         for party in self.parties() {
             match party.export(order, Deadline::after(SEALING)).await {
-                Ok(shares) => return Ok(shares),
+                Ok(brought) => {
+                    let all = all.get_or_insert_default();
+                    let new = brought.shares.into_iter().filter(|s| !all.shares.contains(s));
+                    let new: Vec<SealedShare> = new.collect();
+                    all.shares.extend(new);
+                    all.failures = brought.failures;
+                }
                 Err(fault) => {
                     worst = Some(crate::client::heavier(worst, Error::party(&party.party, fault)));
                 }
             }
         }
-        Err(worst.unwrap_or_else(nobody))
+        let mut all = all.ok_or_else(|| worst.unwrap_or_else(nobody))?;
+        let has = |node: u32| all.shares.iter().any(|s| u32::from(s.scope.node.get()) == node);
+        let missing: Vec<_> =
+            all.failures.iter().filter(|(node, _)| !has(*node)).cloned().collect();
+        all.failures = missing;
+        Ok(all)
     }
 }
 

@@ -264,7 +264,8 @@ impl Operator {
                     worst = Some(heavier(worst, Error::party(&party.party, fault)));
                 }
                 Err(Ended::Fault(fault)) => return Err(Error::party(&party.party, fault)),
-                Err(Ended::Import(error)) => return Err(error.into()),
+                // A party can bring a request that is none; another one may do better.
+                Err(Ended::Import(error)) => worst = Some(heavier(worst, error.into())),
             }
         }
         Err(worst.unwrap_or_else(nobody))

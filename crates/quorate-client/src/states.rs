@@ -81,16 +81,27 @@ impl Inner {
     /// The key that an alias means; `None` if it means none.
     pub(crate) async fn resolve(&self, alias: &KeyName) -> Result<Option<KeyName>, Error> {
         let mut orders = self.shown_states(alias).await?.orders;
-        // Of the key that it meant before, what holds now: else an old order could be shown alone.
-        if let Some(before) = self.pinned_alias(alias)?
-            && !orders.contains_key(&before)
-        {
-            orders.extend(self.shown_states(&before).await?.orders);
-        }
-        // With its deletion a key gives its aliases back.
         let now = (self.clock)();
+        let waits = |state: &SetKeyState| state.deletion.is_none_or(|at| now < at);
+        let before = self.pinned_alias(alias)?;
+        let mut destroyed = 0;
+        if let Some(before) = &before {
+            // Of the key that it meant before, what holds now: else an old order could be shown alone.
+            let known = orders.get(before).and_then(|o| o.key_state());
+            if !known.is_some_and(waits) {
+                let Shown { orders: more, nodes } = self.shown_states(before).await?;
+                orders.extend(more);
+                let gone =
+                    |n: &&NodeKeyState| n.destroyed.as_ref().is_some_and(|d| d.key == *before);
+                destroyed = nodes.iter().filter(gone).count();
+            }
+        }
+        // With its deletion a key gives its aliases back. The one that it meant before has been
+        // deleted only where most nodes say so: that the deletion was cancelled can be kept back.
+        let most = self.cluster().roster().nodes.len() / 2 + 1;
         let means = |state: &SetKeyState| {
-            state.aliases.contains(alias) && state.deletion.is_none_or(|at| now < at)
+            let over = Some(&state.name) != before.as_ref() || destroyed >= most;
+            state.aliases.contains(alias) && (waits(state) || !over)
         };
         let mut found = orders.into_values().filter(|o| o.key_state().is_some_and(means));
         let Some(order) = found.next() else { return Ok(None) };

@@ -59,7 +59,7 @@ pub(crate) fn sweep(core: &Core) -> Result<(), Fault> {
     for (at, name) in due {
         destroy(core, &name, at)?;
     }
-    Ok(())
+    exports::sweep(core)
 }
 
 fn destroy(core: &Core, name: &KeyName, due: Millis) -> Result<(), Fault> {
@@ -71,8 +71,9 @@ fn destroy(core: &Core, name: &KeyName, due: Millis) -> Result<(), Fault> {
         Some(tombstone) => tombstone,
         None => {
             // It may have been cancelled since, or moved.
-            let waits = states::waiting(store, name).map_err(failed)? == Some(due);
             let held = states::held(store, name).map_err(failed)?;
+            let stated = held.as_ref().and_then(|h| h.state.deletion);
+            let waits = states::waiting(store, name).map_err(failed)?.or(stated) == Some(due);
             let Some(order) = held.filter(|_| waits) else {
                 let batch = states::not_due(Batch::new(), due, name);
                 return store.commit(batch).map_err(stored);

@@ -1,7 +1,7 @@
 //! Exports at a node: its share, sealed to the recipient that operators named.
 //!
 //! An export is *open* here from when its order was applied until the order's life is over by this
-//! node's clock, or another order closes it. As long as one is, the node takes part in no new epoch
+//! node's clock, the roster changes, or another order closes it. As long as one is, the node takes part in no new epoch
 //! of the key version: every node seals a share of the same one. What was sealed is kept, so that
 //! each repetition gives the same bytes; that the key was exported is kept for ever.
 //!
@@ -22,7 +22,7 @@ use quorate_crypto::hash::{Label, hash32};
 use quorate_rpc::{Fault, FaultKind};
 use quorate_store::{Batch, Store, Tree};
 use quorate_types::{
-    Event, ExportKey, ExportStep, Format, Hash, KeyName, KeyVersion, Millis, SealedShare,
+    Action, Event, ExportKey, ExportStep, Format, Hash, KeyName, KeyVersion, Millis, SealedShare,
     ShareScope, SignedOrder, VerifiedOrder, export::MAX_EXPORTS,
 };
 use rand::rngs::SysRng;
@@ -36,6 +36,10 @@ pub(crate) fn may_apply(core: &Core, order: &VerifiedOrder) -> Result<(), Fault>
     let Some(export) = order.export() else { return Ok(()) };
     let failed = |e: RecordError| e.fault(core);
     exists(core, &export.name)?;
+    if let ExportStep::Close { order } = &export.step {
+        // It takes away: whatever else was ordered meanwhile must not be in its way.
+        return closes(core, export, order);
+    }
     let chain = quorate_types::ChainId::Key(export.name.clone());
     let head = records::head(&*core.store, &chain).map_err(failed)?.unwrap_or_default();
     if head != order.order().predecessor {
@@ -46,7 +50,6 @@ pub(crate) fn may_apply(core: &Core, order: &VerifiedOrder) -> Result<(), Fault>
         );
         return Err(Fault::new(FaultKind::FailedPrecondition, text));
     }
-    let ExportStep::Open { .. } = export.step else { return Ok(()) };
     let record = records::record(&*core.store, &export.name, export.version).map_err(failed)?;
     if let Some(record) = record {
         let birth = record.verify(&core.cluster()).map_err(|_| failed(DAMAGED))?;
@@ -58,6 +61,26 @@ pub(crate) fn may_apply(core: &Core, order: &VerifiedOrder) -> Result<(), Fault>
         return Err(Fault::new(FaultKind::FailedPrecondition, text));
     }
     Ok(())
+}
+
+/// The share that was sealed goes with the export, so the order must name the right version.
+fn closes(core: &Core, export: &ExportKey, order: &Hash) -> Result<(), Fault> {
+    let known = records::order(&*core.store, order).map_err(|e| e.fault(core))?;
+    // Of one that is not known here nothing was sealed, and it is closed before it opens.
+    let Some(known) = known else { return Ok(()) };
+    let known = quorate_types::Order::from_bytes(&known.0.body).map_err(|_| DAMAGED.fault(core))?;
+    match known.action {
+        Action::ExportKey(opened)
+            if (&opened.name, opened.version) == (&export.name, export.version) =>
+        {
+            Ok(())
+        }
+        Action::ExportKey(opened) => Err(Fault::invalid(format!(
+            "order {order} exports {} version {}: close it as that",
+            opened.name, opened.version
+        ))),
+        _ => Err(Fault::invalid(format!("order {order} exports no key"))),
+    }
 }
 
 /// What an export order changes in the store.
@@ -72,12 +95,34 @@ pub(crate) fn put(batch: Batch, export: &ExportKey, order: &Hash) -> Batch {
     }
 }
 
+/// Removes what was sealed for exports that are over: it would outlive its epoch, and the
+/// recipient's key opens it.
+pub(crate) fn sweep(core: &Core) -> Result<(), Fault> {
+    let failed = |e: RecordError| e.fault(core);
+    let (store, now) = (&*core.store, core.now().wall);
+    let kept =
+        store.scan(Tree::Records, b"e", None, MAX_EXPORTS).map_err(|e| core.store_fault(&e))?;
+    for (key, bytes) in kept {
+        let Ok(sealed) = SealedShare::from_bytes(&bytes) else { return Err(failed(DAMAGED)) };
+        let ShareScope { key: name, version, order: hash, .. } = &sealed.scope;
+        let _held = core.locks.hold([locks::Subject::Key(name.clone())].into());
+        let order = records::order(store, hash).map_err(failed)?.ok_or_else(|| failed(DAMAGED))?;
+        let order = quorate_types::Order::from_bytes(&order.0.body).map_err(|_| failed(DAMAGED))?;
+        if !is_open(core, hash, &order, now).map_err(failed)? {
+            tracing::info!(order = %hash.short(), key = %name, %version, "forgets a sealed share");
+            let batch = Batch::new().delete(Tree::Records, key.clone());
+            store.commit(batch).map_err(|e| core.store_fault(&e))?;
+        }
+    }
+    Ok(())
+}
+
 /// Refuses to take part in a new epoch as long as an export of the key version is open.
 pub(crate) fn admits(core: &Core, subject: &Subject) -> Result<(), Fault> {
     let failed = |e: RecordError| e.fault(core);
     let (store, now) = (&*core.store, core.now().wall);
     for (hash, order) in ordered(store, &subject.key, subject.version).map_err(failed)? {
-        if is_open(store, &hash, &order, now).map_err(failed)? {
+        if is_open(core, &hash, &order, now).map_err(failed)? {
             let until = order.expires_at.0;
             let text = format!(
                 "an export of this key is open under order {hash} until {until} (ms since 1970): no \
@@ -110,13 +155,14 @@ pub(crate) fn share(core: &Core, bytes: &[u8]) -> Result<Vec<u8>, Fault> {
     let _held = core.locks.hold([locks::Subject::Key(export.name.clone())].into());
     exists(core, &export.name)?;
     let store = &*core.store;
-    if !is_open(store, &hash, order.order(), core.now().wall).map_err(failed)? {
-        let text = "this export is over: it was closed, or its order's life has ended; make a new \
-                    order";
+    if !is_open(core, &hash, order.order(), core.now().wall).map_err(failed)? {
+        let text = "this export is over: it was closed, its order's life has ended, or the roster \
+                    has changed; make a new order";
         return Err(Fault::new(FaultKind::FailedPrecondition, text));
     }
     let subject = Subject { key: export.name.clone(), version: export.version, number: 0 };
     let state = records::load_state(store, &subject).map_err(failed)?;
+    may_use(core, &state, &subject)?;
     let key = place(&export.name, export.version, &hash);
     let kept = records::get::<SealedShare>(store, Tree::Records, &key, "sealed share");
     let sealed = match kept.map_err(failed)? {
@@ -143,6 +189,22 @@ pub(crate) fn share(core: &Core, bytes: &[u8]) -> Result<Vec<u8>, Fault> {
     Ok(sent)
 }
 
+/// What holds for every use of a share holds for what was sealed before, too: this process may not
+/// know yet that the export was closed.
+fn may_use(core: &Core, state: &VersionState, subject: &Subject) -> Result<(), Fault> {
+    let refused = |text: &str| Fault::new(FaultKind::FailedPrecondition, text);
+    if state.frozen.is_some() {
+        return Err(refused("the key is frozen on this node: somebody else has its identity"));
+    }
+    let threshold = state.in_force().map(|r| r.certificate.public.committee.threshold());
+    quarantine::check(core, threshold)?;
+    let refuses = states::refuses(&*core.store, &subject.key, subject.version);
+    match refuses.map_err(|e| e.fault(core))? {
+        Some(reason) => Err(refused(reason.as_str())),
+        None => Ok(()),
+    }
+}
+
 /// Seals the share of the epoch in force.
 fn seal(
     core: &Core,
@@ -155,13 +217,9 @@ fn seal(
     let (Some(record), Some(in_force)) = (&state.record, state.in_force()) else {
         return Err(refused("this node has no record of the key version"));
     };
-    if state.frozen.is_some() {
-        return Err(refused("the key is frozen on this node: somebody else has its identity"));
-    }
     let birth = record.verify(&core.cluster()).map_err(|_| DAMAGED.fault(core))?;
     has_right(birth.create())?;
     let public = &in_force.certificate.public;
-    quarantine::check(core, Some(public.committee.threshold()))?;
     let member = public.committee.member(core.index()).map(|m| m.identity);
     let share = state.share_in_force.as_ref().filter(|_| member == Some(core.me.identity));
     let share = share.ok_or_else(|| refused("this node holds no share of the epoch in force"))?;
@@ -225,14 +283,11 @@ fn hashes(store: &dyn Store, name: &KeyName, version: KeyVersion) -> Read<Vec<Ha
     found.iter().map(|(key, _)| hash(key).ok_or(DAMAGED)).collect()
 }
 
-fn is_open(
-    store: &dyn Store,
-    hash: &Hash,
-    order: &quorate_types::Order,
-    now: Millis,
-) -> Read<bool> {
-    let closed = store.get(Tree::Orders, &tagged(b'j', hash.as_bytes()))?.is_some();
-    Ok(!closed && now <= order.expires_at)
+/// Under the newest roster only: those who have left it export nothing any more.
+fn is_open(core: &Core, hash: &Hash, order: &quorate_types::Order, now: Millis) -> Read<bool> {
+    let closed = core.store.get(Tree::Orders, &tagged(b'j', hash.as_bytes()))?.is_some();
+    let newest = order.roster_version == core.cluster().roster().version;
+    Ok(!closed && newest && now <= order.expires_at)
 }
 
 fn place(name: &KeyName, version: KeyVersion, order: &Hash) -> Vec<u8> {

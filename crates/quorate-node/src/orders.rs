@@ -144,14 +144,16 @@ fn timely(core: &Core, order: &VerifiedOrder) -> Result<(), Fault> {
     Err(Fault::new(FaultKind::FailedPrecondition, text))
 }
 
-/// What says how a key is stands in no chain, so that nothing shows whether others have applied
-/// it. Its signers must be operators still: those who have left could sign it anew.
+/// What says how a key is, an export and the end of a fork stand in no chain, so that nothing shows
+/// whether others have applied them. Their signers must be operators still: those who have left
+/// could sign them anew. A revocation only takes away.
 fn may_be_older(core: &Core, order: &VerifiedOrder) -> bool {
     let cluster = core.cluster();
     let roster = cluster.roster();
     let signers =
         order.signed().0.valid(Label::SIG_ORDER, core.fingerprint(), |k| roster.is_operator(k));
-    order.key_state().is_none() || signers.count() >= usize::from(roster.quorum)
+    let chained = order.order().chain().is_some();
+    chained || signers.count() >= usize::from(roster.quorum)
 }
 
 /// Ordered under a roster that did not have this node yet, or dead before it had a store.

@@ -39,7 +39,7 @@ pub async fn encrypt(global: &Global, args: &Encrypt) -> Result<(), Failure> {
         )));
     }
     let input = input(args.input.as_deref())?;
-    let mut output = Output::open(args.out.as_deref())?;
+    let output = Output::open(args.out.as_deref())?;
     if args.jsonl {
         let seal = async |items: Vec<[Item; 1]>| {
             let plain: Vec<&[u8]> = items.iter().map(|[p]| &p[..]).collect();
@@ -47,8 +47,7 @@ pub async fn encrypt(global: &Global, args: &Encrypt) -> Result<(), Failure> {
             warn(&report);
             Ok(made.iter().map(|c| Ok(bytes_field("ciphertext", c))).collect())
         };
-        jsonl::run(input, &mut output, ["plaintext"], seal).await?;
-        return output.keep();
+        return jsonl::run(input, output, ["plaintext"], seal).await;
     }
     let done = client.encrypt_stream(&key, input, output, &context).await?;
     warn(&done.report);
@@ -64,15 +63,14 @@ pub async fn decrypt(global: &Global, args: &Crypt) -> Result<(), Failure> {
     let context = context(&args.context)?;
     let client = session::client(global)?;
     let input = input(args.input.as_deref())?;
-    let mut output = Output::open(args.out.as_deref())?;
+    let output = Output::open(args.out.as_deref())?;
     if args.jsonl {
         let open = async |items: Vec<[Item; 1]>| {
             let opened = opened(&client, &items, &context).await?;
             let made = |one: Result<Plaintext, Error>| Ok(bytes_field("plaintext", &one?));
             Ok(opened.into_iter().map(made).collect())
         };
-        jsonl::run(input, &mut output, ["ciphertext"], open).await?;
-        return output.keep();
+        return jsonl::run(input, output, ["ciphertext"], open).await;
     }
     let done = client.decrypt_stream(input, output, &context).await?;
     warn(&done.report);
@@ -89,11 +87,10 @@ pub async fn reencrypt(global: &Global, args: &Reencrypt) -> Result<(), Failure>
     let client = session::client(global)?;
     let key = client.key(&args.key).await?;
     let input = input(args.input.as_deref())?;
-    let mut output = Output::open(args.out.as_deref())?;
+    let output = Output::open(args.out.as_deref())?;
     if args.jsonl {
         let again = async |items: Vec<[Item; 1]>| again(&client, &key, &items, &from, &to).await;
-        jsonl::run(input, &mut output, ["ciphertext"], again).await?;
-        return output.keep();
+        return jsonl::run(input, output, ["ciphertext"], again).await;
     }
     let done = client.reencrypt_stream(input, output, &from, &key, &to).await?;
     warn(&done.report);

@@ -42,10 +42,9 @@ pub async fn run(global: &Global, args: &Derive) -> Result<(), Failure> {
             warn(&report);
             Ok(derived.iter().map(|s| Ok(bytes_field("secret", s.expose()))).collect())
         };
-        let mut output = Output::open(args.out.as_deref())?;
+        let output = Output::open(args.out.as_deref())?;
         let from = input(args.input.as_deref())?;
-        jsonl::run(from, &mut output, ["input"], derive).await?;
-        return output.keep();
+        return jsonl::run(from, output, ["input"], derive).await;
     }
     let input = read_all(args)?;
     let (derived, report) = client.derive_with_report(&key, &[&input[..]], &context).await?;

@@ -11,7 +11,7 @@ use crate::{
     render,
 };
 use quorate_client::{
-    Client, CombineFailure, Key,
+    Client, CombineFailure, Key, Operator,
     export::{LeftOut, combine, liars},
 };
 use quorate_crypto::RecipientKey;
@@ -51,7 +51,10 @@ pub async fn export(global: &Global, args: &KeyExport) -> Result<Report, Failure
     let name = KeyName::new(args.name.as_str()).map_err(Failure::usage)?;
     let version = match args.version.map(KeyVersion::new) {
         Some(version) => version.ok_or_else(|| Failure::usage("--version begins at 1"))?,
-        None => operator.client().key(name.as_str()).await?.version(),
+        None => match &args.close {
+            Some(order) => exported_version(&operator, &name, order).await?,
+            None => operator.client().key(name.as_str()).await?.version(),
+        },
     };
     let step = match (&args.recipient, &args.close) {
         (Some(recipient), _) => {
@@ -84,6 +87,22 @@ pub async fn export(global: &Global, args: &KeyExport) -> Result<Report, Failure
             Ok(Report::new(text, json!({ "done": true })))
         }
     }
+}
+
+/// The version that an order exports: not always the newest, once the key was rotated.
+async fn exported_version(
+    operator: &Operator,
+    name: &KeyName,
+    order: &str,
+) -> Result<KeyVersion, Failure> {
+    let newest = operator.client().key(name.as_str()).await?;
+    for key in operator.client().versions(&newest).await? {
+        let orders = operator.client().exports(&key).await?;
+        if orders.iter().any(|o| o.hash().to_string() == *order) {
+            return Ok(key.version());
+        }
+    }
+    Ok(newest.version())
 }
 
 /// Opens the shares of an export, and writes the key.

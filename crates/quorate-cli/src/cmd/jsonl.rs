@@ -3,6 +3,7 @@
 //! Each line of the input is an object; `id`, of any form, comes back with the result. Each line
 //! of the output is the result of the line of the same number, or its `error`.
 
+use super::crypt::Output;
 use crate::failure::Failure;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
@@ -35,10 +36,22 @@ pub(super) fn bytes_field(name: &str, bytes: &[u8]) -> Map<String, Value> {
 /// When lines failed, with the exit code of the first; and what concerned all of a request.
 pub(super) async fn run<const N: usize>(
     input: impl Read,
+    mut output: Output,
+    fields: [&str; N],
+    work: impl AsyncFnMut(Vec<[Item; N]>) -> Result<Vec<Made>, Failure>,
+) -> Result<(), Failure> {
+    let (failed, of) = each(input, &mut output, fields, work).await?;
+    // One bad line takes the others with it no more in a file than on stdout.
+    output.keep()?;
+    failed.end(of)
+}
+
+async fn each<const N: usize>(
+    input: impl Read,
     output: &mut impl Write,
     fields: [&str; N],
     mut work: impl AsyncFnMut(Vec<[Item; N]>) -> Result<Vec<Made>, Failure>,
-) -> Result<(), Failure> {
+) -> Result<(Failed, u64), Failure> {
     let mut lines = Lines { from: BufReader::new(input), number: 0 };
     let mut failed = Failed::default();
     loop {
@@ -58,7 +71,7 @@ pub(super) async fn run<const N: usize>(
             }
         }
         if ids.is_empty() {
-            return failed.end(lines.number);
+            return Ok((failed, lines.number));
         }
         let from = lines.number - ids.len() as u64 + 1;
         let mut made = if items.is_empty() {
@@ -227,7 +240,7 @@ mod tests {
 
     async fn lines(input: &str) -> (Vec<Value>, Result<(), Failure>, usize) {
         let (mut out, mut calls) = (Vec::new(), 0);
-        let ended = run(input.as_bytes(), &mut out, ["text"], async |items: Vec<[Item; 1]>| {
+        let ended = each(input.as_bytes(), &mut out, ["text"], async |items: Vec<[Item; 1]>| {
             calls += 1;
             let one = |[text]: &[Item; 1]| match text.len() {
                 0 => Err(Failure::verification("empty")),
@@ -235,7 +248,8 @@ mod tests {
             };
             Ok(items.iter().map(one).collect())
         })
-        .await;
+        .await
+        .and_then(|(failed, of)| failed.end(of));
         let out = String::from_utf8(out).unwrap();
         (out.lines().map(|l| serde_json::from_str(l).unwrap()).collect(), ended, calls)
     }
@@ -283,7 +297,7 @@ mod tests {
     async fn what_concerns_all_ends_the_run() {
         let input = "{\"text\": \"YQ==\"}\n".repeat(MOST_ITEMS + 1);
         let (mut out, mut calls) = (Vec::new(), 0);
-        let ended = run(input.as_bytes(), &mut out, ["text"], async |items: Vec<[Item; 1]>| {
+        let ended = each(input.as_bytes(), &mut out, ["text"], async |items: Vec<[Item; 1]>| {
             calls += 1;
             match calls {
                 1 => Ok(items.iter().map(|_| Ok(Map::new())).collect()),
@@ -291,6 +305,7 @@ mod tests {
             }
         })
         .await
+        .map(drop)
         .unwrap_err();
         assert_eq!(out.iter().filter(|b| **b == b'\n').count(), MOST_ITEMS);
         assert_eq!(

@@ -60,10 +60,10 @@ pub async fn sign(global: &Global, args: &Sign) -> Result<(), Failure> {
             took.liars.extend(report.liars.into_iter().map(|n| (n.index, n)));
             Ok(made.iter().map(|s| Ok(bytes_field("signature", s))).collect())
         };
-        let mut output = Output::open(args.out.as_deref())?;
-        jsonl::run(from, &mut output, ["message"], sign).await?;
+        let output = Output::open(args.out.as_deref())?;
+        let ended = jsonl::run(from, output, ["message"], sign).await;
         took.warn();
-        return output.keep();
+        return ended;
     }
     let mut by = Signer { client: &client, key, exactly, context: &context, took: &mut took };
     let (signature, framed) = match args.format {
@@ -109,9 +109,8 @@ pub async fn verify(global: &Global, args: &Verify) -> Result<Option<Report>, Fa
     let Some(signature) = &args.signature else {
         let verify =
             async |items: Vec<[Item; 2]>| Ok(items.iter().map(|i| good(&key, i)).collect());
-        let mut output = Output::open(None)?;
-        jsonl::run(from, &mut output, ["message", "signature"], verify).await?;
-        return output.keep().map(|()| None);
+        let output = Output::open(None)?;
+        return jsonl::run(from, output, ["message", "signature"], verify).await.map(|()| None);
     };
     let bytes = signature_file(signature)?;
     let public = key.public().public_key();

@@ -37,6 +37,9 @@ pub enum AggregateError {
 /// What signature shares are verified against: `t`, `Y` and the `Y_i` of an epoch's holders, in the
 /// form that the crate `frost-ed25519` wants. Made once for an epoch: each point costs a check
 /// that it is of prime order.
+///
+/// A holder whose `Y_i` is the identity is left out: it has arranged its share to be zero, which a
+/// dealer that sees the others' dealings first can do for itself. It signs nothing, and others do.
 #[derive(Clone)]
 pub struct PublicShares {
     threshold: Threshold,
@@ -54,9 +57,10 @@ impl PublicShares {
         holders: impl IntoIterator<Item = ShareIndex>,
         commitments: &Commitments,
     ) -> Result<Self, AggregateError> {
+        let holders = holders.into_iter().filter(|i| !commitments.at(*i).is_identity());
         let one = |i| Ok((border::identifier(i)?, border::verifying_share(&commitments.at(i))?));
         let package = || -> Result<PublicKeyPackage, Barred> {
-            let shares = holders.into_iter().map(one).collect::<Result<_, Barred>>()?;
+            let shares = holders.map(one).collect::<Result<_, Barred>>()?;
             let key = border::verifying_key(&commitments.constant())?;
             Ok(PublicKeyPackage::new(shares, key, Some(threshold.get())))
         };
@@ -94,6 +98,12 @@ impl PublicShares {
             .map(|i| Ok((border::identifier(*i)?, *i)))
             .collect::<Result<_, Barred>>()
             .map_err(alarm)?;
+        let known = self.package.verifying_shares();
+        let shareless = names.iter().filter(|(id, _)| !known.contains_key(*id));
+        let shareless: Vec<ShareIndex> = shareless.map(|(_, i)| *i).collect();
+        if !shareless.is_empty() {
+            return Err(AggregateError::Cheaters(shareless));
+        }
         let decoded = names.iter().map(|(id, i)| Ok((*id, share(given.get(i))?)));
         let decoded = decoded.collect::<Result<_, Barred>>().map_err(alarm)?;
 

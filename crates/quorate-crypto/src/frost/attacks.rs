@@ -6,8 +6,9 @@ use super::{
 };
 use crate::{
     group::{DecodeError, Group},
-    index::ShareIndex,
+    index::{ShareIndex, Threshold},
     secret::SecretScalar,
+    sharing::Polynomial,
 };
 use curve25519_dalek::{
     constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION},
@@ -296,4 +297,36 @@ fn solve(mut rows: [[Scalar; 4]; 3]) -> Scalar {
         }
     }
     rows[2][3]
+}
+
+/// A dealer that sees the others' dealings of a reshare can arrange that its own new share is zero, which
+/// has no encoding as a point that the scheme takes.
+#[test]
+fn a_holder_whose_share_is_zero_is_named_and_spoils_no_signature_of_others() {
+    let (rng, t) = (&mut rand::rng(), Threshold::new(2, 3).unwrap());
+    let secret = SecretScalar::random(rng);
+    let scalar = curve25519_dalek::Scalar::from_canonical_bytes(*secret.to_bytes()).unwrap();
+    let slope = -scalar * curve25519_dalek::Scalar::from(3_u64).invert();
+    let bytes = [&secret.to_bytes()[..], &slope.to_bytes()[..]].concat();
+    let f = Polynomial::from_bytes(t, &bytes).unwrap();
+    let holders = || (1..=3).map(index);
+    let shared = Shared {
+        threshold: t,
+        commitments: f.commit(Group::Edwards25519),
+        secrets: holders().map(|i| (i, f.evaluate(i))).collect(),
+    };
+    assert!(shared.commitments.at(index(3)).is_identity());
+    let public = PublicShares::new(t, holders(), &shared.commitments).unwrap();
+    let (nonces, set) = shared.set(b"m", &[1, 2]);
+    let signature = public.aggregate(&set, &shared.shares(nonces, &set)).unwrap();
+    assert_eq!(verify(shared.commitments.constant_bytes(), b"m", &signature), Ok(()));
+    // It has no key package, so it sends what it likes, under nonces of another.
+    let (mut nonces, _) = shared.set(b"m", &[1, 2]);
+    let commitments = |pair: &NoncePair| pair.commitments();
+    let signers = [(index(1), commitments(&nonces[0].1)), (index(3), commitments(&nonces[1].1))];
+    let set = SigningSet::new(b"m", signers.into());
+    let (_, pair) = nonces.remove(0);
+    let shares = [(index(1), sign(pair, &set, &shared.key(1)).unwrap()), (index(3), [7; 32])];
+    let refused = public.aggregate(&set, &shares).unwrap_err();
+    assert_eq!(refused, AggregateError::Cheaters(vec![index(3)]));
 }

@@ -168,7 +168,7 @@ impl Commitments {
     ///
     /// # Errors
     /// [`DecodeError::Point`] over another group; [`DecodeError::Identity`] where an index is a
-    /// root of the polynomial, which nobody can bring about.
+    /// root of the polynomial: what a dealer that sees the others' dealings can arrange for its own.
     pub fn ristretto_at(&self, index: ShareIndex) -> Result<EncodedPoint, DecodeError> {
         EncodedPoint::new(*self.at(index).ristretto().ok_or(DecodeError::Point)?)
     }

@@ -3,7 +3,7 @@
 use super::fixture::*;
 use crate::{clock::Clock, destroy, exports, orders, views};
 use quorate_ceremony::{Descent, StepKind, fault::EXPORTING};
-use quorate_crypto::{RecipientKey, SecretScalar, sharing};
+use quorate_crypto::{RecipientKey, SecretScalar, hash::Label, sharing};
 use quorate_rpc::{Fault, FaultKind, v1::step_result::Outcome as Answered};
 use quorate_store::{Store, Tree};
 use quorate_types::*;
@@ -338,4 +338,115 @@ fn nothing_is_exported_of_a_key_that_is_destroyed() {
         let refused = glass.share(0, &order).unwrap_err();
         assert!(refused.message.contains("nothing brings it back"), "{refused}");
     }
+}
+
+/// Node 1 joined under roster 2, which operator 101 has left.
+fn newcomer(world: &World) -> TestNode {
+    let mut roster = world.cluster.roster().clone();
+    (roster.version, roster.previous) = (2, world.cluster.roster_hash());
+    roster.nodes[0].identity = public(9);
+    roster.operators[0].key = public(110);
+    let mut signed = Signed::unsigned(roster.to_bytes());
+    for n in [101, 102] {
+        signed.sign(&key(n), Label::SIG_ROSTER, world.cluster.fingerprint());
+    }
+    let longer = world.cluster.extended(&[SignedRoster(signed)]).unwrap().unwrap();
+    world.join(&longer, 9)
+}
+
+/// They name the roster of their time, and a head that everybody can read.
+#[test]
+fn operators_who_have_left_export_nothing_from_a_node_that_joined_since() {
+    let glass = Glass::new();
+    let world = &glass.world;
+    let joined = newcomer(world);
+    orders::submit(&joined.core, &glass.birth.order.to_bytes()).unwrap();
+    world.clock.pass(90 * Millis::DAY);
+    let now = world.clock.now().wall;
+    let mut draft = glass.draft(glass.open());
+    (draft.issued_at, draft.expires_at) = (now, now.plus(29 * Millis::DAY));
+    let left = world.signed(draft.clone(), &[101, 103]);
+    let refused = orders::submit(&joined.core, &left.to_bytes()).unwrap_err();
+    assert!(refused.message.contains("newest known here is 2"), "{refused}");
+    // Nor do those who stayed, under a roster that is not the newest: it is kept, and opens nothing.
+    let stayed = world.signed(draft, &[102, 103]);
+    orders::submit(&joined.core, &stayed.to_bytes()).unwrap();
+    assert!(exports::admits(&joined.core, &subject()).is_ok());
+    let over = exports::share(&joined.core, &stayed.to_bytes()).unwrap_err();
+    assert!(over.message.contains("this export is over"), "{over}");
+}
+
+/// They say that the newest order fell in a fork against one that nobody has seen.
+#[test]
+fn operators_who_have_left_cut_no_chain_of_a_node_that_joined_since() {
+    let world = World::with_key();
+    let joined = newcomer(&world);
+    let real = world.add(50);
+    orders::submit(&joined.core, &real.signed().to_bytes()).unwrap();
+    let fork = ResolveFork { chain: ChainId::Policy, stays: Hash([8; 32]), falls: real.hash() };
+    let now = world.clock.now().wall;
+    let mut cut = world.order(Action::ResolveFork(fork), Hash([8; 32]));
+    (cut.issued_at, cut.expires_at) = (now, now.plus(Millis::DAY));
+    let refused = orders::submit(&joined.core, &world.signed(cut, &[101, 103]).to_bytes());
+    assert!(refused.unwrap_err().message.contains("newest known here is 2"));
+    assert!(joined.core.clients.standing(&public(50)).is_some());
+}
+
+#[test]
+fn a_node_in_quarantine_or_of_a_disabled_key_gives_nothing_that_it_sealed_before() {
+    let mut glass = Glass::new();
+    let order = glass.order();
+    let sealed = glass.share(0, &order).unwrap();
+    assert_eq!(glass.share(0, &order).unwrap(), sealed);
+    let mut state = SetKeyState { revision: 1, ..SetKeyState::initial(subject().key) };
+    state.disabled = Disabled::All;
+    let disabled = glass.world.order(Action::SetKeyState(state.clone()), Hash::default());
+    let disabled = glass.world.signed(disabled, &[101, 102]).to_bytes();
+    orders::submit(&glass.world.nodes[0].core, &disabled).unwrap();
+    let refused = glass.share(0, &order).unwrap_err();
+    assert!(refused.message.contains("disabled"), "{refused}");
+    (state.revision, state.disabled) = (2, Disabled::Versions(Vec::new()));
+    let enabled = glass.world.order(Action::SetKeyState(state), Hash::default());
+    let enabled = glass.world.signed(enabled, &[101, 102]).to_bytes();
+    orders::submit(&glass.world.nodes[0].core, &enabled).unwrap();
+    assert_eq!(glass.share(0, &order).unwrap(), sealed);
+    glass.world.start_again(0, LIMITS);
+    assert!(glass.share(0, &order).unwrap_err().message.contains("quarantine"));
+}
+
+#[test]
+fn an_export_is_closed_as_the_version_that_it_opened_whatever_was_ordered_since() {
+    let glass = Glass::new();
+    let (world, order) = (&glass.world, glass.order());
+    glass.share(0, &order).unwrap();
+    let left = || world.nodes[0].store.scan(Tree::Records, b"e", None, 100).unwrap().len();
+    let hash = VerifiedOrder::verify(&world.cluster, &order).unwrap().hash();
+    let mut draft = glass.draft(ExportStep::Close { order: hash });
+    // Its signers have seen no newer head, or another one than this node.
+    draft.predecessor = Hash([5; 32]);
+    let mut other = draft.clone();
+    let Action::ExportKey(export) = &mut other.action else { unreachable!() };
+    export.version = KeyVersion::new(2).unwrap();
+    let submit = |order: &Order| {
+        let signed = world.signed(order.clone(), &[102, 103]);
+        orders::submit(&world.nodes[0].core, &signed.to_bytes())
+    };
+    let refused = submit(&other).unwrap_err();
+    assert!(refused.message.contains("version 1: close it as that"), "{refused}");
+    assert_eq!(left(), 1);
+    submit(&draft).unwrap();
+    assert_eq!(left(), 0);
+}
+
+#[test]
+fn what_was_sealed_goes_when_the_orders_life_is_over() {
+    let glass = Glass::new();
+    let (world, order) = (&glass.world, glass.order());
+    glass.share(0, &order).unwrap();
+    let left = || world.nodes[0].store.scan(Tree::Records, b"e", None, 100).unwrap().len();
+    crate::destroy::sweep(&world.nodes[0].core).unwrap();
+    assert_eq!(left(), 1);
+    world.clock.pass(31 * Millis::DAY);
+    crate::destroy::sweep(&world.nodes[0].core).unwrap();
+    assert_eq!(left(), 0);
 }
