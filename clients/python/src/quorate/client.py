@@ -14,7 +14,7 @@ from functools import partial
 from typing import BinaryIO, TypeVar
 
 from . import stream, tdh2
-from .answers import AnswerBook
+from .answers import OLDER_VERSION, AnswerBook
 from .asking import MAX_TTL, Asker, Asking, BadItems, Link, Moved, Report, most_items
 from .certificate import Key, KeyRecord
 from .datakey import DATA_KEY_BYTES, DataKey, data_key
@@ -27,6 +27,7 @@ from .errors import (
     InvalidError,
     PartyError,
     QuorateError,
+    RefusedError,
     RosterError,
     UnknownKeyError,
     UnknownRosterError,
@@ -613,13 +614,25 @@ class Client:
         """Signatures of many messages, in their order, and what it took. All or none.
 
         Up to 1,024 go in one request, which takes one pair of nonces of each signer for each message. Nodes
-        see and log the context; it is no part of what is signed.
+        see and log the context; it is no part of what is signed. They sign with the newest version only.
         """
-        label, public = encode_context(context), self.key(key, version)
+        label, given, public = encode_context(context), list(messages), self.key(key, version)
+        try:
+            return self._sign(public, given, label)
+        except RefusedError as older:
+            if version is not None or older.code != OLDER_VERSION:
+                raise
+            # Another one has been born, of which only the nodes knew.
+            newest = self._each(lambda link: self._fetch_from(link, public.name, None, fresh=True))
+            if newest.version <= public.version:
+                raise
+            return self._sign(newest, given, label)
+
+    def _sign(self, public: Key, messages: list[bytes], label: bytes) -> tuple[list[bytes], Report]:
         public.must_allow("sign")
         made: list[bytes] = []
         report = Report()
-        for some in list(in_requests(public, list(messages))):
+        for some in list(in_requests(public, messages)):
             more, took = self._work(public, partial(sign, pool=self._nonces, label=label, messages=some))
             made += more
             report.add(took)
