@@ -171,6 +171,31 @@ class FakeCluster:
 
     # --- keys ----------------------------------------------------------------------------------
 
+    def ordered(self, action: bytes, signers: list[Identity], **changes: Any) -> tuple[Signed, bytes]:
+        """An order of any action, and its hash."""
+        c = {"roster_version": 1, "life": 1000, "issued_at": NOW} | changes
+        body = (
+            b"QORD"
+            + u16(1)
+            + c.get("fingerprint", self.fingerprint)
+            + u32(c["roster_version"])
+            + c.get("roster_hash", self.roster_hash(min(c["roster_version"], len(self.chain))))
+            + u64(c["issued_at"])
+            + u64(c["issued_at"] + c["life"])
+            + secrets.token_bytes(32)
+            + bytes(32)
+            + action
+        )
+        return sign(body, "sig/order.", self.fingerprint, signers), H32("order/hash.", self.fingerprint, body)
+
+    def state(self, name: str, revision: int, *aliases: str, **changes: Any) -> Signed:
+        """An order of how a key is."""
+        deletion = changes.pop("deletion", None)
+        signers = changes.pop("signers", self.operators[: self.m])
+        action = u8(5) + text(name) + u64(revision) + text("") + listed([]) + listed([*map(text, aliases)])
+        action += u8(1) + listed([]) + (u8(0) if deletion is None else u8(1) + u64(deletion))
+        return self.ordered(action, signers, **changes)[0]
+
     def order(self, name: str, purpose: str, signers: list[Identity], **changes: Any) -> tuple[Signed, bytes]:
         """A create order, with `public_key` a reshare, with a `dealer` too an import; others break rules."""
         c = {
@@ -200,19 +225,8 @@ class FakeCluster:
         else:
             newest = u32(c["version"])
             action = u8(4) + head + newest + kind + c["public_key"] + middle + u32(60) + u8(0) + end
-        body = (
-            b"QORD"
-            + u16(1)
-            + c.get("fingerprint", self.fingerprint)
-            + u32(c["roster_version"])
-            + c.get("roster_hash", self.roster_hash(min(c["roster_version"], len(self.chain))))
-            + u64(NOW)
-            + u64(NOW + c["life"])
-            + secrets.token_bytes(32)
-            + bytes(32)
-            + action
-        )
-        return sign(body, "sig/order.", self.fingerprint, signers), H32("order/hash.", self.fingerprint, body)
+        given = {n: c[n] for n in ("fingerprint", "roster_version", "roster_hash", "life") if n in c}
+        return self.ordered(action, signers, **given)
 
     def record(
         self,
@@ -291,6 +305,10 @@ class Link:
         self.question: Callable[[str, Any], None] = lambda operation, request: None
         self.tamper: Callable[[types_pb2.NodeAnswer], None] = lambda answer: None
         self.down = False
+        #: What is shown of whatever key's state is asked for.
+        self.states: list[Signed] = []
+        #: Whose states were asked for.
+        self.asked: list[str] = []
 
     def call(self, method: str, request: Any, answer: Any, timeout: float) -> Any:
         self.calls.append(method)
@@ -312,6 +330,11 @@ class Link:
             record=b"QKEY" + u16(2) + record.body(),
             newest=b"" if newest is None else b"QKEY" + u16(2) + newest.body(),
         )
+
+    def KeyState(self, request: Any) -> Any:
+        self.asked.append(request.name)
+        orders = [b"QSOR" + u16(1) + s.to_bytes() for s in self.states]
+        return client_pb2.KeyStateResponse(orders=orders)
 
     def Evaluate(self, request: Any) -> Any:
         response = client_pb2.EvaluateResponse()

@@ -33,11 +33,13 @@ class Drawn:
     """`secrets`, from a seed."""
 
     def __init__(self) -> None:
-        self.drawn = 0
+        #: All that was drawn.
+        self.bytes: list[bytes] = []
 
     def token_bytes(self, n: int) -> bytes:
-        self.drawn += 1
-        return hashlib.shake_256(SEED + self.drawn.to_bytes(8, "big")).digest(n)
+        number = len(self.bytes) + 1
+        self.bytes.append(hashlib.shake_256(SEED + number.to_bytes(8, "big")).digest(n))
+        return self.bytes[-1]
 
     def randbelow(self, most: int) -> int:
         return int.from_bytes(self.token_bytes(64), "little") % most
@@ -86,12 +88,12 @@ def vectors() -> dict[str, Any]:
     fakes.NOW = NOW
     try:
         with tempfile.TemporaryDirectory() as directory:
-            return _vectors(Path(directory) / "home", ikms)
+            return _vectors(Path(directory) / "home", ikms, drawn)
     finally:
         secrets.token_bytes, secrets.randbelow, X25519PrivateKey.generate, fakes.NOW = kept  # type: ignore[method-assign]
 
 
-def _vectors(home: Path, ikms: dict[bytes, bytes]) -> dict[str, Any]:
+def _vectors(home: Path, ikms: dict[bytes, bytes], drawn: Drawn) -> dict[str, Any]:
     fake = FakeCluster(home, n=3, t=2, k=3, m=2)
     for name, purpose in (("demo", "decrypt"), ("ids", "derive"), ("release", "sign")):
         fake.record(name, purpose, fragile=True)
@@ -122,6 +124,21 @@ def _vectors(home: Path, ikms: dict[bytes, bytes]) -> dict[str, Any]:
     committing = exchange(recorder)
     signatures, _ = client.sign_batch("release", messages, context)
     signing = exchange(recorder)
+    # Behind the others, whose bytes stay as they are.
+    fake.record("vault", "wrap", fragile=True)
+    client.key("vault")
+    first = len(drawn.bytes)
+    volume, other = b"thirty bytes, whatever they are", b"volume 7"
+    wrapped = client.wrap("vault", volume, context, other_data=other)
+    wrapping = exchange(recorder)
+    sealed = client.encrypt("vault", text, context)
+    sealing = exchange(recorder)
+    assert client.decrypt(sealed, context) == text
+    opening = exchange(recorder)
+
+    states = [fake.state("demo", 3, "prod"), fake.state("ids", 2)]
+    recorder.states = states
+    assert client.key("prod").name == "demo"
     reply = client._answers._reply.private_bytes_raw()
 
     def record(r: Any) -> str:
@@ -140,6 +157,7 @@ def _vectors(home: Path, ikms: dict[bytes, bytes]) -> dict[str, Any]:
             "demo": {"record": record(fake.records["demo"]), "newest": record(moved)},
             "ids": {"record": record(fake.records["ids"]), "newest": ""},
             "release": {"record": record(fake.records["release"]), "newest": ""},
+            "vault": {"record": record(fake.records["vault"]), "newest": ""},
         },
         "context": context,
         "decrypt": {"plaintext": text.hex(), "ciphertext": ciphertext.hex(), **decrypting},
@@ -154,6 +172,20 @@ def _vectors(home: Path, ikms: dict[bytes, bytes]) -> dict[str, Any]:
             "commit": committing,
             "share": signing,
             "signatures": [s.hex() for s in signatures],
+        },
+        "wrap": {
+            "plaintext": volume.hex(),
+            "other_data": other.hex(),
+            "randomness": drawn.bytes[first].hex(),
+            "wrapped": wrapped.hex(),
+            **wrapping,
+        },
+        "encrypt": {"plaintext": text.hex(), "ciphertext": sealed.hex(), "seal": sealing, "open": opening},
+        "alias": {
+            "alias": "prod",
+            "key": "demo",
+            "revision": 3,
+            "orders": [(b"QSOR" + u16(1) + s.to_bytes()).hex() for s in states],
         },
     }
 

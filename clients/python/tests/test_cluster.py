@@ -29,6 +29,7 @@ from quorate import (
     PartyError,
     RefusedError,
     SignatureError,
+    UnknownKeyError,
     WrongPurposeError,
 )
 from quorate.answers import Answer, AnswerBook
@@ -241,6 +242,36 @@ def test_pins_of_one_client_are_the_others(cluster: RealCluster, client: Client)
     pin.unlink()
     client.key("demo")
     assert pin.read_text() == ours == theirs
+
+
+def test_an_alias_is_the_same_key_to_both(cluster: RealCluster, client: Client) -> None:
+    with pytest.raises(UnknownKeyError):
+        client.key("prod")
+    cluster.operator(
+        "key", "describe", "demo", "--alias", "prod", "--tag", "team=crm", "--description", "café"
+    )
+    state, alias = cluster.home / "pins/demo@state", cluster.home / "pins/prod@alias"
+    sealed = cluster.until(lambda: client.encrypt("prod", b"hello", CONTEXT))
+    assert cluster.rust("decrypt", *ARGUMENTS, stdin=sealed) == b"hello"
+    said = client.key_state("demo")
+    assert (said.revision, said.aliases, said.tags, said.description) == (
+        1, ("prod",), (("team", "crm"),), "café"
+    )  # fmt: skip
+    # What was seen is kept where the other one keeps it, in the same bytes.
+    ours = state.read_text(), alias.read_text()
+    state.unlink()
+    alias.unlink()
+    sealed = cluster.rust("encrypt", "--key", "prod", *ARGUMENTS, stdin=b"hello")
+    assert client.decrypt(sealed, CONTEXT) == b"hello"
+    assert (state.read_text(), alias.read_text()) == ours
+    # Given to another key, it is that one's to both; and whoever keeps the old order cannot use it.
+    kept = alias.read_text()
+    cluster.operator("key", "describe", "demo", "--unalias", "prod")
+    cluster.operator("key", "describe", "vault", "--alias", "prod")
+    assert client.key("prod").name == "vault"
+    assert client.decrypt(cluster.rust("encrypt", "--symmetric", "--key", "prod", stdin=b"x")) == b"x"
+    alias.write_text(kept)
+    assert client.key("prod").name == "vault"
 
 
 def test_the_command_line(cluster: RealCluster, tmp_path: Path) -> None:

@@ -589,3 +589,55 @@ def test_requests_are_fresh_and_their_sets_ascending(fake: FakeCluster, link: Li
     sets = [list(read_sign_item(item)[1]) for batch in items for item in batch]
     assert len(sets) == 2 and all(a < b for nodes in sets for a, b in pairwise(nodes))
     assert sets == [[1, 2, 3], [1, 3, 4]]
+
+
+# --- rotation ----------------------------------------------------------------------------------
+
+
+class Rotated(Link):
+    """A coordinator that knows of the older version only, until it is to ask the nodes anew."""
+
+    def __init__(self, fake: FakeCluster):
+        super().__init__(fake)
+        self.older = fake.records["release"], fake.shares["release", 1]
+        fake.record("release", "sign", version=2)
+        self.newer = fake.records["release"], fake.shares["release", 1]
+        self.hears = True
+        self.serve(self.older)
+
+    def serve(self, version: tuple[Any, Any]) -> None:
+        self.fake.records["release"], self.fake.shares["release", 1] = version
+
+    def rotate(self) -> None:
+        """The nodes know of it: they sign with the older version no more."""
+        for node in self.fake.nodes.values():
+            node.refuse = 18, None
+
+    def GetKey(self, request: Any) -> Any:
+        if request.fresh and self.hears:
+            self.serve(self.newer)
+            for node in self.fake.nodes.values():
+                node.refuse = None
+        return super().GetKey(request)
+
+
+@pytest.mark.parametrize("ahead", [0, 3])
+def test_after_a_rotation_the_newest_version_signs(fake: FakeCluster, ahead: int) -> None:
+    link = Rotated(fake)
+    client = client_of(fake, link)
+    assert client.key("release").version == 1
+    client.prepare_signing("release", ahead)
+    link.rotate()
+    # Who asks for the older version is told; so is whoever finds no newer one.
+    with pytest.raises(RefusedError, match="a newer version of the key signs since") as caught:
+        client.sign("release", MESSAGE, version=1)
+    assert caught.value.code == 18 and caught.value.exit_code == 3
+    link.hears = False
+    with pytest.raises(RefusedError, match="a newer version"):
+        client.sign("release", MESSAGE)
+    link.hears = True
+    signature = client.sign("release", MESSAGE)
+    assert client.key("release").version == 2
+    client.verify("release", MESSAGE, signature)
+    with pytest.raises(SignatureError):
+        client.verify("release", MESSAGE, signature, version=1)

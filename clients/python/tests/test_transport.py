@@ -185,6 +185,14 @@ def test_bad_answers_are_told_in_one_line(servers: list[Server], answer: Answer,
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
 
 
+def test_what_a_status_means_is_kept(servers: list[Server]) -> None:
+    for status, not_found, unimplemented in (("5", True, False), ("12", False, True), ("14", False, False)):
+        servers.append(server := Server(framed(b"", status)))
+        with pytest.raises(PartyError) as caught:
+            ask(server)
+        assert (caught.value.not_found, caught.value.unimplemented) == (not_found, unimplemented)
+
+
 def test_silence_ends_at_the_deadline(servers: list[Server]) -> None:
     servers.append(server := Server(None))
     started = time.monotonic()

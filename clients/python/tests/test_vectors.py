@@ -14,7 +14,7 @@ from vectors import load, snapshot, unhex
 from quorate import stream, tdh2, voprf
 from quorate.answers import Answer, AnswerBook, Expected, open_sealed, session_key
 from quorate.certificate import Key, KeyRecord
-from quorate.dleq import verify_dleq
+from quorate.dleq import verify_dleq, verify_partials
 from quorate.edwards import BASE, EdwardsPoint, verify_ed25519
 from quorate.errors import CiphertextError, CodecError
 from quorate.frost import (
@@ -41,12 +41,21 @@ from quorate.group import (
     weighted_sum,
     window_sum,
 )
-from quorate.hashing import SMALL_ORDER, H, Identity
-from quorate.request import EncryptedHead, Head, WrappedHead, encode_context, encode_header, sign_request
+from quorate.hashing import H32, SMALL_ORDER, H, Identity
+from quorate.request import (
+    EncryptedHead,
+    Head,
+    WrappedHead,
+    encode_context,
+    encode_header,
+    partial_context,
+    sign_request,
+)
 from quorate.roster import Cluster, Roster, parse_chain, parse_signed_roster
 from quorate.sharing import combine, lagrange_at_zero, verifying_key
+from quorate.states import parse_signed_order, verify_state
 from quorate.wire import SUITE_OF, Epoch, armor, operation_code, purpose_code, suite_code, u32, u64
-from quorate.wrap import CommitmentError, Scope
+from quorate.wrap import CommitmentError, OneTimeKey, Scope, split_wrapped
 
 
 def flipped(data: bytes, at: int = 0) -> bytes:
@@ -400,12 +409,17 @@ def test_client() -> None:
         return Key(cluster, KeyRecord.parse(birth), KeyRecord.parse(newest) if newest else None)
 
     def answers(
-        key: Key, said: dict, operation: str, ttl: int = 10_000, label: bytes = context
+        key: Key,
+        said: dict,
+        operation: str,
+        ttl: int = 10_000,
+        label: bytes = context,
+        prove: bool = False,
     ) -> dict[int, Answer]:
         head = bytes.fromhex(said["head"])
         request = sign_request(
             identity, fingerprint, now=now, ttl=ttl, key=key.name, version=key.version, context=label,
-            operation=operation, reply_key=book.reply_key, prove=operation == "derive",
+            operation=operation, reply_key=book.reply_key, prove=prove,
             items=unhex(said["items"]), request_id=head[6:22],
         )  # fmt: skip
         assert (request.head, request.signature.hex()) == (head, said["signature"])
@@ -432,7 +446,7 @@ def test_client() -> None:
     batch = voprf.Batch([private], [decode_scalar(bytes.fromhex(said["blind"]))])
     assert batch.elements == unhex(said["items"])
     verified = {}
-    for node, answer in answers(ids, said, "derive").items():
+    for node, answer in answers(ids, said, "derive", prove=True).items():
         points = batch.verify(ids.verifying_key(node), answer.partials, answer.proof)
         assert points is not None
         verified[node] = points
@@ -457,6 +471,49 @@ def test_client() -> None:
         made = aggregate(signing, of_item, release.threshold, release.edwards)
         assert made.hex() == said["signatures"][at]
         release.verify_signature(message, made)
+
+    vault = key("vault")
+    scope = Scope(fingerprint, vault.name, vault.version, context)
+
+    def one_time_key(said: dict, header: bytes, nonce: bytes, prove: bool = False) -> OneTimeKey:
+        assert said["items"] == [nonce.hex()]
+        given = answers(vault, said, "wrap", prove=prove)
+        request = H32("request/hash.", fingerprint, bytes.fromhex(said["head"]))
+        for node, answer in given.items():
+            assert (answer.proof is not None) == prove
+            if answer.proof is not None:
+                proved = partial_context(
+                    fingerprint, vault.name, vault.version, vault.purpose, SUITE_OF[vault.purpose],
+                    vault.epoch.to_bytes(), node, dict(vault.committee.members)[node], request,
+                )  # fmt: skip
+                public, points = vault.verifying_key(node), [scope.point(nonce)]
+                assert verify_partials(proved, public, points, answer.partials, answer.proof)
+        partials = {node: a.partials[0] for node, a in given.items()}
+        return scope.one_time_key(header, nonce, combine(partials, vault.threshold))
+
+    said = case["wrap"]
+    plaintext, other, wrapped = (bytes.fromhex(said[n]) for n in ("plaintext", "other_data", "wrapped"))
+    nonce, sealed = split_wrapped(wrapped)
+    assert nonce == H("wrap/nonce.", bytes.fromhex(said["randomness"]), plaintext, other)[:16]
+    made = one_time_key(said, b"", nonce, prove=True)
+    assert made.seal(plaintext, other) == sealed and made.open(sealed, other) == plaintext
+
+    said = case["encrypt"]
+    ciphertext = bytes.fromhex(said["ciphertext"])
+    wrapped_head = Head.split(ciphertext, fingerprint)
+    assert isinstance(wrapped_head, WrappedHead)
+    for half, prove in ((said["seal"], True), (said["open"], False)):
+        made = one_time_key(half, wrapped_head.header, wrapped_head.nonce, prove)
+        out = io.BytesIO()
+        payload = io.BytesIO(ciphertext[len(wrapped_head.raw) :])
+        stream.open_stream(made.committed(wrapped_head.commitment), payload, out)
+        assert out.getvalue().hex() == said["plaintext"]
+
+    said = case["alias"]
+    states = [verify_state(cluster, parse_signed_order(data)).state for data in unhex(said["orders"])]
+    assert [(s.name, s.revision) for s in states if s.has(said["alias"], now)] == [
+        (said["key"], said["revision"])
+    ]
 
 
 def points_of(signers: list[dict]) -> dict[int, NonceCommitments]:

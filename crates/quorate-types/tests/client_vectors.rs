@@ -1,5 +1,5 @@
-//! `docs/protocol/vectors/client.json`: from a fingerprint to a plaintext, a derived secret and signatures, by
-//! the Rust types and cryptography. The file is made by the Python client's tests; so both write the
+//! `docs/protocol/vectors/client.json`: from a fingerprint to a plaintext, a derived secret, signatures, what is
+//! wrapped, and the key that an alias means, by the Rust types and cryptography. The file is made by the Python client's tests; so both write the
 //! same requests, believe the same records, and read the same from the same answers.
 
 #![allow(clippy::unwrap_used)] // clippy.toml spares test functions, not their fixtures
@@ -14,10 +14,13 @@ use quorate_crypto::{
     stream::Opener,
     tdh2::{self, Binding, Ciphertext, Combiner},
     voprf::{Batch, private_input},
+    wrap::{self, Nonce, Scope, Wrapping, draw_nonce},
 };
 use quorate_types::{
     Answer, CiphertextHead, Cluster, EncryptionContext, EpochPublic, Fingerprint, Format, Hash,
-    KeyRecord, Millis, NodeIndex, Operation, RequestHead, SealedAnswer, SignedRoster,
+    KeyName, KeyRecord, Millis, NodeIndex, Operation, PartialContext, RequestHead, SealedAnswer,
+    SignedOrder, SignedRoster, VerifiedOrder,
+    ciphertext::Sealed,
     signing::{NonceOrder, SignItem, SignerCommitments},
 };
 use serde_json::Value;
@@ -102,6 +105,17 @@ impl Stage {
         context: &EncryptionContext,
         said: &Value,
     ) -> (Hash, BTreeMap<NodeIndex, Answer>) {
+        self.answers_proved(key, operation, context, operation == Operation::Derive, said)
+    }
+
+    fn answers_proved(
+        &self,
+        key: &EpochPublic,
+        operation: Operation,
+        context: &EncryptionContext,
+        prove: bool,
+        said: &Value,
+    ) -> (Hash, BTreeMap<NodeIndex, Answer>) {
         let (bytes, items) = (unhex(&said["head"]), many(&said["items"]));
         let stored = RequestHead::from_bytes(&bytes).unwrap();
         let head = RequestHead {
@@ -114,7 +128,7 @@ impl Stage {
             operation,
             context: context.clone(),
             reply_key: self.reply.public(),
-            prove: operation == Operation::Derive,
+            prove,
             item_count: u16::try_from(items.len()).unwrap(),
             items_root: Hash(merkle_root(&items).unwrap()),
         };
@@ -186,6 +200,84 @@ fn a_secret_is_derived() {
     let verified: Vec<_> = answers.into_iter().map(verified).collect();
     let secrets = batch.finalize(key.committee.threshold(), &verified).unwrap();
     assert_eq!(secrets[0].expose()[..], unhex(&said["secret"]));
+}
+
+/// The one-time key of a nonce, by what nodes said; with `prove` only if each has proved its part.
+fn one_time_key(
+    stage: &Stage,
+    said: &Value,
+    header: &[u8],
+    nonce: Nonce,
+    prove: bool,
+) -> wrap::OneTimeKey {
+    let (key, label) = (stage.key("vault"), stage.context.label());
+    assert_eq!(many(&said["items"]), [nonce.to_vec()]);
+    let (request, answers) =
+        stage.answers_proved(&key, Operation::Wrap, &stage.context, prove, said);
+    let name = key.key.as_str().as_bytes();
+    let scope = Scope::new(stage.cluster.fingerprint().as_bytes(), name, 1, &label);
+    let (points, commitments) = ([scope.point(&nonce).unwrap()], key.decode_commitments().unwrap());
+    for (node, answer) in &answers {
+        assert_eq!(answer.proof.is_some(), prove);
+        let Some(proof) = &answer.proof else { continue };
+        let context = PartialContext { public: &key, node: *node, request }.to_bytes();
+        let public = commitments.ristretto_at(*node).unwrap();
+        let proof = Proof::from_bytes(proof).unwrap();
+        wrap::verify(&context, &public, &points, &answer.partials, &proof).unwrap();
+    }
+    let nodes: Vec<NodeIndex> = answers.keys().copied().collect();
+    let partials: Vec<[u8; 32]> = answers.values().map(|a| a.partials[0]).collect();
+    let combiner = Combiner::new(key.committee.threshold(), &nodes).unwrap();
+    let wrapping = Wrapping { header, nonce, partials: &partials };
+    scope.keys(&combiner, &[wrapping]).pop().unwrap().unwrap()
+}
+
+#[test]
+fn what_is_wrapped_unwraps() {
+    let stage = Stage::set();
+    let said = &stage.file["wrap"];
+    let [plaintext, other, wrapped] =
+        ["plaintext", "other_data", "wrapped"].map(|name| unhex(&said[name]));
+    let nonce = draw_nonce(&plaintext, &other, &mut Stored(unhex(&said["randomness"])));
+    let mut sealed = plaintext.clone();
+    let tag = one_time_key(&stage, said, b"", nonce, true).seal(&other, &mut sealed);
+    assert_eq!([&nonce[..], &sealed, &tag].concat(), wrapped);
+    one_time_key(&stage, said, b"", nonce, true).open(&other, &mut sealed, &tag).unwrap();
+    assert_eq!(sealed, plaintext);
+}
+
+#[test]
+fn a_ciphertext_under_a_key_that_wraps_opens() {
+    let stage = Stage::set();
+    let said = &stage.file["encrypt"];
+    let ciphertext = unhex(&said["ciphertext"]);
+    let (head, taken) = Sealed::split(&ciphertext).unwrap();
+    let Sealed::Wrapped(head) = head else { panic!("of the form for keys that wrap") };
+    let header = head.header.to_bytes();
+    // To seal every node has proved its part; to open, the commitment tells.
+    for (half, prove) in [(&said["seal"], true), (&said["open"], false)] {
+        let key = one_time_key(&stage, half, &header, head.nonce, prove);
+        let payload_key = key.committed(&head.commitment).unwrap();
+        let mut chunk = ciphertext[taken..].to_vec();
+        Opener::new(&payload_key).open_chunk(&mut chunk, true).unwrap();
+        assert_eq!(chunk, unhex(&said["plaintext"]));
+    }
+}
+
+#[test]
+fn an_alias_means_a_key() {
+    let stage = Stage::set();
+    let said = &stage.file["alias"];
+    let alias: KeyName = said["alias"].as_str().unwrap().parse().unwrap();
+    let believed = |bytes: Vec<u8>| {
+        let signed = SignedOrder::from_bytes(&bytes).unwrap();
+        VerifiedOrder::verify(&stage.cluster, &signed).unwrap().key_state().unwrap().clone()
+    };
+    let mut states: Vec<_> = many(&said["orders"]).into_iter().map(believed).collect();
+    states.retain(|state| state.aliases.contains(&alias));
+    let [state] = &states[..] else { panic!("an alias of one key") };
+    assert_eq!(state.name.as_str(), said["key"].as_str().unwrap());
+    assert_eq!(state.revision, said["revision"].as_u64().unwrap());
 }
 
 #[test]

@@ -29,6 +29,7 @@ from .errors import (
     VerificationError,
     WrongPurposeError,
 )
+from .states import KeyState
 
 __all__ = [
     "CertificateError",
@@ -38,6 +39,7 @@ __all__ = [
     "DataKey",
     "HomeError",
     "InvalidError",
+    "KeyState",
     "NoQuorumError",
     "OrderError",
     "PartyError",

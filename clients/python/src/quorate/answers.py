@@ -47,6 +47,7 @@ REASONS = {
     18: "a newer version of the key signs since; sign with that: this one's signatures go on verifying",
 }
 INVALID_ITEM, ITEMS_MISMATCH, NO_SHARE, BUSY, NONCE_GONE, TOO_MANY_NONCES = 9, 10, 11, 12, 13, 14
+OLDER_VERSION = 18
 #: These say that the node cannot; all others are decisions against the request.
 CANNOT = frozenset((NO_SHARE, BUSY, NONCE_GONE, TOO_MANY_NONCES))
 

@@ -127,6 +127,8 @@ class Asking:
         self.liars: set[int] = set()
         #: Nodes that are not asked again in this call, and why.
         self.tired: dict[int, str] = {}
+        #: What nodes have decided against this call's requests.
+        self.decided: dict[int, Refusal] = {}
 
     @property
     def fingerprint(self) -> bytes:
@@ -248,6 +250,8 @@ class Collection:
             if failure.node in committee:
                 self.failures[failure.node] = printable(failure.reason, 80)
         self._judge_refusals()
+        # Another set is asked by another request: what was decided about this one still counts.
+        self.asking.decided.update({i: r for i, r in self.refusals.items() if r.reason not in CANNOT})
 
     def _moved(self) -> bool:
         return bool(self.elsewhere) or any(r.reason == NO_SHARE for r in self.refusals.values())
@@ -320,7 +324,8 @@ class Collection:
         """Why there is no quorum."""
         key, asker, liars = self.asking.key, self.asking.asker, self.asking.liars
         t, n = key.threshold, len(key.committee.indices)
-        decided = [r for r in self.refusals.values() if r.reason not in CANNOT]
+        said = {**self.asking.decided, **self.refusals}
+        decided = [r for r in said.values() if r.reason not in CANNOT]
         if decided and n - len(decided) - len(liars) < t:
             counts = [r.reason for r in decided]
             reason = max(set(counts), key=lambda c: (counts.count(c), c))

@@ -14,7 +14,7 @@ from functools import partial
 from typing import BinaryIO, TypeVar
 
 from . import stream, tdh2
-from .answers import AnswerBook
+from .answers import OLDER_VERSION, AnswerBook
 from .asking import MAX_TTL, Asker, Asking, BadItems, Link, Moved, Report, most_items
 from .certificate import Key, KeyRecord
 from .datakey import DATA_KEY_BYTES, DataKey, data_key
@@ -27,6 +27,7 @@ from .errors import (
     InvalidError,
     PartyError,
     QuorateError,
+    RefusedError,
     RosterError,
     UnknownKeyError,
     UnknownRosterError,
@@ -38,6 +39,7 @@ from .nonces import NoncePool
 from .request import MAX_HEAD, EncryptedHead, Head, encode_context, encode_header
 from .roster import Cluster, parse_signed_roster
 from .signing import draw_ahead, in_requests, sign
+from .states import KeyState, StateOrder, States
 from .transport import Coordinator
 from .v1 import client_pb2, types_pb2
 from .voprf import Batch, private_input
@@ -76,6 +78,7 @@ class Client:
         self._given = links is not None
         self._links: list[Link] = list(links) if links is not None else self._coordinators()
         self._keys: dict[tuple[str, int], Key] = {}
+        self._states = States(home, lambda: self._cluster, self._refresh_roster_from)
         self._roster_asked = False
 
     @classmethod
@@ -154,30 +157,61 @@ class Client:
                 self._links = self._coordinators()
 
     def key(self, name: str, version: int | None = None) -> Key:
-        """A version of a key (the newest), verified and pinned.
+        """A version of a key (the newest), by the key's name or an alias, verified and pinned.
 
         If nobody can be reached, the newest pinned version: encryption needs nobody.
         """
         check_key_name(name)
-        if version is not None:
-            known = self._keys.get((name, version)) or self._pinned(name, version)
-            return known or self._fetch(name, version)
         try:
-            return self._fetch(name, None)
+            return self._fetch(name, None) if version is None else self._version(name, version)
+        except UnknownKeyError:
+            meant = None if self._home.newest_pin(name) is not None else self._resolve(name)
+            if meant is None:
+                raise
+            return self._fetch(meant, None) if version is None else self._version(meant, version)
         except PartyError:
+            if version is not None:
+                raise
+            name = self._states.pinned_alias(name) or name
             newest = self._home.newest_pin(name)
             key = None if newest is None else self._pinned(name, newest)
             if key is None:
                 raise
             return key
 
+    def _version(self, name: str, version: int) -> Key:
+        """By the key's own name: from this process, from its pin, else from the cluster."""
+        known = self._keys.get((name, version)) or self._pinned(name, version)
+        return known or self._fetch(name, version)
+
+    def key_state(self, name: str) -> KeyState:
+        """How operators have ordered that a key is, verified; never an older order than one that was seen.
+
+        Revision 0 if they have ordered nothing.
+        """
+        order = self._shown_states(check_key_name(name)).get(name)
+        return KeyState(name) if order is None else order.state
+
+    def _resolve(self, alias: str) -> str | None:
+        """The key that an alias means."""
+        return self._states.resolve(alias, self._shown_states, int(self._clock() * 1000))
+
+    def _shown_states(self, name: str) -> dict[str, StateOrder]:
+        """What the first coordinator shows whose orders verify and are not older than what was seen."""
+        self._ask_roster_once()
+        return self._each(lambda link: self._states.shown_by(link, name, self._timeout))
+
+    def _ask_roster_once(self) -> None:
+        if self._roster_asked:
+            return
+        try:
+            self.refresh_roster()
+            self._roster_asked = True
+        except PartyError:
+            pass  # an outage for what comes next too, and told there
+
     def _fetch(self, name: str, version: int | None) -> Key:
-        if not self._roster_asked:
-            try:
-                self.refresh_roster()
-                self._roster_asked = True
-            except PartyError:
-                pass  # an outage for what comes next too, and told there
+        self._ask_roster_once()
         return self._each(lambda link: self._fetch_from(link, name, version, fresh=False))
 
     def _fetch_from(self, link: Link, name: str, version: int | None, *, fresh: bool) -> Key:
@@ -505,7 +539,7 @@ class Client:
     def _named_key(self, head: Head) -> Key:
         """The key that a ciphertext names, which must be for what its form says."""
         try:
-            key = self.key(head.key, head.version)
+            key = self._version(head.key, head.version)  # its own name: an alias stands in no ciphertext
         except UnknownKeyError:
             raise CiphertextError(
                 f"the ciphertext names key {head.key} version {head.version}, which the cluster does not "
@@ -580,13 +614,25 @@ class Client:
         """Signatures of many messages, in their order, and what it took. All or none.
 
         Up to 1,024 go in one request, which takes one pair of nonces of each signer for each message. Nodes
-        see and log the context; it is no part of what is signed.
+        see and log the context; it is no part of what is signed. They sign with the newest version only.
         """
-        label, public = encode_context(context), self.key(key, version)
+        label, given, public = encode_context(context), list(messages), self.key(key, version)
+        try:
+            return self._sign(public, given, label)
+        except RefusedError as older:
+            if version is not None or older.code != OLDER_VERSION:
+                raise
+            # Another one has been born, of which only the nodes knew.
+            newest = self._each(lambda link: self._fetch_from(link, public.name, None, fresh=True))
+            if newest.version <= public.version:
+                raise
+            return self._sign(newest, given, label)
+
+    def _sign(self, public: Key, messages: list[bytes], label: bytes) -> tuple[list[bytes], Report]:
         public.must_allow("sign")
         made: list[bytes] = []
         report = Report()
-        for some in list(in_requests(public, list(messages))):
+        for some in list(in_requests(public, messages)):
             more, took = self._work(public, partial(sign, pool=self._nonces, label=label, messages=some))
             made += more
             report.add(took)

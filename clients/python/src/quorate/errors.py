@@ -67,9 +67,17 @@ class PartyError(QuorateError):
     weight = 0
     elsewhere = True
 
-    def __init__(self, party: str, message: str, *, not_found: bool = False, late: bool = False):
+    def __init__(
+        self,
+        party: str,
+        message: str,
+        *,
+        not_found: bool = False,
+        late: bool = False,
+        unimplemented: bool = False,
+    ):
         super().__init__(f"{party}: {message}")
-        self.not_found, self.late = not_found, late
+        self.not_found, self.late, self.unimplemented = not_found, late, unimplemented
 
 
 class UnknownKeyError(QuorateError):

@@ -9,8 +9,10 @@ import re
 import stat
 import struct
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -20,7 +22,9 @@ from .certificate import KeyRecord
 from .errors import CodecError, HomeError
 from .hashing import H, Identity
 from .roster import Cluster, parse_chain
-from .wire import Reader, armor, check_endpoint, u8, u16, unarmor
+from .wire import Reader, Signed, armor, check_endpoint, u8, u16, unarmor
+
+T = TypeVar("T")
 
 MAX_CONFIG = 64 * 1024
 MAX_IDENTITY = 256 * 1024
@@ -51,6 +55,18 @@ class Pin:
         pin = cls(r.take(32, "public key"), KeyRecord.read(r), r.option("newest record", KeyRecord.read))
         r.finish()
         return pin
+
+
+def state_pin_text(order: Signed) -> str:
+    return armor("QUORATE PIN", b"QSPN" + u16(1) + order.to_bytes())
+
+
+def parse_state_pin(text: str) -> Signed:
+    r = Reader(unarmor("QUORATE PIN", text))
+    r.kind("QSPN")
+    order = Signed.read(r)
+    r.finish()
+    return order
 
 
 class Home:
@@ -143,23 +159,43 @@ class Home:
     def write_roster(self, cluster: Cluster) -> None:
         self._replace(self.path / "roster.json", cluster.to_text())
 
-    def _pin_path(self, name: str, version: int) -> Path:
-        return self.path / "pins" / f"{name.replace('/', '%')}@{version}"
+    def _pin_path(self, name: str, what: int | str) -> Path:
+        return self.path / "pins" / f"{name.replace('/', '%')}@{what}"
 
-    def pin(self, name: str, version: int) -> Pin | None:
-        path = self._pin_path(name, version)
+    def _pinned(self, name: str, what: int | str, parse: Callable[[str], T]) -> T | None:
+        path = self._pin_path(name, what)
         if not path.exists():
             return None
         try:
-            return Pin.parse(self._read(f"pins/{path.name}", MAX_PIN, ""))
+            return parse(self._read(f"pins/{path.name}", MAX_PIN, ""))
         except CodecError as error:
             raise HomeError(
                 f"{path}: {error}; if you know why, remove the file and the key is pinned anew"
             ) from None
 
-    def put_pin(self, pin: Pin) -> None:
+    def _put(self, name: str, what: int | str, text: str) -> None:
         (self.path / "pins").mkdir(mode=0o700, exist_ok=True)
-        self._replace(self._pin_path(pin.birth.public.key, pin.birth.public.version), pin.to_text())
+        self._replace(self._pin_path(name, what), text)
+
+    def pin(self, name: str, version: int) -> Pin | None:
+        return self._pinned(name, version, Pin.parse)
+
+    def put_pin(self, pin: Pin) -> None:
+        self._put(pin.birth.public.key, pin.birth.public.version, pin.to_text())
+
+    def state_pin(self, name: str) -> Signed | None:
+        """The newest order about how a key is that was seen."""
+        return self._pinned(name, "state", parse_state_pin)
+
+    def put_state_pin(self, name: str, order: Signed) -> None:
+        self._put(name, "state", state_pin_text(order))
+
+    def alias_pin(self, alias: str) -> Signed | None:
+        """The order that made an alias mean a key when it was last used."""
+        return self._pinned(alias, "alias", parse_state_pin)
+
+    def put_alias_pin(self, alias: str, order: Signed) -> None:
+        self._put(alias, "alias", state_pin_text(order))
 
     def newest_pin(self, name: str) -> int | None:
         """The highest version of a key that is pinned."""

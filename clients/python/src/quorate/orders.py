@@ -1,4 +1,4 @@
-"""Orders that make an epoch: what `m` operators sign, and the rules that they obey."""
+"""Orders: what `m` operators sign, and the rules that those obey which make an epoch."""
 
 from __future__ import annotations
 
@@ -124,6 +124,47 @@ class Terms:
 
 
 @dataclass(frozen=True)
+class Front:
+    """What every order says before its action."""
+
+    fingerprint: bytes
+    roster_version: int
+    roster_hash: bytes
+    issued_at: int
+    expires_at: int
+
+    @classmethod
+    def read(cls, r: Reader) -> Front:
+        r.kind("QORD")
+        fingerprint, version, roster = r.hash32(), r.u32("roster version"), r.hash32("roster hash")
+        front = cls(fingerprint, version, roster, r.u64("issued at"), r.u64("expires at"))
+        r.take(32, "order nonce")
+        r.hash32("predecessor")
+        return front
+
+    def check(self, cluster: Cluster, signed: Signed) -> Roster:
+        """That `m` operators of its roster have signed it, and its life; gives that roster."""
+        if self.fingerprint != cluster.fingerprint:
+            raise OrderError(
+                f"the order is for cluster {self.fingerprint.hex()}, this is {cluster.fingerprint.hex()}"
+            )
+        known = cluster.at(self.roster_version)
+        if known is None or known[1] != self.roster_hash:
+            raise UnknownRosterError(
+                f"the order was signed under roster version {self.roster_version}, which is not known here"
+            )
+        roster = known[0]
+        got = signed.count_valid("sig/order.", self.fingerprint, roster.is_operator)
+        if got < roster.quorum:
+            raise OrderError(
+                f"{got} of the {roster.quorum} operators that an order needs have signed it validly"
+            )
+        if not self.issued_at < self.expires_at <= self.issued_at + MAX_ORDER_LIFE:
+            raise OrderError("the order breaks a rule: it lives longer than 0 and at most 30 days")
+        return roster
+
+
+@dataclass(frozen=True)
 class VerifiedOrder:
     """An order that `m` operators of its roster signed and that makes an epoch."""
 
@@ -134,12 +175,8 @@ class VerifiedOrder:
 def verify_order(cluster: Cluster, signed: Signed) -> VerifiedOrder:
     """Signatures and rules; not the time, since an old order still proves what was made under it."""
     r = Reader(signed.body)
-    r.kind("QORD")
-    fingerprint, roster_version, roster_hash = r.hash32(), r.u32("roster version"), r.hash32("roster hash")
-    issued_at, expires_at = r.u64("issued at"), r.u64("expires at")
-    r.take(32, "order nonce")
-    r.hash32("predecessor")
-    action = r.u8("action")
+    front, action = Front.read(r), r.u8("action")
+    issued_at = front.issued_at
     if action == 1:
         terms, latest_grant = _read_create(r)
         rule: bool | str = latest_grant <= issued_at + MAX_GRANT_LIFE or "a grant lasts at most ten years"
@@ -157,24 +194,12 @@ def verify_order(cluster: Cluster, signed: Signed) -> VerifiedOrder:
     else:
         raise OrderError(f"expected an order that makes an epoch (action 1, 4, 6 or 8), got action {action}")
     r.finish()
-    if fingerprint != cluster.fingerprint:
-        raise OrderError(f"the order is for cluster {fingerprint.hex()}, this is {cluster.fingerprint.hex()}")
-    known = cluster.at(roster_version)
-    if known is None or known[1] != roster_hash:
-        raise UnknownRosterError(
-            f"the order was signed under roster version {roster_version}, which is not known here"
-        )
-    roster = known[0]
-    got = signed.count_valid("sig/order.", fingerprint, roster.is_operator)
-    if got < roster.quorum:
-        raise OrderError(f"{got} of the {roster.quorum} operators that an order needs have signed it validly")
-    if not issued_at < expires_at <= issued_at + MAX_ORDER_LIFE:
-        raise OrderError("the order breaks a rule: it lives longer than 0 and at most 30 days")
+    roster = front.check(cluster, signed)
     if rule is not True:
         raise OrderError(f"the order breaks a rule: {rule}")
     terms.check(roster)
     _check_dealer(terms, roster)
-    return VerifiedOrder(H32("order/hash.", fingerprint, signed.body), terms)
+    return VerifiedOrder(H32("order/hash.", front.fingerprint, signed.body), terms)
 
 
 def _read_create(r: Reader) -> tuple[Terms, int]:

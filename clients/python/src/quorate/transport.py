@@ -44,7 +44,7 @@ T = TypeVar("T")
 #: The largest answer that is read.
 MAX_MESSAGE = 16 * 1024 * 1024
 MAX_HEADERS = 16 * 1024
-NOT_FOUND, LATE = 5, 4
+NOT_FOUND, LATE, UNIMPLEMENTED = 5, 4, 12
 STATUS = {
     3: "invalid argument",
     4: "timed out",
@@ -319,7 +319,11 @@ class Coordinator:
         if status != 0:
             what = STATUS.get(status, f"failed (gRPC status {status})")
             raise PartyError(
-                self.party, f"{what}: {text}", not_found=status == NOT_FOUND, late=status == LATE
+                self.party,
+                f"{what}: {text}",
+                not_found=status == NOT_FOUND,
+                late=status == LATE,
+                unimplemented=status == UNIMPLEMENTED,
             )
         try:
             return answer.FromString(body)
