@@ -216,8 +216,12 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::eavesdropper::Eavesdropper;
     use quorate_crypto::{
-        IdentityKey, SecretScalar, ShareIndex, Threshold, group::Group, sharing::Polynomial,
+        IdentityKey, SecretScalar, ShareIndex, Threshold,
+        frost::{SigningSet, sign},
+        group::Group,
+        sharing::Polynomial,
     };
     use quorate_types::{Hash, Millis};
     use rand_core::{TryCryptoRng, TryRng};
@@ -225,11 +229,22 @@ mod tests {
 
     const LIMITS: NonceLimits = NonceLimits { per_client: 4, total: 6 };
 
-    fn key() -> KeyShare {
+    fn one() -> ShareIndex {
+        ShareIndex::new(1).unwrap()
+    }
+
+    fn polynomial() -> Polynomial {
         let (rng, t) = (&mut rand::rng(), Threshold::new(2, 3).unwrap());
-        let f = Polynomial::random(t, &SecretScalar::random(rng), rng).unwrap();
-        let one = ShareIndex::new(1).unwrap();
-        KeyShare::new(one, &f.evaluate(one), t, &f.commit(Group::Edwards25519)).unwrap()
+        Polynomial::random(t, &SecretScalar::random(rng), rng).unwrap()
+    }
+
+    fn key_of(f: &Polynomial, node: ShareIndex) -> KeyShare {
+        let (t, public) = (Threshold::new(2, 3).unwrap(), f.commit(Group::Edwards25519));
+        KeyShare::new(node, &f.evaluate(node), t, &public).unwrap()
+    }
+
+    fn key() -> KeyShare {
+        key_of(&polynomial(), one())
     }
 
     fn of(client: u8) -> For {
@@ -302,6 +317,50 @@ mod tests {
             }
         }
         assert_eq!(seen.len(), 24);
+    }
+
+    /// The share of a node whose generator says the same over and over, if it follows from all that
+    /// the node signs in three starts, whoever asks for each pair again and again. The clock goes
+    /// on between the starts, or does not.
+    fn stolen(f: &Polynomial, clock_goes_on: bool) -> Option<SecretScalar> {
+        let (mine, two) = (key_of(f, one()), ShareIndex::new(2).unwrap());
+        let (_, theirs) = commit(&key_of(f, two), b"", &mut rand::rng());
+        let mut ears = Eavesdropper::of(one(), f.commit(Group::Edwards25519).constant_bytes());
+        let mut signed = 0;
+        for start in 0..3 {
+            let nonces = nonces();
+            let wall = Millis(if clock_goes_on { start } else { 0 });
+            let now = Now { wall, steady: Duration::ZERO };
+            for _ in 0..2 {
+                for (handle, known) in nonces.draw(&of(1), 2, &mine, now, &mut Stuck).unwrap() {
+                    let points = BTreeMap::from([(one(), known), (two, theirs)]);
+                    let signers = [(one(), *known.to_bytes()), (two, *theirs.to_bytes())];
+                    for again in 0..4 {
+                        let message = format!("start {start}, message {again}").into_bytes();
+                        for pair in nonces.take(&of(1), &[handle], now).into_iter().flatten() {
+                            let set = SigningSet::new(&message, points.clone());
+                            ears.hears(&message, &signers, &sign(pair, &set, &mine).unwrap());
+                            signed += 1;
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!(signed, 12, "each pair signs once");
+        ears.share()
+    }
+
+    #[test]
+    fn no_share_follows_from_what_a_node_signs_with_a_stuck_generator_and_restarts() {
+        let f = polynomial();
+        if let Some(share) = stolen(&f, true) {
+            let is = *share.to_bytes() == *f.evaluate(one()).to_bytes();
+            panic!("nonces came again, and the share is recovered (it is the share: {is})");
+        }
+        // And it would be recovered: without what tells one start from another, the generator
+        // gives each start the same pairs, and each signs another message with them.
+        let share = stolen(&f, false).expect("three messages under each pair");
+        assert_eq!(*share.to_bytes(), *f.evaluate(one()).to_bytes());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod ceremonies;
 mod derive;
 mod durability;
+pub(crate) mod eavesdropper;
 mod exports;
 mod fixture;
 mod forgeries;

@@ -13,6 +13,7 @@ mod owner;
 #[allow(dead_code)]
 mod rig;
 
+mod adversary;
 mod attacks;
 mod happy;
 mod key;

@@ -442,12 +442,22 @@ impl World {
         self.conduct(conductor, before)
     }
 
-    pub(crate) fn conduct(
+    pub(crate) fn conduct(&self, conductor: Conductor, before: impl FnMut(&Ticket)) -> KeyRecord {
+        match self.conduct_rounds(usize::MAX, conductor, before) {
+            Some(Outcome::Born { record, .. } | Outcome::Moved { record, .. }) => *record,
+            Some(Outcome::Failed { reason, .. }) => panic!("{reason}"),
+            None => unreachable!("there is no end to the rounds"),
+        }
+    }
+
+    /// At the most so many rounds; `None` if it is not over then.
+    pub(crate) fn conduct_rounds(
         &self,
+        rounds: usize,
         mut conductor: Conductor,
         mut before: impl FnMut(&Ticket),
-    ) -> KeyRecord {
-        loop {
+    ) -> Option<Outcome> {
+        for _ in 0..rounds {
             let now = self.clock.now().wall;
             for send in conductor.poll(now) {
                 before(&send.ticket);
@@ -463,14 +473,11 @@ impl World {
                     }
                 }
             }
-            match conductor.outcome() {
-                Some(Outcome::Born { record, .. } | Outcome::Moved { record, .. }) => {
-                    return (**record).clone();
-                }
-                Some(Outcome::Failed { reason, .. }) => panic!("{reason}"),
-                None => {}
+            if let Some(outcome) = conductor.outcome() {
+                return Some(outcome.clone());
             }
         }
+        None
     }
 
     pub(crate) fn record(&self) -> &KeyRecord {

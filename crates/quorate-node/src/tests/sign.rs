@@ -1,6 +1,7 @@
 //! Signing: what a node does with nonces, whoever asks and in whatever order.
 
-use super::{fixture::*, states::second};
+use super::{eavesdropper::Eavesdropper, fixture::*, states::second};
+use crate::requests::Reply;
 use quorate_crypto::{
     SecretScalar, ShareIndex,
     frost::{NonceCommitments, SigningSet, aggregate, verify},
@@ -207,6 +208,48 @@ fn a_handle_of_an_earlier_start_signs_nothing() {
     refused(&world, 0, &request, RefusalReason::NonceGone);
     let request = sign_request(&world, &[item(&record, b"m", &[new, signers[1]])]);
     shares(&world, 0, &request);
+}
+
+/// Whoever has a client's key asks for each pair again and again, byte for byte and with other
+/// messages, in three starts of the node and for pairs of the starts before; and then solves all
+/// that the node has signed for the node's share.
+#[test]
+fn no_share_follows_from_all_that_a_node_signs() {
+    let (mut world, record) = world();
+    let public = &record.certificate.public;
+    let one = world.nodes[0].core.index();
+    let mut ears = Eavesdropper::of(one, public.public_key());
+    let (mut pairs, mut signed) = (Vec::new(), 0);
+    for start in 0..3 {
+        if start > 0 {
+            world.restart(0, LIMITS);
+        }
+        let theirs = draw(&world, &record, 1, 2);
+        for _ in 0..2 {
+            let mine = draw(&world, &record, 0, 2);
+            pairs.extend(mine.into_iter().zip(theirs.clone()).map(|(a, b)| [a, b]));
+        }
+        for (at, pair) in pairs.iter().enumerate() {
+            world.clock.pass(20_000); // so that the replay cache has room
+            for again in [0, 0, 1, 2] {
+                let message = format!("start {start}, pair {at}, message {again}").into_bytes();
+                let item = item(&record, &message, pair);
+                let first = sign_request(&world, std::slice::from_ref(&item));
+                for request in [first.clone(), first.again(start + 1), first] {
+                    let Ok(reply @ Reply::Sealed(..)) = world.bring(0, &request) else { continue };
+                    let (_, answer) = world.open(0, &reply);
+                    let signers = pair.map(|s| (s.node, s.commitments));
+                    ears.hears(&message, &signers, &answer.partials[0]);
+                    signed += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(signed, pairs.len(), "each pair signs once");
+    if let Some(share) = ears.share() {
+        let is = public.decode_commitments().unwrap().verify_share(one, &share);
+        panic!("nonces came again, and the share is recovered (it is the share: {is})");
+    }
 }
 
 #[test]

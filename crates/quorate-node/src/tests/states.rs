@@ -9,7 +9,7 @@ use crate::{
     orders::{self, Applied},
     rosters, states, views,
 };
-use quorate_ceremony::{PrepareRequest, StepKind, fault};
+use quorate_ceremony::{Conductor, Descent, Pace, PrepareRequest, StepKind, fault};
 use quorate_crypto::hash::Label;
 use quorate_rpc::{
     Fault, FaultKind,
@@ -446,6 +446,56 @@ fn a_destruction_that_dies_anywhere_is_finished_at_the_next_start() {
 }
 
 /// It may have missed that the deletion was cancelled: a coordinator brings it the orders first.
+/// Rotate and destroy at once: before each message of a refresh in turn a node destroys the key.
+/// Whatever becomes of the refresh, none of its messages brings a secret back, and the key
+/// ends at every node.
+#[test]
+fn a_refresh_under_way_brings_no_destroyed_key_back() {
+    let mut under_way = 0;
+    for message in 0.. {
+        let world = World::with_key();
+        let at = world.clock.now().wall.plus(WEEK);
+        for i in 0..world.nodes.len() {
+            order(&world, i, 1, |s| s.deletion = Some(at));
+        }
+        world.clock.jump_to(at.0 - 1_000);
+        let record = world.record();
+        let signed = world.refresh_order(record, &record.order);
+        let mut refresh = Order::from_bytes(&signed.0.body).unwrap();
+        refresh.issued_at = world.clock.now().wall;
+        refresh.expires_at = refresh.issued_at.plus(Millis::DAY);
+        let signed = world.signed(refresh, &[101, 103]);
+        let refresh = VerifiedOrder::verify(&world.cluster, &signed).unwrap();
+        let descent = Descent { birth: record.clone(), newest: None };
+        let cluster = Arc::new(world.cluster.clone());
+        let conductor =
+            Conductor::reshare(cluster, refresh, Vec::new(), descent, Pace::default()).unwrap();
+        let (mut seen, mut destroyed) = (0, None);
+        let outcome = world.conduct_rounds(50, conductor, |ticket| {
+            if seen == message {
+                world.clock.jump_to(at.0);
+                let node = usize::from(ticket.node.get()) - 1;
+                destroy::sweep(&world.nodes[node].core).unwrap();
+                destroyed = Some(node);
+            }
+            seen += 1;
+        });
+        let Some(first) = destroyed else {
+            assert!(outcome.is_some(), "with nobody in the way it ends");
+            break;
+        };
+        under_way += 1;
+        assert_eq!(secrets(&world, first), 0, "message {message} after the destruction");
+        world.clock.jump_to(at.0);
+        for i in 0..world.nodes.len() {
+            destroy::sweep(&world.nodes[i].core).unwrap();
+            assert_eq!(secrets(&world, i), 0, "node {i}, message {message}");
+            assert_eq!(refusal(&world, i), RefusalReason::Destroyed);
+        }
+    }
+    assert!(under_way > 12, "{under_way} messages");
+}
+
 #[test]
 fn a_node_in_quarantine_destroys_nothing_yet() {
     let mut world = World::with_key();
