@@ -3,15 +3,13 @@
 use crate::{
     Fault,
     activate::own_receipt,
-    chain::{Follow, follow},
+    chain::{Follow, Heads, follow},
     current::impersonated,
     message::{RetireAnswer, RetireRequest},
     state::{Attempt, Change, Forgery, Standing, VersionState},
     step::{Done, Me, Subject},
 };
-use quorate_types::{
-    CeremonyStep, Event, KeyRecord, Millis, VerifiedEpoch, VerifiedKey, VerifiedOrder,
-};
+use quorate_types::{CeremonyStep, Event, KeyRecord, Millis, VerifiedEpoch, VerifiedKey};
 
 pub(crate) fn retire(
     me: &Me<'_>,
@@ -63,7 +61,7 @@ fn birth(
     request: &RetireRequest,
     epoch: &VerifiedEpoch,
 ) -> Result<VerifiedKey, Fault> {
-    let of_epoch = epoch.order().create_key().map(|_| &request.record);
+    let of_epoch = epoch.terms().is_birth().then_some(&request.record);
     let record = of_epoch.or(state.record.as_ref()).or(request.birth.as_ref());
     let birth = record.ok_or(Fault::Parent)?.verify(me.cluster)?;
     if birth.has(epoch) { Ok(birth) } else { Err(Fault::OtherBirth) }
@@ -131,12 +129,10 @@ fn follow_order(
     persist: &mut Vec<Change>,
     events: &mut Vec<Event>,
 ) -> Result<(), Fault> {
-    let head = match &state.head {
-        Some(signed) => Some(VerifiedOrder::verify(me.cluster, signed)?),
-        None => None,
-    };
+    let (head, beside) = state.verified_heads(me.cluster, epoch.order())?;
+    let heads = Heads { head: head.as_ref(), beside: beside.as_ref() };
     let begins = head.is_none() && epoch.order().reshare().is_some();
-    if begins || matches!(follow(head.as_ref(), epoch.order()), Ok(Follow::Next)) {
+    if begins || matches!(follow(heads, epoch.order()), Ok(Follow::Next)) {
         events.push(Event::Order { order: epoch.order().hash() });
         persist.push(Change::Head(Box::new(epoch.order().clone())));
     }
