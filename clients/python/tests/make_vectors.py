@@ -123,6 +123,8 @@ def _vectors(home: Path, ikms: dict[bytes, bytes]) -> dict[str, Any]:
     signatures, _ = client.sign_batch("release", messages, context)
     signing = exchange(recorder)
     reply = client._answers._reply.private_bytes_raw()
+    # After all that was drawn before: what was pinned stays as it is.
+    scheduled = fake.record("demo", "decrypt", version=3, times=3, fragile=True, keep=False)
 
     def record(r: Any) -> str:
         return (b"QKEY" + u16(2) + r.body()).hex()
@@ -155,6 +157,7 @@ def _vectors(home: Path, ikms: dict[bytes, bytes]) -> dict[str, Any]:
             "share": signing,
             "signatures": [s.hex() for s in signatures],
         },
+        "scheduled": {"record": record(scheduled), "version": 3},
     }
 
 

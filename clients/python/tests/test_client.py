@@ -468,6 +468,34 @@ def test_concentrated_and_fragile_committees_must_be_acknowledged(tmp_path: Path
     client_of(dense).key("dense")
 
 
+def test_a_version_that_was_born_on_a_schedule_is_one_that_was_ordered(fake: FakeCluster) -> None:
+    client = client_of(fake)
+    client.key("demo")
+    for version in (2, 3, 4):
+        fake.record("demo", "decrypt", version=version, times=3)
+        assert client_of(fake).key("demo").version == version
+    fake.record("demo", "decrypt", version=4, times=3, rights=2)
+    assert client_of(fake).key("demo").version == 4
+    # Beside the schedule, of another key, with a number or a date that no order has, under its end.
+    for changes in (
+        {"version": 5},
+        {"version": 1},
+        {"version": 3, "public": lambda p: replace(p, key="other")},
+        {"version": 3, "number": 1025},
+        {"version": 3, "public": lambda p: replace(p, parent=Epoch(1, bytes(32))), "number": 5},
+        {"version": 3, "every": 9},
+        {"version": 3, "until": (1 << 64) - 1},
+        {"version": 1, "since": 1},
+        {"version": 3, "times": 1024},
+        {"version": 2, "times": 0},
+        {"version": 3, "rights": 4},
+        {"version": 3, "q": 2},
+    ):
+        fake.record("demo", "decrypt", **{"times": 3, **changes})
+        with pytest.raises(VerificationError):
+            client_of(fake).key("demo")
+
+
 def test_an_imported_key_is_known_as_imported_and_its_shares_move(fake: FakeCluster) -> None:
     secret, owner = secrets.randbelow(L - 1) + 1, Identity(secrets.token_bytes(32))
     public = (secret * B).encode()

@@ -67,6 +67,7 @@ fn decoders() -> Vec<Decoder> {
         decoder(&NodeCard::sign(node(1), &key(1))),
         decoder(&CoordinatorCard::sign(genesis().coordinators.remove(0), &key(120))),
         decoder(&order(&cluster, Action::CreateKey(create_key()))),
+        decoder(&order(&cluster, Action::RotateKey(rotate_key()))),
         decoder(&record.order),
         decoder(&record.certificate.public),
         decoder(&record.certificate),
