@@ -172,8 +172,8 @@ class FakeCluster:
     # --- keys ----------------------------------------------------------------------------------
 
     def order(self, name: str, purpose: str, signers: list[Identity], **changes: Any) -> tuple[Signed, bytes]:
-        """A create order, with `public_key` a reshare, with a `dealer` too an import, with `times` a schedule of
-        versions from `since` on; others break rules."""
+        """A create order, with `public_key` a reshare, with a `dealer` too an import, with `times` a schedule
+        of versions from `since` on; others break rules."""
         c = {
             "committee": self.committee,
             "q": (len(self.committee.members) + self.t + 1) // 2,

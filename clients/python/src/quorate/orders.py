@@ -55,8 +55,8 @@ class Committee:
 @dataclass(frozen=True)
 class Terms:
     """What an order that makes an epoch states: of a birth (of a key that is imported with its public key and
-    the dealer), or (with a public key and no dealer) of a move of shares. A schedule of versions makes as many
-    as `versions`, from `version` on, each with these terms."""
+    the dealer), or (with a public key and no dealer) of a move of shares. A schedule of versions makes
+    `versions` of them, from `version` on, each with these terms."""
 
     name: str
     version: int

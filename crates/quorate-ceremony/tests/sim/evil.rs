@@ -186,7 +186,9 @@ impl Sim {
         let at = orders.iter().position(|o| *o == focus.order)?;
         let earlier = orders[..at].iter().map(|o| o.signed().clone()).collect();
         let order = focus.order.signed().clone();
-        let request = PrepareRequest { order, earlier, number: focus.number, descent }.to_bytes();
+        let request =
+            PrepareRequest { order, earlier, number: focus.number, descent, scheduled: None }
+                .to_bytes();
         let parents = focus.parent.iter().flat_map(|p| p.certificate.public.committee.indices());
         let all: BTreeSet<_> = focus.order.terms()?.committee.indices().chain(parents).collect();
         self.tell_some(&all.into_iter().collect::<Vec<_>>(), StepKind::Prepare, request, 0.9);
