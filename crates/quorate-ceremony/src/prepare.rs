@@ -83,7 +83,8 @@ pub(crate) fn prepare(
         }
     }
     in_its_time(&plan, now)?;
-    let (head, beside) = state.verified_heads(me.cluster, plan.order())?;
+    let birth = descent.as_ref().map(|proven| &proven.birth);
+    let (head, beside) = state.verified_heads(me.cluster, plan.order(), birth)?;
     let heads = Heads { head: head.as_ref(), beside: beside.as_ref() };
     let orders = advance(me.cluster, heads, &request.earlier, plan.order(), now);
     let orders = match (&head, &descent) {

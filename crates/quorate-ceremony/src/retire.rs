@@ -29,7 +29,7 @@ pub(crate) fn retire(
     let mut adopted = Adopted::of(state);
     adopted.take(me, state, &birth, &epoch, now)?;
     let mut events = Vec::new();
-    follow_order(me, state, &epoch, &mut adopted.persist, &mut events)?;
+    follow_order(me, state, &birth, &epoch, &mut adopted.persist, &mut events)?;
     let Adopted { mut standing, mut persist, .. } = adopted;
     let held = match &state.attempt {
         Some(Attempt::ExpectCertificate(dealt, receipt) | Attempt::Active(dealt, receipt, _))
@@ -125,11 +125,12 @@ fn is_member(me: &Me<'_>, epoch: &VerifiedEpoch) -> bool {
 fn follow_order(
     me: &Me<'_>,
     state: &VersionState,
+    birth: &VerifiedKey,
     epoch: &VerifiedEpoch,
     persist: &mut Vec<Change>,
     events: &mut Vec<Event>,
 ) -> Result<(), Fault> {
-    let (head, beside) = state.verified_heads(me.cluster, epoch.order())?;
+    let (head, beside) = state.verified_heads(me.cluster, epoch.order(), Some(birth))?;
     let heads = Heads { head: head.as_ref(), beside: beside.as_ref() };
     let begins = head.is_none() && epoch.order().reshare().is_some();
     if begins || matches!(follow(heads, epoch.order()), Ok(Follow::Next)) {

@@ -13,7 +13,7 @@ use crate::message::{
 use quorate_crypto::SecretScalar;
 use quorate_types::{
     Cluster, CodecError, Format, KeyName, KeyRecord, KeyVersion, NodeIndex, OrderError, Part,
-    Reader, SignedOrder, VerifiedOrder, Writer, codec::ascending,
+    Reader, RotateKey, SignedOrder, VerifiedKey, VerifiedOrder, Writer, codec::ascending,
 };
 use zeroize::Zeroizing;
 
@@ -57,15 +57,25 @@ impl VersionState {
         }
     }
 
-    /// The same, verified.
+    /// The same, verified. A birth certificate may prove a schedule of versions that the node has
+    /// not heard of, and goes further than the one that it knows.
     pub(crate) fn verified_heads(
         &self,
         cluster: &Cluster,
         order: &VerifiedOrder,
+        birth: Option<&VerifiedKey>,
     ) -> Result<(Option<VerifiedOrder>, Option<VerifiedOrder>), OrderError> {
         let (head, beside) = self.head_beside(order);
         let verify = |signed: &SignedOrder| VerifiedOrder::verify(cluster, signed);
-        Ok((head.map(verify).transpose()?, beside.map(verify).transpose()?))
+        let (head, mut beside) = (head.map(verify).transpose()?, beside.map(verify).transpose()?);
+        let last = |order: &VerifiedOrder| order.rotation().map_or(0, RotateKey::last);
+        if let Some(proven) = birth.map(VerifiedKey::order)
+            && order.rotation().is_none()
+            && last(proven) > beside.as_ref().map_or(0, last)
+        {
+            beside = Some(proven.clone());
+        }
+        Ok((head, beside))
     }
 
     /// The proof of the epoch in force: the retire certificate, or the birth certificate.

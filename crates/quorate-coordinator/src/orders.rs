@@ -259,8 +259,14 @@ impl State {
         self.places.take(order)?;
         let nodes = self.nodes();
         let (mut applied, mut failed) = self.deliver(order, &nodes, deadline).await;
+        // What others have applied, a node refuses that has not heard of what it follows from: of
+        // orders before it in its chain, or of the other chain about its key.
+        let missed = |kind| {
+            kind == FaultKind::FailedPrecondition
+                || kind == FaultKind::InvalidArgument && !applied.is_empty()
+        };
         let behind: Vec<NodeIndex> = (failed.iter())
-            .filter(|(_, fault)| fault.kind == FaultKind::FailedPrecondition)
+            .filter(|(_, fault)| missed(fault.kind))
             .map(|(node, _)| *node)
             .collect();
         if !behind.is_empty() {
