@@ -683,7 +683,9 @@ pub struct KeyScheduleRotation {
     #[arg(long, default_value_t = 366, value_parser = clap::value_parser!(u64).range(1..=3660))]
     pub days: u64,
     /// End the schedule; what is born stays
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = [
+        "from", "times", "days", "threshold", "committee", "allow_absent", "client", "grant_days",
+    ])]
     pub end: bool,
     #[command(flatten)]
     pub new: NewVersion,

@@ -598,21 +598,30 @@ pub(crate) fn births(store: &dyn Store, name: &KeyName) -> Read<Vec<KeyRecord>> 
     records.iter().map(|(_, bytes)| read(bytes)).collect()
 }
 
-/// The newest version of a key that is born, as far as this node knows.
+/// The newest version of a key that is born, as far as this node knows. Without reading the records
+/// of all: from the first one on in steps that double, then halve.
 pub(crate) fn newest_born(store: &dyn Store, name: &KeyName) -> Read<Option<KeyVersion>> {
-    Ok(versions(store, name)?.pop())
+    // The newest is `low` or above it, and `high` at most.
+    let (mut low, mut high, mut step) = (0, MAX_VERSIONS, 0);
+    while low < high {
+        let probe = (low + step).min(high - 1);
+        match born_after(store, name, probe)? {
+            Some(version) => (low, step) = (version.get(), (2 * step).max(1)),
+            None => (high, step) = (probe, (probe - low) / 2),
+        }
+    }
+    Ok(KeyVersion::new(low))
 }
 
-/// The versions of a key that are born, ascending.
-pub(crate) fn versions(store: &dyn Store, name: &KeyName) -> Read<Vec<KeyVersion>> {
+/// The next version above one that is born.
+fn born_after(store: &dyn Store, name: &KeyName, version: u32) -> Read<Option<KeyVersion>> {
     let prefix = versions_of(b'r', name);
-    let records = store.scan(Tree::Records, &prefix, None, MAX_VERSIONS as usize)?;
-    let version = |key: &[u8]| {
-        let version = key.get(prefix.len()..).and_then(|v| v.try_into().ok());
-        version.map(u32::from_be_bytes).and_then(KeyVersion::new)
-    };
-    let read = |key: &[u8]| version(key).ok_or(RecordError::Damaged("record's key"));
-    records.iter().map(|(key, _)| read(key)).collect()
+    let after = [&prefix[..], &version.to_be_bytes()].concat();
+    let page = store.scan(Tree::Records, &prefix, Some(&after), 1)?;
+    let Some((key, _)) = page.first() else { return Ok(None) };
+    let version = key.get(prefix.len()..).and_then(|v| v.try_into().ok()).map(u32::from_be_bytes);
+    let version = version.and_then(KeyVersion::new).filter(|v| v.get() <= MAX_VERSIONS);
+    version.map(Some).ok_or(RecordError::Damaged("record's key"))
 }
 
 fn served_share(

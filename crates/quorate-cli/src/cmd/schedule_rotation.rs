@@ -240,3 +240,104 @@ pub(super) async fn of_key(global: &Global, key: &Key) -> Option<(Vec<String>, V
     let shown = Shown::of(&heads, Some(key.version()))?.under(&heads, roster);
     Some((shown.lines(), shown.json()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate_crypto::IdentityKey;
+    use quorate_types::{Committee, Member, NodeIndex, Purpose, Rights};
+
+    const NOW: Millis = Millis(1_800_000_000_000);
+    const DAYS: u32 = 86_400;
+
+    fn create(version: u32) -> CreateKey {
+        let public = |n: u8| IdentityKey::from_seed(&[n; 32]).public();
+        let member =
+            |n: u8| Member { index: NodeIndex::new(n.into()).unwrap(), identity: public(n) };
+        CreateKey {
+            name: "payroll".parse().unwrap(),
+            version: KeyVersion::new(version).unwrap(),
+            suite: Purpose::Decrypt.suite(),
+            purpose: Purpose::Decrypt,
+            committee: Committee::new((1..=3).map(member).collect(), 2).unwrap(),
+            q: 3,
+            first_number: 1025,
+            grants: vec![Grant {
+                client: public(50),
+                name: "app".parse().unwrap(),
+                expires_at: NOW.plus(90 * Millis::DAY),
+            }],
+            danger_concentrated: false,
+            acknowledge_fragile: true,
+            rights: Rights::NONE,
+        }
+    }
+
+    fn times(every: u32, days: u64, most: u32) -> Times {
+        let from = NOW.plus(u64::from(every) * 1000);
+        Times { from, every, until: NOW.plus(days * Millis::DAY), most }
+    }
+
+    #[test]
+    fn as_many_versions_are_stated_as_come_due_before_it_ends() {
+        let of = |first, times: Times, before| {
+            let rotate = schedule(create(first), &times, before).unwrap();
+            (rotate.times, rotate.last_in_time().map(KeyVersion::get))
+        };
+        assert_eq!(of(2, times(90 * DAYS, 366, 1024), 0), (4, Some(5)));
+        assert_eq!(of(2, times(90 * DAYS, 366, 2), 0), (2, Some(3)));
+        assert_eq!(of(2, times(366 * DAYS, 366, 1024), 0), (1, Some(2)));
+        // A key has only so many.
+        assert_eq!(of(1023, times(10, 366, 1024), 0), (2, Some(1024)));
+        assert_eq!(of(1024, times(10, 366, 1024), 0), (1, Some(1024)));
+        // After a longer one the time says what the versions may not.
+        assert_eq!(of(4, times(90 * DAYS, 366, 1), 9), (6, Some(4)));
+        assert_eq!(of(4, times(90 * DAYS, 366, 1024), 5), (4, Some(7)));
+        assert_eq!(of(10, times(90 * DAYS, 366, 1), 9), (1, Some(10)));
+    }
+
+    #[test]
+    fn a_schedule_under_which_nothing_is_due_is_not_ordered() {
+        let failure = schedule(create(2), &times(90 * DAYS, 89, 1024), 0).unwrap_err();
+        assert!(failure.to_string().contains("no version would be due"), "{failure}");
+    }
+
+    #[test]
+    fn grants_last_as_long_as_the_last_version_is_the_newest_and_ten_years_at_most() {
+        let of = |days| {
+            let mut rotate = schedule(create(2), &times(30 * DAYS, days, 1024), 0).unwrap();
+            extend(&mut rotate, NOW);
+            (rotate.create.grants[0].expires_at.0 - NOW.0) / Millis::DAY
+        };
+        assert_eq!(of(366), 366 + 30);
+        assert_eq!(of(3660), 3660);
+    }
+
+    #[test]
+    fn what_ends_a_schedule_begins_after_its_last_version_and_grants_nothing() {
+        let name = create(2).name;
+        assert!(end(&name, None, 5000).is_err());
+        let before = schedule(create(2), &times(90 * DAYS, 366, 1024), 0).unwrap();
+        let over = end(&name, Some(&before), 5000).unwrap();
+        assert_eq!((over.create.version.get(), over.times, over.last()), (6, 0, before.last()));
+        assert_eq!((over.create.first_number, over.create.grants.len()), (5000, 0));
+        assert!(end(&name, Some(&over), 6000).is_err(), "it has ended");
+    }
+
+    #[test]
+    fn what_comes_next_is_said_and_that_nothing_does() {
+        let rotate = schedule(create(2), &times(90 * DAYS, 366, 1024), 0).unwrap();
+        let shown =
+            |newest| Shown { rotate: rotate.clone(), newest: KeyVersion::new(newest), waits: None };
+        let lines = shown(3).lines();
+        assert!(
+            lines[0].contains("version 4 is due") && lines[0].contains("every 90 d"),
+            "{lines:?}"
+        );
+        assert!(lines[1].contains("version 5 is the last one"), "{lines:?}");
+        assert_eq!(shown(3).json()["next_version"], 4);
+        assert!(shown(5).lines()[0].contains("no further version"));
+        let waits = Shown { waits: Some(1), ..shown(3) };
+        assert!(waits.lines()[2].contains("IT WAITS"), "{:?}", waits.lines());
+    }
+}

@@ -13,6 +13,7 @@ use quorate_rpc::{
     FaultKind,
     v1::{ListKeysRequest, step_result::Outcome},
 };
+use quorate_store::{Batch, Store, Tree};
 use quorate_types::{
     Action, ChainId, CreateKey, Format, Grant, Hash, KeyRecord, KeyVersion, Millis, Order,
     ResolveFork, RotateKey, SetKeyState, SignedOrder, VerifiedOrder,
@@ -116,6 +117,31 @@ fn a_version_is_born_at_its_date_found_and_used_under_the_schedules_grants() {
     assert!(load_key(&core(&world), &name, version(5)).unwrap().is_none());
     // Who made the versions says what may be done to the key.
     assert_eq!(records::makers(&*store, &name).unwrap().len(), 4);
+}
+
+#[test]
+fn the_newest_version_is_found_among_any() {
+    let world = World::empty();
+    let store = &*world.nodes[0].store;
+    let sets: [&[u32]; 8] = [
+        &[],
+        &[1],
+        &[1, 2],
+        &[1, 2, 3, 7],
+        &[1, 1024],
+        &[1024],
+        &[5, 600, 601],
+        &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17],
+    ];
+    for (at, versions) in sets.iter().enumerate() {
+        let name = format!("key-{at}").parse().unwrap();
+        for n in *versions {
+            let key = records::of_version(b'r', &name, version(*n));
+            store.commit(Batch::new().put(Tree::Records, key, vec![0])).unwrap();
+        }
+        let newest = records::newest_born(store, &name).unwrap();
+        assert_eq!(newest.map(KeyVersion::get), versions.last().copied(), "{versions:?}");
+    }
 }
 
 /// A node hears of the schedule from the ceremony, and logs it before it answers.
