@@ -197,7 +197,8 @@ class FakeCluster:
         return self.ordered(action, signers, **changes)[0]
 
     def order(self, name: str, purpose: str, signers: list[Identity], **changes: Any) -> tuple[Signed, bytes]:
-        """A create order, with `public_key` a reshare, with a `dealer` too an import; others break rules."""
+        """A create order, with `public_key` a reshare, with a `dealer` too an import, with `times` a schedule
+        of versions from `since` on; others break rules."""
         c = {
             "committee": self.committee,
             "q": (len(self.committee.members) + self.t + 1) // 2,
@@ -211,14 +212,22 @@ class FakeCluster:
             "roster_version": 1,
             "suite": SUITE_OF[purpose],
             "rights": None,
+            "times": None,
+            "since": 2,
+            "every": 90 * 86_400,
+            "until": NOW + 400 * 86_400_000,
         } | changes
-        head = text(name) + u32(c["version"])
+        head = text(name) + u32(c["version"] if c["times"] is None else c["since"])
         kind = suite_code(c["suite"]) + purpose_code(purpose)
         middle = c["committee"].to_bytes() + u16(c["q"]) + u64(c["first"])
         end = u8(c["danger"]) + u8(c["fragile"])
         if c["dealer"] is not None:
             rights = u8(0) if c["rights"] is None else u8(1) + u8(c["rights"])
             action = u8(6) + rights + head + kind + middle + listed([]) + end + c["public_key"] + c["dealer"]
+        elif c["times"] is not None:
+            rights = u8(0) if c["rights"] is None else u8(1) + u8(c["rights"])
+            action = u8(9) + rights + head + kind + middle + listed([]) + end
+            action += u64(NOW) + u32(c["every"]) + u16(c["times"]) + u64(c["until"])
         elif c["public_key"] is None:
             action = u8(1) if c["rights"] is None else u8(8) + u8(c["rights"])
             action += head + kind + middle + listed([]) + end

@@ -140,6 +140,8 @@ def _vectors(home: Path, ikms: dict[bytes, bytes], drawn: Drawn) -> dict[str, An
     recorder.states = states
     assert client.key("prod").name == "demo"
     reply = client._answers._reply.private_bytes_raw()
+    # After all that was drawn before: what was pinned stays as it is.
+    scheduled = fake.record("demo", "decrypt", version=3, times=3, fragile=True, keep=False)
 
     def record(r: Any) -> str:
         return (b"QKEY" + u16(2) + r.body()).hex()
@@ -187,6 +189,7 @@ def _vectors(home: Path, ikms: dict[bytes, bytes], drawn: Drawn) -> dict[str, An
             "revision": 3,
             "orders": [(b"QSOR" + u16(1) + s.to_bytes()).hex() for s in states],
         },
+        "scheduled": {"record": record(scheduled), "version": 3},
     }
 
 

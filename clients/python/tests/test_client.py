@@ -468,6 +468,37 @@ def test_concentrated_and_fragile_committees_must_be_acknowledged(tmp_path: Path
     client_of(dense).key("dense")
 
 
+def test_a_version_that_was_born_on_a_schedule_is_one_that_was_ordered(fake: FakeCluster) -> None:
+    client = client_of(fake)
+    client.key("demo")
+    for version in (2, 3, 4):
+        fake.record("demo", "decrypt", version=version, times=3)
+        assert client_of(fake).key("demo").version == version
+    fake.record("exportable", "decrypt", version=4, times=3, rights=1)
+    assert client_of(fake).key("exportable").version == 4
+    # Beside the schedule, of another key, with a number or a date that no order has, under its end.
+    for at, (changes, why) in enumerate(
+        [
+            ({"version": 5}, "key name or version"),
+            ({"version": 1}, "key name or version"),
+            ({"public": lambda p: replace(p, key="other")}, "key name or version"),
+            ({"number": 1025}, "epoch number"),
+            ({"number": 5, "public": lambda p: replace(p, parent=Epoch(1, bytes(32)))}, "parent epoch"),
+            ({"every": 9}, "every 10 seconds"),
+            ({"until": (1 << 64) - 1}, "ten years"),
+            ({"version": 1, "since": 1}, "an order of its own"),
+            ({"times": 1024}, "at most 1024 versions"),
+            ({"times": 0}, "ends a schedule"),
+            ({"rights": 4}, "rights"),
+            ({"q": 2}, "q must be"),
+        ]
+    ):
+        name = f"bad-{at}"
+        fake.record(name, "decrypt", **{"version": 3, "times": 3, **changes})
+        with pytest.raises(VerificationError, match=why):
+            client_of(fake).key(name)
+
+
 def test_an_imported_key_is_known_as_imported_and_its_shares_move(fake: FakeCluster) -> None:
     secret, owner = secrets.randbelow(L - 1) + 1, Identity(secrets.token_bytes(32))
     public = (secret * B).encode()

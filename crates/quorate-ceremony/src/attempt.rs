@@ -3,8 +3,8 @@
 use crate::{Fault, prepare_list::PrepareList};
 use quorate_crypto::{PublicKey, ShareIndex, dealing::Weights, group::Group};
 use quorate_types::{
-    AttemptId, CeremonyContext, Committee, EpochName, EpochPublic, Fingerprint, Hash, NodeIndex,
-    Parent, Repeat, Terms, VerifiedEpoch, VerifiedOrder,
+    AttemptId, CeremonyContext, Committee, EpochName, EpochPublic, Fingerprint, Hash, KeyVersion,
+    NodeIndex, Parent, Repeat, Terms, VerifiedEpoch, VerifiedOrder,
 };
 use std::collections::BTreeSet;
 
@@ -21,17 +21,27 @@ pub fn may_follow(child: (Hash, u64), parent: (Hash, EpochName), schedule: bool)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     order: VerifiedOrder,
+    version: KeyVersion,
     number: u64,
     parent: Option<Box<VerifiedEpoch>>,
 }
 
 impl Plan {
-    /// A genesis or an import.
+    /// A genesis or an import, under an order that makes one version.
     ///
     /// # Errors
     /// [`Fault::WrongAction`], [`Fault::NumberRange`].
     pub fn new(order: VerifiedOrder, number: u64) -> Result<Self, Fault> {
-        Self::with(order, number, None)
+        let version = order.terms().ok_or(Fault::WrongAction)?.version;
+        Self::with(order, version, number, None)
+    }
+
+    /// A genesis or an import of a version that the order may make, be it one of many.
+    ///
+    /// # Errors
+    /// [`Fault::WrongAction`], [`Fault::NumberRange`].
+    pub fn birth(order: VerifiedOrder, version: KeyVersion, number: u64) -> Result<Self, Fault> {
+        Self::with(order, version, number, None)
     }
 
     /// A reshare of a parent epoch, which must be of the order's key and below the number.
@@ -43,15 +53,17 @@ impl Plan {
         number: u64,
         parent: VerifiedEpoch,
     ) -> Result<Self, Fault> {
-        Self::with(order, number, Some(Box::new(parent)))
+        let version = order.terms().ok_or(Fault::WrongAction)?.version;
+        Self::with(order, version, number, Some(Box::new(parent)))
     }
 
     fn with(
         order: VerifiedOrder,
+        version: KeyVersion,
         number: u64,
         parent: Option<Box<VerifiedEpoch>>,
     ) -> Result<Self, Fault> {
-        let terms = order.terms().ok_or(Fault::WrongAction)?;
+        let terms = order.terms_of(version).ok_or(Fault::WrongAction)?;
         let (first, last) = terms.numbers().into_inner();
         if !(first..=last).contains(&number) {
             return Err(Fault::NumberRange { first, last, got: number });
@@ -70,7 +82,7 @@ impl Plan {
             }
             _ => return Err(Fault::WrongAction),
         }
-        Ok(Self { order, number, parent })
+        Ok(Self { order, version, number, parent })
     }
 
     /// The order.
@@ -85,7 +97,13 @@ impl Plan {
     /// Never: a plan has an order that makes an epoch.
     #[must_use]
     pub fn terms(&self) -> Terms<'_> {
-        self.order.terms().expect("a plan has an order that makes an epoch")
+        self.order.terms_of(self.version).expect("a plan has an order that makes an epoch")
+    }
+
+    /// The version whose epoch it makes.
+    #[must_use]
+    pub fn version(&self) -> KeyVersion {
+        self.version
     }
 
     /// The new epoch's number.
@@ -184,7 +202,7 @@ impl Plan {
         AttemptId {
             fingerprint: *self.fingerprint(),
             key: self.terms().name.clone(),
-            version: self.terms().version,
+            version: self.version,
             order: self.order.hash(),
             number: self.number,
         }
@@ -200,7 +218,7 @@ impl Plan {
             .parent
             .as_ref()
             .map(|p| Parent { epoch: p.name(), certificate: p.record().certificate.hash() });
-        CeremonyContext::of(&self.order, parent, self.number, prepare_list)
+        CeremonyContext::of(&self.order, self.version, parent, self.number, prepare_list)
             .expect("a plan has an order that makes an epoch")
     }
 
@@ -215,7 +233,7 @@ impl Plan {
         EpochPublic {
             fingerprint: *self.fingerprint(),
             key: terms.name.clone(),
-            version: terms.version,
+            version: self.version,
             suite: terms.suite,
             purpose: terms.purpose,
             epoch: EpochName { number: self.number, bundle },

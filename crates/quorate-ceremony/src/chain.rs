@@ -1,6 +1,8 @@
 //! Chains of orders: each order names the one before it (DESIGN §4.5).
 
-use quorate_types::{Cluster, Hash, Millis, OrderError, SignedOrder, VerifiedOrder};
+use quorate_types::{
+    Cluster, Hash, Millis, OrderError, Purpose, RotateKey, SignedOrder, Suite, Terms, VerifiedOrder,
+};
 use thiserror::Error;
 
 /// Why an order is not the next one.
@@ -43,23 +45,40 @@ pub enum Follow {
     Next,
 }
 
+/// The newest orders known that an order is compared with.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Heads<'a> {
+    /// Of its own chain.
+    pub head: Option<&'a VerifiedOrder>,
+    /// Of the key's other chain: orders about a key and about the schedule of its versions stand
+    /// side by side, so that neither kind is in the way of the other.
+    pub beside: Option<&'a VerifiedOrder>,
+}
+
+impl<'a> Heads<'a> {
+    /// With a later order of the chain, if there is one.
+    fn after(self, later: Option<&'a VerifiedOrder>) -> Self {
+        Self { head: later.or(self.head), ..self }
+    }
+}
+
 /// Compares an order with the newest known one of its chain.
 ///
 /// # Errors
 /// [`ChainFault`].
-pub fn follow(head: Option<&VerifiedOrder>, order: &VerifiedOrder) -> Result<Follow, ChainFault> {
+pub fn follow(heads: Heads<'_>, order: &VerifiedOrder) -> Result<Follow, ChainFault> {
     let predecessor = order.order().predecessor;
-    let Some(head) = head else {
+    let Some(head) = heads.head else {
         if predecessor != Hash::default() {
             return Err(ChainFault::Gap);
         }
-        sequence(None, order)?;
+        sequence(heads, order)?;
         return Ok(Follow::Next);
     };
     if order.hash() == head.hash() {
         Ok(Follow::Known)
     } else if predecessor == head.hash() {
-        sequence(Some(head), order)?;
+        sequence(heads, order)?;
         Ok(Follow::Next)
     } else if predecessor == head.order().predecessor {
         Err(ChainFault::Forked { first: head.hash(), second: order.hash() })
@@ -80,7 +99,7 @@ pub fn follow(head: Option<&VerifiedOrder>, order: &VerifiedOrder) -> Result<Fol
 /// [`ChainFault`].
 pub fn advance(
     cluster: &Cluster,
-    head: Option<&VerifiedOrder>,
+    heads: Heads<'_>,
     earlier: &[SignedOrder],
     order: &VerifiedOrder,
     now: Millis,
@@ -92,11 +111,11 @@ pub fn advance(
             return Err(ChainFault::Sequence("an earlier order is of another chain".into()));
         }
         // One that is older than what is known here is passed over.
-        if let Ok(Follow::Next) = follow(applied.last().or(head), &link) {
+        if let Ok(Follow::Next) = follow(heads.after(applied.last()), &link) {
             applied.push(link);
         }
     }
-    match follow(applied.last().or(head), order)? {
+    match follow(heads.after(applied.last()), order)? {
         Follow::Known => {}
         Follow::Next => {
             order.check_fresh(now)?;
@@ -119,11 +138,10 @@ pub fn join(order: &VerifiedOrder, now: Millis) -> Result<Vec<VerifiedOrder>, Ch
 }
 
 /// What an order must state after the one before: versions and numbers go up.
-fn sequence(head: Option<&VerifiedOrder>, order: &VerifiedOrder) -> Result<(), ChainFault> {
-    let fault = |text: String| Err(ChainFault::Sequence(text));
+fn sequence(heads: Heads<'_>, order: &VerifiedOrder) -> Result<(), ChainFault> {
     // Each was ordered under the newest roster of its time. Operators who have left since the head
     // was signed could continue it at a node that was not there then.
-    if let Some(head) = head.map(|h| h.order().roster_version)
+    if let Some(head) = heads.head.map(|h| h.order().roster_version)
         && order.order().roster_version < head
     {
         let got = order.order().roster_version;
@@ -131,37 +149,92 @@ fn sequence(head: Option<&VerifiedOrder>, order: &VerifiedOrder) -> Result<(), C
             "the order before it is of roster version {head}, it names version {got}"
         ));
     }
+    if let Some(rotate) = order.rotation() {
+        return scheduled(heads, rotate);
+    }
     let Some(terms) = order.terms() else { return Ok(()) };
-    let Some(before) = head.and_then(VerifiedOrder::terms) else {
+    let Some(before) = heads.head.and_then(VerifiedOrder::terms) else {
         return match (terms.is_birth(), terms.version.get()) {
             (true, 1) => Ok(()),
             (true, got) => fault(format!("the first version of a key is 1, got {got}")),
             (false, _) => fault("no key has been made whose shares could move".into()),
         };
     };
+    // Versions up to `most` may have been born by themselves, which this chain does not show.
     let (old, new) = (before.newest.get(), terms.newest.get());
-    if terms.is_birth() && new != old && Some(new) != old.checked_add(1) {
-        return fault(format!("after version {old} comes {old} again or the next, got {new}"));
+    let most = heads.beside.and_then(VerifiedOrder::rotation).map_or(0, RotateKey::last).max(old);
+    let next = most.saturating_add(1);
+    if terms.is_birth() && !(old..=next).contains(&new) {
+        return fault(match most == old {
+            true => format!("after version {old} comes {old} again or the next, got {new}"),
+            false => format!(
+                "after version {old} and a schedule up to {most} comes {old} to {next}, got {new}"
+            ),
+        });
     }
     // A key has one suite and one purpose for good.
-    if terms.is_birth()
-        && new > old
-        && (terms.suite, terms.purpose) != (before.suite, before.purpose)
-    {
+    if terms.is_birth() && new > old {
+        same_kind((terms.suite, terms.purpose), &before)?;
+    }
+    if !terms.is_birth() && !(old..=most).contains(&new) {
+        return fault(match most == old {
+            true => format!("the newest version of the key is {old}, the order says {new}"),
+            false => {
+                format!("the newest version of the key is {old} to {most}, the order says {new}")
+            }
+        });
+    }
+    above(terms.first_number, *before.numbers().end())
+}
+
+/// The same for a schedule of versions, or its end. What the key's own chain may state goes up to
+/// the last version of the schedule, so that one never goes back: a node that hears of the two
+/// chains in another sequence takes the same orders.
+fn scheduled(heads: Heads<'_>, rotate: &RotateKey) -> Result<(), ChainFault> {
+    let Some(key) = heads.beside.and_then(VerifiedOrder::terms) else {
+        return Err(ChainFault::Gap);
+    };
+    same_kind((rotate.create.suite, rotate.create.purpose), &key)?;
+    let before = heads.head.and_then(VerifiedOrder::rotation);
+    let (first, last) = (rotate.create.version.get(), before.map_or(0, RotateKey::last));
+    let next = key.newest.get().max(last).saturating_add(1);
+    if first > next {
         return fault(format!(
-            "a new version is of the key's suite and purpose, {} to {}",
-            before.suite, before.purpose
+            "a schedule of versions begins at {next} at the latest, got {first}"
         ));
     }
-    if !terms.is_birth() && new != old {
-        return fault(format!("the newest version of the key is {old}, the order says {new}"));
-    }
-    let last = *before.numbers().end();
-    if terms.first_number <= last {
+    if rotate.last() < last {
+        let got = rotate.last();
         return fault(format!(
-            "epoch numbers up to {last} belong to earlier orders; begin above, got {}",
-            terms.first_number
+            "a schedule of versions up to {last} was given before, and this one ends at {got}: let \
+             its time end earlier, not its versions"
         ));
     }
-    Ok(())
+    match before {
+        Some(before) => above(rotate.create.first_number, before.last_number()),
+        None => Ok(()),
+    }
+}
+
+fn same_kind((suite, purpose): (Suite, Purpose), key: &Terms<'_>) -> Result<(), ChainFault> {
+    if (suite, purpose) == (key.suite, key.purpose) {
+        return Ok(());
+    }
+    fault(format!(
+        "a new version is of the key's suite and purpose, {} to {}",
+        key.suite, key.purpose
+    ))
+}
+
+fn above(first_number: u64, last: u64) -> Result<(), ChainFault> {
+    if first_number > last {
+        return Ok(());
+    }
+    fault(format!(
+        "epoch numbers up to {last} belong to earlier orders; begin above, got {first_number}"
+    ))
+}
+
+fn fault(text: String) -> Result<(), ChainFault> {
+    Err(ChainFault::Sequence(text))
 }

@@ -16,7 +16,8 @@ pub use outcome::{Blame, Culprit, FailReason, Failure, Outcome, Pace, Progress, 
 
 use crate::{Advice, Descent, Plan, PrepareRequest, ReceiveRequest, StepKind};
 use quorate_types::{
-    Cluster, EpochName, Format, KeyRecord, Millis, NodeIndex, SignedOrder, VerifiedOrder,
+    Cluster, EpochName, Format, KeyRecord, KeyVersion, Millis, NodeIndex, SignedOrder,
+    VerifiedOrder,
 };
 use round::Round;
 use stage::Stage;
@@ -26,6 +27,8 @@ use std::{collections::BTreeSet, sync::Arc};
 pub struct Conductor {
     cluster: Arc<Cluster>,
     order: VerifiedOrder,
+    /// The version whose epoch it makes.
+    version: KeyVersion,
     earlier: Vec<SignedOrder>,
     pace: Pace,
     rounds: u32,
@@ -77,31 +80,57 @@ impl Conductor {
         number: u64,
         pace: Pace,
     ) -> Result<Self, crate::Fault> {
-        let plan = Plan::new(order.clone(), number)?;
+        let version = order.terms().ok_or(crate::Fault::WrongAction)?.version;
+        Self::birth(cluster, order, version, earlier, number, pace)
+    }
+
+    /// Conducts the birth of a version that its order may make, be it one of many.
+    ///
+    /// # Errors
+    /// [`crate::Fault::WrongAction`], [`crate::Fault::NumberRange`].
+    pub fn birth(
+        cluster: Arc<Cluster>,
+        order: VerifiedOrder,
+        version: KeyVersion,
+        earlier: Vec<SignedOrder>,
+        number: u64,
+        pace: Pace,
+    ) -> Result<Self, crate::Fault> {
+        let plan = Plan::birth(order, version, number)?;
         let round = prepare_round(0, &plan, &earlier, None);
-        let stage = Stage::prepare(plan);
-        Ok(Self::at(cluster, order, earlier, pace, round, stage, number.saturating_add(1)))
+        let mut conductor = Self::at(
+            cluster,
+            plan.order().clone(),
+            version,
+            earlier,
+            pace,
+            round,
+            Stage::prepare(plan),
+        );
+        conductor.next = number.saturating_add(1);
+        Ok(conductor)
     }
 
     fn at(
         cluster: Arc<Cluster>,
         order: VerifiedOrder,
+        version: KeyVersion,
         earlier: Vec<SignedOrder>,
         pace: Pace,
         round: Round,
         stage: Stage,
-        next: u64,
     ) -> Self {
         Self {
             cluster,
             order,
+            version,
             earlier,
             pace,
             rounds: 0,
             round,
             stage,
             culprits: Vec::new(),
-            next,
+            next: 0,
             revisited: BTreeSet::new(),
             descent: None,
             excluded: BTreeSet::new(),
@@ -172,7 +201,7 @@ impl Conductor {
         if self.descent.is_some() {
             return self.attempt();
         }
-        match Plan::new(self.order.clone(), self.next) {
+        match Plan::birth(self.order.clone(), self.version, self.next) {
             Ok(plan) => {
                 self.next = self.next.saturating_add(1);
                 self.prepare(plan);
@@ -217,6 +246,7 @@ fn prepare_round(
         earlier: earlier.to_vec(),
         number: plan.number(),
         descent: descent.cloned().map(Box::new),
+        scheduled: plan.order().rotation().map(|_| plan.version()),
     };
     let parties = plan.parties().into_iter();
     Round::new(id, StepKind::Prepare, plan.number(), request.to_bytes(), parties)

@@ -13,13 +13,14 @@ use quorate_types::{KeyRecord, NodeIndex, Part, VerifiedOrder, Writer, order::or
 pub(crate) fn plan(
     me: &Me<'_>,
     state: &VersionState,
-    number: u64,
+    subject: &Subject,
     parent: Option<&KeyRecord>,
 ) -> Result<Plan, Fault> {
     let signed = state.order.as_ref().ok_or(Fault::Alarm("an attempt has lost its order"))?;
     let order = VerifiedOrder::verify(me.cluster, signed)?;
-    let plan = if order.terms().is_some_and(|terms| terms.is_birth()) {
-        Plan::new(order, number)?
+    let Subject { version, number, .. } = *subject;
+    let plan = if order.terms_of(version).is_some_and(|terms| terms.is_birth()) {
+        Plan::birth(order, version, number)?
     } else {
         let prepared_on = state.standing.live(number).ok_or(Fault::Closed)?.parent;
         let parent = parent.ok_or(Fault::Parent)?;
@@ -48,13 +49,14 @@ pub(crate) fn party(me: &Me<'_>, plan: &Plan) -> Result<(), Fault> {
     }
 }
 
-/// A node takes part only in the newest order of the key's chain that it knows, and
+/// A node takes part only in the newest order of its chain that it knows, and
 /// only under the newest roster that it knows.
 pub(crate) fn newest(me: &Me<'_>, state: &VersionState, plan: &Plan) -> Result<(), Fault> {
     if planted!(SupersededOrder) {
         return roster(me, plan);
     }
-    let head = state.head.as_ref().map(|h| order_hash(me.cluster.fingerprint(), &h.0.body));
+    let head =
+        state.head_beside(plan.order()).0.map(|h| order_hash(me.cluster.fingerprint(), &h.0.body));
     match head {
         Some(head) if head == plan.order().hash() => roster(me, plan),
         Some(head) => Err(ChainFault::Superseded { head }.into()),

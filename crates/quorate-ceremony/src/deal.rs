@@ -25,7 +25,7 @@ pub(crate) fn deal(
     let Some(attempt) = &state.attempt else {
         return Err(Fault::TooEarly { missing: "prepare" });
     };
-    let plan = current::plan(me, state, subject.number, state.in_force())?;
+    let plan = current::plan(me, state, subject, state.in_force())?;
 
     // Once dealt, a dealer sends what it dealt. Under another list it would have to deal
     // the same polynomial again, to keys that it did not deal to.

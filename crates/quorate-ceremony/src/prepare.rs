@@ -2,7 +2,7 @@
 
 use crate::{
     Fault, Plan,
-    chain::{advance, join},
+    chain::{Heads, advance, join},
     current,
     message::{Descent, PrepareAnswer, PrepareReply, PrepareRequest},
     retire::Adopted,
@@ -27,9 +27,13 @@ pub(crate) fn prepare(
         Some(descent) => Some(Proven::verify(me, descent)?),
         None => None,
     };
-    let plan = match &descent {
-        Some(proven) => Plan::reshare(order, request.number, proven.parent.clone())?,
-        None => Plan::new(order, request.number)?,
+    let plan = match (&descent, request.scheduled) {
+        (Some(proven), _) => Plan::reshare(order, request.number, proven.parent.clone())?,
+        (None, None) => Plan::new(order, request.number)?,
+        (None, Some(version)) if order.rotation().is_some() => {
+            Plan::birth(order, version, request.number)?
+        }
+        (None, Some(_)) => return Err(Fault::WrongAction),
     };
     current::party(me, &plan)?;
     let done = |persist, reply: &PrepareReply| {
@@ -78,14 +82,14 @@ pub(crate) fn prepare(
             return Err(Fault::NotDue { from: from.0, until: repeat.until.0 });
         }
     }
-    let head = match &state.head {
-        Some(signed) => Some(VerifiedOrder::verify(me.cluster, signed)?),
-        None => None,
-    };
+    in_its_time(&plan, now)?;
+    let birth = descent.as_ref().map(|proven| &proven.birth);
+    let (head, beside) = state.verified_heads(me.cluster, plan.order(), birth)?;
+    let heads = Heads { head: head.as_ref(), beside: beside.as_ref() };
+    let orders = advance(me.cluster, heads, &request.earlier, plan.order(), now);
     let orders = match (&head, &descent) {
-        (None, Some(_)) => advance(me.cluster, None, &request.earlier, plan.order(), now)
-            .or_else(|_| join(plan.order(), now))?,
-        _ => advance(me.cluster, head.as_ref(), &request.earlier, plan.order(), now)?,
+        (None, Some(_)) => orders.or_else(|_| join(plan.order(), now))?,
+        _ => orders?,
     };
     let mut events = Vec::new();
     let newer = !orders.is_empty();
@@ -103,6 +107,16 @@ pub(crate) fn prepare(
     persist.append(&mut changes);
     persist.push(Change::Standing(Box::new(standing)));
     Ok(done(persist, &PrepareReply::Prepared(answer)).after(events))
+}
+
+/// A version that is born by itself is born in its time, by this node's own clock.
+fn in_its_time(plan: &Plan, now: Millis) -> Result<(), Fault> {
+    let Some(rotate) = plan.order().rotation() else { return Ok(()) };
+    let from = rotate.due(plan.version()).ok_or(Fault::Subject)?;
+    if now < from || now > rotate.until {
+        return Err(Fault::NotDue { from: from.0, until: rotate.until.0 });
+    }
+    Ok(())
 }
 
 /// Where the shares of a reshare come from, verified.

@@ -30,7 +30,7 @@ pub(crate) fn receive(
     let Some(attempt) = &state.attempt else {
         return Err(Fault::TooEarly { missing: "prepare" });
     };
-    let plan = current::plan(me, state, subject.number, request.parent.as_deref())?;
+    let plan = current::plan(me, state, subject, request.parent.as_deref())?;
     if plan.committee().member(me.index).is_none() {
         return Err(Fault::NotMember);
     }

@@ -3,15 +3,13 @@
 use crate::{
     Fault,
     activate::own_receipt,
-    chain::{Follow, follow},
+    chain::{Follow, Heads, follow},
     current::impersonated,
     message::{RetireAnswer, RetireRequest},
     state::{Attempt, Change, Forgery, Standing, VersionState},
     step::{Done, Me, Subject},
 };
-use quorate_types::{
-    CeremonyStep, Event, KeyRecord, Millis, VerifiedEpoch, VerifiedKey, VerifiedOrder,
-};
+use quorate_types::{CeremonyStep, Event, KeyRecord, Millis, VerifiedEpoch, VerifiedKey};
 
 pub(crate) fn retire(
     me: &Me<'_>,
@@ -31,7 +29,7 @@ pub(crate) fn retire(
     let mut adopted = Adopted::of(state);
     adopted.take(me, state, &birth, &epoch, now)?;
     let mut events = Vec::new();
-    follow_order(me, state, &epoch, &mut adopted.persist, &mut events)?;
+    follow_order(me, state, &birth, &epoch, &mut adopted.persist, &mut events)?;
     let Adopted { mut standing, mut persist, .. } = adopted;
     let held = match &state.attempt {
         Some(Attempt::ExpectCertificate(dealt, receipt) | Attempt::Active(dealt, receipt, _))
@@ -63,7 +61,7 @@ fn birth(
     request: &RetireRequest,
     epoch: &VerifiedEpoch,
 ) -> Result<VerifiedKey, Fault> {
-    let of_epoch = epoch.order().create_key().map(|_| &request.record);
+    let of_epoch = epoch.terms().is_birth().then_some(&request.record);
     let record = of_epoch.or(state.record.as_ref()).or(request.birth.as_ref());
     let birth = record.ok_or(Fault::Parent)?.verify(me.cluster)?;
     if birth.has(epoch) { Ok(birth) } else { Err(Fault::OtherBirth) }
@@ -127,16 +125,15 @@ fn is_member(me: &Me<'_>, epoch: &VerifiedEpoch) -> bool {
 fn follow_order(
     me: &Me<'_>,
     state: &VersionState,
+    birth: &VerifiedKey,
     epoch: &VerifiedEpoch,
     persist: &mut Vec<Change>,
     events: &mut Vec<Event>,
 ) -> Result<(), Fault> {
-    let head = match &state.head {
-        Some(signed) => Some(VerifiedOrder::verify(me.cluster, signed)?),
-        None => None,
-    };
+    let (head, beside) = state.verified_heads(me.cluster, epoch.order(), Some(birth))?;
+    let heads = Heads { head: head.as_ref(), beside: beside.as_ref() };
     let begins = head.is_none() && epoch.order().reshare().is_some();
-    if begins || matches!(follow(head.as_ref(), epoch.order()), Ok(Follow::Next)) {
+    if begins || matches!(follow(heads, epoch.order()), Ok(Follow::Next)) {
         events.push(Event::Order { order: epoch.order().hash() });
         persist.push(Change::Head(Box::new(epoch.order().clone())));
     }

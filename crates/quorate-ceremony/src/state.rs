@@ -12,8 +12,8 @@ use crate::message::{
 };
 use quorate_crypto::SecretScalar;
 use quorate_types::{
-    CodecError, Format, KeyName, KeyRecord, KeyVersion, NodeIndex, Part, Reader, SignedOrder,
-    VerifiedOrder, Writer, codec::ascending,
+    Cluster, CodecError, Format, KeyName, KeyRecord, KeyVersion, NodeIndex, OrderError, Part,
+    Reader, RotateKey, SignedOrder, VerifiedKey, VerifiedOrder, Writer, codec::ascending,
 };
 use zeroize::Zeroizing;
 
@@ -22,6 +22,8 @@ use zeroize::Zeroizing;
 pub struct VersionState {
     /// The newest order of the key's chain known here.
     pub head: Option<SignedOrder>,
+    /// The newest order known here of the chain beside it, about the schedule of versions.
+    pub rotation: Option<SignedOrder>,
     /// Set once somebody signed with this node's identity: nothing goes on for this key.
     pub frozen: Option<Frozen>,
     /// What holds for the version as a whole.
@@ -43,6 +45,39 @@ pub struct VersionState {
 }
 
 impl VersionState {
+    /// The newest order known here of an order's own chain, and of the key's other one.
+    #[must_use]
+    pub fn head_beside(
+        &self,
+        order: &VerifiedOrder,
+    ) -> (Option<&SignedOrder>, Option<&SignedOrder>) {
+        match order.rotation() {
+            Some(_) => (self.rotation.as_ref(), self.head.as_ref()),
+            None => (self.head.as_ref(), self.rotation.as_ref()),
+        }
+    }
+
+    /// The same, verified. A birth certificate may prove a schedule of versions that the node has
+    /// not heard of, and goes further than the one that it knows.
+    pub(crate) fn verified_heads(
+        &self,
+        cluster: &Cluster,
+        order: &VerifiedOrder,
+        birth: Option<&VerifiedKey>,
+    ) -> Result<(Option<VerifiedOrder>, Option<VerifiedOrder>), OrderError> {
+        let (head, beside) = self.head_beside(order);
+        let verify = |signed: &SignedOrder| VerifiedOrder::verify(cluster, signed);
+        let (head, mut beside) = (head.map(verify).transpose()?, beside.map(verify).transpose()?);
+        let last = |order: &VerifiedOrder| order.rotation().map_or(0, RotateKey::last);
+        if let Some(proven) = birth.map(VerifiedKey::order)
+            && order.rotation().is_none()
+            && last(proven) > beside.as_ref().map_or(0, last)
+        {
+            beside = Some(proven.clone());
+        }
+        Ok((head, beside))
+    }
+
     /// The proof of the epoch in force: the retire certificate, or the birth certificate.
     #[must_use]
     pub fn in_force(&self) -> Option<&KeyRecord> {
@@ -318,7 +353,7 @@ pub struct Changes {
 
 /// One change.
 pub enum Change {
-    /// Keep an order, and let it be the newest of the key's chain.
+    /// Keep an order, and let it be the newest of its chain.
     Head(Box<VerifiedOrder>),
     /// The attempt with this number is now so.
     Attempt(u64, Box<Attempt>),

@@ -114,7 +114,11 @@ impl Request {
         match self {
             Self::Prepare(r) => {
                 let order = Order::from_bytes(&r.order.0.body)?;
-                let terms = Terms::of(&order.action).ok_or(Fault::WrongAction)?;
+                let terms = match r.scheduled {
+                    Some(version) => Terms::of_version(&order.action, version),
+                    None => Terms::of(&order.action),
+                };
+                let terms = terms.ok_or(Fault::WrongAction)?;
                 let (key, version) = (terms.name.clone(), terms.version);
                 Ok(Subject { key, version, number: r.number })
             }

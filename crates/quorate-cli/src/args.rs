@@ -2,8 +2,9 @@
 
 #![allow(missing_docs, reason = "doc comments here are the help text that people read")]
 
+use crate::time::date;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use quorate_types::{Purpose, Suite};
+use quorate_types::{Millis, Purpose, Suite};
 use std::path::{Path, PathBuf};
 
 /// Distributed threshold key service: keys that no single party holds, uses or can be
@@ -377,6 +378,12 @@ pub enum Key {
     /// From its birth on clients encrypt and sign with it. What the older versions made they still
     /// decrypt, derive and verify; their shares move with the key's.
     Rotate(KeyRotate),
+    /// Standing order: new versions again and again, by the coordinators, until it ends
+    ///
+    /// Each is born at its date, by each node's own clock; a version that is made by hand meanwhile
+    /// counts. After a change of the roster it must be given again. Another one of the same key
+    /// takes its place; --end ends it.
+    ScheduleRotation(Box<KeyScheduleRotation>),
     /// Order: the key, or one version of it, refuses every use until it is enabled
     Disable(KeyAble),
     /// Order: the end of `key disable`
@@ -648,6 +655,47 @@ pub struct KeyNamed {
 pub struct KeyRotate {
     /// The key's name
     pub name: String,
+    /// Begin another version after one whose birth failed for good, instead of finishing that
+    #[arg(long)]
+    pub past_failed: bool,
+    #[command(flatten)]
+    pub new: NewVersion,
+    #[command(flatten)]
+    pub order: OrderOut,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["every", "end"]))]
+pub struct KeyScheduleRotation {
+    /// The key's name
+    pub name: String,
+    /// Between two versions: a number with s, m, h or d
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub every: Option<u32>,
+    /// When the first one is due: a date (2027-01-01, from midnight UTC on), or a time from now as
+    /// a number with s, m, h or d (default: as long from now as between two)
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    pub from: Option<When>,
+    /// At most so many versions (default: as many as come due before it ends)
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub times: Option<u16>,
+    /// Days after which it ends
+    #[arg(long, default_value_t = 366, value_parser = clap::value_parser!(u64).range(1..=3660))]
+    pub days: u64,
+    /// End the schedule; what is born stays
+    #[arg(long, conflicts_with_all = [
+        "from", "times", "days", "threshold", "committee", "allow_absent", "client", "grant_days",
+    ])]
+    pub end: bool,
+    #[command(flatten)]
+    pub new: NewVersion,
+    #[command(flatten)]
+    pub order: OrderOut,
+}
+
+/// What a new version is made with.
+#[derive(Debug, Args)]
+pub struct NewVersion {
     /// How many nodes use the new version (default: as the newest)
     #[arg(long)]
     pub threshold: Option<u16>,
@@ -660,12 +708,10 @@ pub struct KeyRotate {
     /// A client that may use it, by name (repeat; default: those of the newest version)
     #[arg(long, value_name = "NAME")]
     pub client: Vec<String>,
-    /// Days until the grants expire (default: when those of the newest version do)
+    /// Days until the grants expire (default: when those of the newest version do; under a
+    /// schedule one interval after it ends)
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=3660))]
     pub grant_days: Option<u64>,
-    /// Begin another version after one whose birth failed for good, instead of finishing that
-    #[arg(long)]
-    pub past_failed: bool,
     /// Let one provider or jurisdiction hold enough shares to use the key. Development only
     #[arg(long)]
     pub danger_concentrated: bool,
@@ -675,8 +721,25 @@ pub struct KeyRotate {
     /// Go on although the order tolerates fewer liars than t - 1
     #[arg(long)]
     pub yes: bool,
-    #[command(flatten)]
-    pub order: OrderOut,
+}
+
+/// A point in time, as a command line says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// So many seconds from now.
+    In(u32),
+    /// Then.
+    At(Millis),
+}
+
+/// `30d`, or `2027-01-01`.
+fn when(text: &str) -> Result<When, String> {
+    match date(text) {
+        Some(at) => Ok(When::At(at)),
+        None => seconds(text).map(When::In).map_err(|_| {
+            "say a date such as 2027-01-01, or a number with s, m, h or d, such as 30d".into()
+        }),
+    }
 }
 
 #[derive(Debug, Subcommand)]

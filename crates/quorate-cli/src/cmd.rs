@@ -18,6 +18,7 @@ pub mod plan;
 pub mod resolve;
 pub mod roster;
 pub mod rotate;
+pub mod schedule_rotation;
 pub mod share;
 pub mod share_overview;
 pub mod share_status;

@@ -1,10 +1,12 @@
 //! Orders, built from what a command line says and what the cluster is.
 
 use crate::{args::KeyCreate, failure::Failure};
+use quorate_client::Heads;
 use quorate_crypto::PublicKey;
 use quorate_types::{
     Action, Cluster, Committee, CreateKey, Format, Grant, Hash, KeyName, KeyVersion, Member,
-    Millis, NodeIndex, Order, PartyName, Rights, Roster, Suite, VerifiedOrder, order::check_rules,
+    Millis, NodeIndex, Order, PartyName, Rights, Roster, RotateKey, Suite, VerifiedOrder,
+    order::check_rules,
 };
 use rand::Rng;
 
@@ -34,12 +36,14 @@ pub fn committee(roster: &Roster, indices: &[u16], threshold: u16) -> Result<Com
     Committee::new(members, threshold).map_err(Failure::usage)
 }
 
-/// The first epoch number that a new order for a key may allow: above the range of the order
-/// at the head of its chain.
+/// The first epoch number that a new order for a key may allow: above the ranges of the orders
+/// at the heads of its two chains.
 #[must_use]
-pub fn first_number(head: Option<&VerifiedOrder>) -> u64 {
-    let terms = head.and_then(VerifiedOrder::terms);
-    terms.map_or(1, |t| t.numbers().end().saturating_add(1))
+pub fn first_number(heads: &Heads) -> u64 {
+    let terms = heads.key_order.as_ref().and_then(VerifiedOrder::terms);
+    let scheduled = heads.rotation_order.as_ref().and_then(VerifiedOrder::rotation);
+    let last = terms.map_or(0, |terms| *terms.numbers().end());
+    last.max(scheduled.map_or(0, RotateKey::last_number)).saturating_add(1)
 }
 
 /// `q` of a committee of which so many may be absent.

@@ -72,6 +72,9 @@ pub async fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Client(Client::List) => cmd::client::list(global).await?,
         Command::Key(Key::Create(args)) => cmd::key::create(global, args).await?,
         Command::Key(Key::Rotate(args)) => cmd::rotate::run(global, args).await?,
+        Command::Key(Key::ScheduleRotation(args)) => {
+            cmd::schedule_rotation::run(global, args).await?
+        }
         Command::Key(Key::Disable(args)) => cmd::key_state::disable(global, args).await?,
         Command::Key(Key::Enable(args)) => cmd::key_state::enable(global, args).await?,
         Command::Key(Key::Describe(args)) => cmd::key_state::describe(global, args).await?,

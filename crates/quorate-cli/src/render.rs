@@ -3,7 +3,7 @@
 use quorate_types::{
     Action, ChainId, Cluster, Committee, CreateKey, Disabled, ExportKey, ExportStep, Holding,
     ImportKey, Member, Millis, NodeIndex, Order, Ownership, Reshare, ResolveFork, Roster,
-    SetKeyState, Terms, coalition::MAX_COALITIONS,
+    RotateKey, SetKeyState, Terms, coalition::MAX_COALITIONS,
 };
 use serde_json::{Value, json};
 
@@ -172,6 +172,7 @@ pub fn order_after(
         Action::SetKeyState(state) => key_state(state),
         Action::ImportKey(import) => import_key(import, roster),
         Action::ExportKey(export) => export_key(export),
+        Action::RotateKey(rotate) => rotate_key(rotate, roster),
         Action::ResolveFork(fork) => resolve_fork(fork),
     };
     lines.extend([
@@ -220,6 +221,7 @@ fn resolve_fork(fork: &ResolveFork) -> (Vec<String>, Value) {
     let chain = match &fork.chain {
         ChainId::Policy => "policy and clients".to_owned(),
         ChainId::Key(name) => format!("key {name}"),
+        ChainId::Rotation(name) => format!("the schedule of versions of key {name}"),
     };
     let lines = vec![
         format!("RESOLVE FORK of the orders for {chain}"),
@@ -231,6 +233,7 @@ fn resolve_fork(fork: &ResolveFork) -> (Vec<String>, Value) {
         "chain": match &fork.chain {
             ChainId::Policy => json!("policy"),
             ChainId::Key(name) => json!({ "key": name.as_str() }),
+            ChainId::Rotation(name) => json!({ "rotation": name.as_str() }),
         },
         "stays": fork.stays.to_string(),
         "falls": fork.falls.to_string(),
@@ -248,7 +251,7 @@ fn predecessor(order: &Order) -> String {
 
 /// What follows from the numbers of an order.
 fn bounds(action: &Action) -> Vec<String> {
-    let Some(terms) = Terms::of(action) else { return Vec::new() };
+    let Some(terms) = Terms::stated(action) else { return Vec::new() };
     let (first, last) = terms.numbers().into_inner();
     vec![
         format!("  tolerates     {} lying nodes meanwhile", terms.tolerated_liars()),
@@ -412,6 +415,39 @@ fn create_key(c: &CreateKey, roster: &Roster) -> (Vec<String>, Value) {
         "exportable": c.rights.exportable,
         "quick_deletion": c.rights.quick_deletion,
     });
+    (lines, json)
+}
+
+/// Who gets what, when. Of one that ends a schedule only that.
+fn rotate_key(rotate: &RotateKey, roster: &Roster) -> (Vec<String>, Value) {
+    let name = rotate.name();
+    if rotate.times == 0 {
+        let lines = vec![format!("END THE SCHEDULE of versions of key {name}")];
+        return (lines, json!({ "action": "end-rotation", "name": name.as_str() }));
+    }
+    let (mut lines, mut json) = create_key(&rotate.create, roster);
+    let (first, last) = (rotate.create.version, rotate.last_in_time());
+    lines[0] = match last {
+        Some(last) if last > first => {
+            format!("SCHEDULE VERSIONS {first} to {last} of key {name}, without further orders")
+        }
+        Some(_) => format!("SCHEDULE VERSION {first} of key {name}, without further orders"),
+        None => format!("SCHEDULE of versions of key {name} that none is due under"),
+    };
+    let due = |version| rotate.due(version).map_or_else(String::new, time);
+    let mut dates = vec![format!("  version {:<6}is due {}", first, time(rotate.from))];
+    if let Some(last) = last.filter(|last| *last > first) {
+        dates.push(format!("  SCHEDULE      the next ones every {}", span(rotate.every)));
+        dates.push(format!("  version {last:<6}is due {}, and is the last", due(last)));
+    }
+    dates.push(format!("  ends          {}", time(rotate.until)));
+    lines.splice(1..1, dates);
+    json["action"] = json!("rotate-key");
+    json["last_version"] = json!(last.map(|version| version.get()));
+    json["from"] = json!(rotate.from.0);
+    json["every"] = json!(rotate.every);
+    json["times"] = json!(rotate.times);
+    json["until"] = json!(rotate.until.0);
     (lines, json)
 }
 

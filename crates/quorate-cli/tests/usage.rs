@@ -51,6 +51,19 @@ fn every_command_parses() {
         &["verify", "--key", "a", "--signature", "s", "--in", "b"],
         &["verify", "--key", "a", "--signature", "s", "b"],
         &["key", "show", "a", "--pem"],
+        &[
+            "key",
+            "schedule-rotation",
+            "a",
+            "--every",
+            "90d",
+            "--from",
+            "2030-01-01",
+            "--times",
+            "4",
+        ],
+        &["key", "schedule-rotation", "a", "--every", "90d", "--from", "30d", "--days", "3660"],
+        &["key", "schedule-rotation", "a", "--end"],
         &["bench", "sign", "--key", "a"],
         &["key", "create", "a", "--purpose", "derive"],
         &["key", "create", "a", "--suite", "frost-ed25519"],
@@ -77,6 +90,10 @@ fn wrong_usage_exits_2_and_says_what_to_do() {
         (&["key", "show", "a", "--pem", "--raw"], "--raw"),
         (&["key", "create", "a", "--suite", "frost-ed25519", "--purpose", "derive"], "--suite"),
         (&["key", "create", "a", "--purpose", "both"], "decrypt, sign, derive"),
+        (&["key", "schedule-rotation", "a"], "--every"),
+        (&["key", "schedule-rotation", "a", "--every", "9d", "--end"], "cannot be used with"),
+        (&["key", "schedule-rotation", "a", "--end", "--times", "2"], "cannot be used with"),
+        (&["key", "schedule-rotation", "a", "--every", "9d", "--from", "soon"], "2027-01-01"),
     ] {
         let out = quorate(args);
         assert_eq!(out.status.code(), Some(2), "{args:?}");

@@ -110,7 +110,7 @@ impl OwnedKey {
         let receivers = receivers(order, request)?;
         let fingerprint = &order.order().fingerprint;
         let list = list_hash(fingerprint, &request.answers, &request.dealers);
-        let context = CeremonyContext::of(order, None, subject.number, list);
+        let context = CeremonyContext::of(order, subject.version, None, subject.number, list);
         let ctx = context.ok_or(ImportError::Action)?.hash();
         let params = DealingParams::new(
             terms.suite.group(),

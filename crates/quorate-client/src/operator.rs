@@ -19,8 +19,8 @@ use quorate_crypto::{IdentityKey, PublicKey};
 use quorate_rpc::{Channel, Deadline, DialOptions, Dialer, FaultKind};
 use quorate_types::{
     Action, AuditEntry, Cluster, DealRequest, Endpoint, Format, Hash, ImportKey, KeyName,
-    KeyRecord, KeyVersion, Millis, NodeIndex, Order, PartyName, RosterError, SignedOrder,
-    SignedRoster, VerifiedEpoch, VerifiedKey, VerifiedOrder, fork::fallen,
+    KeyRecord, KeyVersion, Millis, NodeIndex, Order, PartyName, RosterError, RotateKey,
+    SignedOrder, SignedRoster, VerifiedEpoch, VerifiedKey, VerifiedOrder, fork::fallen,
 };
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -161,8 +161,10 @@ impl Operator {
     }
 
     fn verified_heads(&self, party: &OrdersApi, mut heads: Heads) -> Result<Heads, Error> {
-        let bytes = std::mem::take(&mut heads.unverified);
-        if !bytes.is_empty() {
+        let verify = |bytes: Vec<u8>, head: Hash| {
+            if bytes.is_empty() {
+                return Ok(None);
+            }
             let bad = |e: String| {
                 let what = format!("sent a key's newest order that does not verify: {e}");
                 Error::coordinator(&party.party, what)
@@ -170,11 +172,14 @@ impl Operator {
             let signed = SignedOrder::from_bytes(&bytes).map_err(|e| bad(e.to_string()))?;
             let order = VerifiedOrder::verify(&self.cluster(), &signed);
             let order = order.map_err(|e| bad(e.to_string()))?;
-            if order.hash() != heads.key {
+            if order.hash() != head {
                 return Err(bad("it is not the head of the chain".into()));
             }
-            heads.key_order = Some(order);
-        }
+            Ok(Some(order))
+        };
+        heads.key_order = verify(std::mem::take(&mut heads.unverified), heads.key)?;
+        let bytes = std::mem::take(&mut heads.unverified_rotation);
+        heads.rotation_order = verify(bytes, heads.rotation)?;
         Ok(heads)
     }
 
@@ -655,7 +660,10 @@ fn clients_of(orders: &[VerifiedOrder]) -> Vec<ClientEntry> {
             | Action::Reshare(_)
             | Action::SetKeyState(_)
             | Action::ExportKey(_) => {}
-            Action::CreateKey(create) | Action::ImportKey(ImportKey { create, .. }) => {
+            Action::RotateKey(RotateKey { times: 0, .. }) => {}
+            Action::CreateKey(create)
+            | Action::ImportKey(ImportKey { create, .. })
+            | Action::RotateKey(RotateKey { create, .. }) => {
                 for grant in &create.grants {
                     entry(grant.client, &mut |c| {
                         c.name.get_or_insert_with(|| grant.name.clone());

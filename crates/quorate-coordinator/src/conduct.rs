@@ -16,7 +16,7 @@ use quorate_rpc::{
     v1::{self, OrderProgress},
 };
 use quorate_types::{
-    Format, Hash, ImportKey, KeyRecord, NodeIndex, Reshare, SignedOrder, VerifiedOrder,
+    Format, Hash, ImportKey, KeyRecord, KeyVersion, NodeIndex, Reshare, SignedOrder, VerifiedOrder,
 };
 use std::{collections::BTreeMap, time::Duration};
 use tokio::{task::JoinSet, time::timeout};
@@ -83,6 +83,43 @@ impl State {
             }
             Outcome::Failed { reason, .. } => Err((None, unwilling.explain(&reason))),
             Outcome::Born { .. } => Err((None, "a schedule bears no key".into())),
+        }
+    }
+
+    /// Conducts the birth of one version under a schedule of versions. Otherwise gives why it was
+    /// not born.
+    pub(crate) async fn conduct_birth(
+        &self,
+        order: &VerifiedOrder,
+        version: KeyVersion,
+        deadline: Deadline,
+    ) -> Result<(), Unborn> {
+        let failed = |text: String| Unborn { code: None, burnt: false, text };
+        let first = order.rotation().map_or(1, |rotate| rotate.create.first_number);
+        // For nodes that were away when they came.
+        let earlier = match order.order().predecessor == Hash::default() {
+            true => Vec::new(),
+            false => self.earlier(order, deadline).await,
+        };
+        let (cluster, pace) = (self.cluster(), self.pace(deadline));
+        let mut conductor = Conductor::birth(cluster, order.clone(), version, earlier, first, pace)
+            .map_err(|e| failed(e.to_string()))?;
+        let mut unwilling = Unwilling::default();
+        let nobody = &Reporter::nobody();
+        let outcome = self.drive(&mut conductor, order, deadline, nobody, &mut unwilling).await;
+        match outcome.map_err(|fault| failed(fault.to_string()))? {
+            // Under this order or another one: operators may have rotated the key by hand.
+            Outcome::Born { record, .. } => {
+                self.keep(&record);
+                Ok(())
+            }
+            Outcome::Failed { reason, burnt, .. } => match reason {
+                FailReason::Refused { code, message, .. } => {
+                    Err(Unborn { code: Some(code), burnt, text: message })
+                }
+                reason => Err(Unborn { code: None, burnt, text: unwilling.explain(&reason) }),
+            },
+            Outcome::Moved { .. } => Err(failed("no shares move at a birth".into())),
         }
     }
 
@@ -292,6 +329,16 @@ fn blamed(culprits: &[Culprit]) -> OrderProgress {
         blames: nodes().map(blame).collect(),
         ..OrderProgress::default()
     }
+}
+
+/// Why a version was not born under its schedule.
+pub(crate) struct Unborn {
+    /// The code of the node that refused, if one did.
+    pub(crate) code: Option<u16>,
+    /// It never will be: the next one takes its place.
+    pub(crate) burnt: bool,
+    /// For people.
+    pub(crate) text: String,
 }
 
 /// What nodes said that would not take a call at all, of another protocol version for one. To the

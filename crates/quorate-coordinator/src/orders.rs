@@ -138,19 +138,27 @@ impl Orders for OrdersService {
         let said = |of: fn(HeadsResponse) -> Vec<u8>| {
             outcome.answers.iter().map(|(_, a)| of(a.clone())).filter_map(read_hash).collect()
         };
-        let (policy, key): (Vec<Hash>, Vec<Hash>) = (said(|a| a.policy_head), said(|a| a.key_head));
+        let said: [Vec<Hash>; 3] =
+            [said(|a| a.policy_head), said(|a| a.key_head), said(|a| a.rotation_head)];
         let differ = |heads: &[Hash]| heads.iter().any(|h| *h != heads[0]);
-        let before = match differ(&policy) || differ(&key) {
+        let before = match said.iter().any(|heads| differ(heads)) {
             true => self.0.predecessors(deadline).await,
             false => BTreeMap::new(),
         };
-        let (policy_head, key_head) = (furthest(&policy, &before), furthest(&key, &before));
+        let [policy, key, rotation] = said.map(|heads| furthest(&heads, &before));
         let named = |(_, answer): &(NodeIndex, HeadsResponse)| {
-            (answer.key_head == key_head.0).then(|| answer.key_order.clone())
+            (answer.key_head == key.0).then(|| answer.key_order.clone())
         };
-        let key_order = outcome.answers.iter().find_map(named).unwrap_or_default();
-        let (policy_head, key_head) = (policy_head.0.to_vec(), key_head.0.to_vec());
-        Ok(Response::new(HeadsResponse { policy_head, key_head, key_order }))
+        let scheduled = |(_, answer): &(NodeIndex, HeadsResponse)| {
+            (answer.rotation_head == rotation.0).then(|| answer.rotation_order.clone())
+        };
+        Ok(Response::new(HeadsResponse {
+            policy_head: policy.0.to_vec(),
+            key_head: key.0.to_vec(),
+            key_order: outcome.answers.iter().find_map(named).unwrap_or_default(),
+            rotation_head: rotation.0.to_vec(),
+            rotation_order: outcome.answers.iter().find_map(scheduled).unwrap_or_default(),
+        }))
     }
 
     async fn get_roster(
@@ -251,8 +259,14 @@ impl State {
         self.places.take(order)?;
         let nodes = self.nodes();
         let (mut applied, mut failed) = self.deliver(order, &nodes, deadline).await;
+        // What others have applied, a node refuses that has not heard of what it follows from: of
+        // orders before it in its chain, or of the other chain about its key.
+        let missed = |kind| {
+            kind == FaultKind::FailedPrecondition
+                || kind == FaultKind::InvalidArgument && !applied.is_empty()
+        };
         let behind: Vec<NodeIndex> = (failed.iter())
-            .filter(|(_, fault)| fault.kind == FaultKind::FailedPrecondition)
+            .filter(|(_, fault)| missed(fault.kind))
             .map(|(node, _)| *node)
             .collect();
         if !behind.is_empty() {
@@ -276,6 +290,9 @@ impl State {
         if applied.is_empty() {
             self.places.give_back(order);
             return Err(worst(failed));
+        }
+        if order.rotation().is_some() {
+            self.schedules.note(order, now());
         }
         if let Some(fork) = order.resolves() {
             self.places.resolved(&fork.chain);

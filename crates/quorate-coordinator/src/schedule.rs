@@ -1,10 +1,13 @@
-//! Standing orders: moves shares again when they are due. When that is, the nodes decide by
-//! their own clocks; a coordinator that asks too early is refused, and asks later.
+//! Standing orders: moves shares again, and has versions born, when they are due. When that is,
+//! the nodes decide by their own clocks; a coordinator that asks too early is refused, and asks
+//! later.
 
 use crate::state::{State, now};
 use quorate_ceremony::fault::{DESTROYED, NOT_DUE};
-use quorate_rpc::Deadline;
-use quorate_types::{Format, Hash, KeyName, Millis, Repeat, SignedOrder, VerifiedOrder};
+use quorate_rpc::{Deadline, FaultKind};
+use quorate_types::{
+    ChainId, Format, Hash, KeyVersion, Millis, Repeat, RotateKey, SignedOrder, VerifiedOrder,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
@@ -23,52 +26,79 @@ const PATIENCE: Duration = Duration::from_secs(110);
 const AT_ONCE: usize = 16;
 /// After a failure, at the soonest and at the latest, in milliseconds.
 const RETRY: (u64, u64) = (10_000, 60 * 60 * 1000);
+/// Nothing more is due.
+const NEVER: Millis = Millis(u64::MAX);
 
-/// Standing orders, and when each is tried next.
+/// Standing orders by their chain, and when each is tried next.
 #[derive(Debug, Default)]
-pub struct Schedules(Mutex<BTreeMap<KeyName, Standing>>);
+pub struct Schedules(Mutex<BTreeMap<ChainId, Standing>>);
 
 #[derive(Debug, Clone)]
 struct Standing {
     order: VerifiedOrder,
-    repeat: Repeat,
-    next: Millis,
+    until: Millis,
+    next: Next,
+}
+
+/// What comes next under a standing order.
+#[derive(Debug, Clone, Copy)]
+struct Next {
+    /// When it is tried.
+    at: Millis,
+    /// Under a schedule of versions: up to this one none is born any more.
+    past: u32,
 }
 
 impl Schedules {
-    /// Notes an order: a newer one of its key takes an older one's place, and ends its
+    /// Notes an order: a newer one of its chain takes an older one's place, and ends its
     /// schedule if it has none.
     pub(crate) fn note(&self, order: &VerifiedOrder, next: Millis) {
-        let Some(terms) = order.terms() else { return };
+        let Some((first, until)) = schedule(order) else { return };
+        let Some(chain) = order.order().chain() else { return };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = |o: &VerifiedOrder| o.terms().map_or(0, |t| t.first_number);
-        let known = all.get(terms.name).map(|s| (first(&s.order), s.order.hash()));
-        if known.is_some_and(|(n, hash)| n > terms.first_number || hash == order.hash()) {
+        let known = all.get(&chain).map(|s| (schedule(&s.order), s.order.hash()));
+        let newer = |(of, hash): (Option<Of>, Hash)| {
+            of.is_some_and(|(n, _)| n > first) || hash == order.hash()
+        };
+        if known.is_some_and(newer) {
             return;
         }
-        match terms.repeat {
-            Some(repeat) if now() <= repeat.until => {
-                all.insert(terms.name.clone(), Standing { order: order.clone(), repeat, next });
+        match until {
+            Some(until) if now() <= until => {
+                let next = Next { at: next, past: 0 };
+                all.insert(chain, Standing { order: order.clone(), until, next });
             }
-            _ => drop(all.remove(terms.name)),
+            _ => drop(all.remove(&chain)),
         }
     }
 
-    fn due(&self, now: Millis) -> Vec<(KeyName, VerifiedOrder, Repeat)> {
+    fn due(&self, now: Millis) -> Vec<(ChainId, VerifiedOrder, Next)> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = all.iter().filter(|(_, s)| s.next <= now && now <= s.repeat.until);
-        due.take(AT_ONCE).map(|(n, s)| (n.clone(), s.order.clone(), s.repeat)).collect()
+        let due = all.iter().filter(|(_, s)| s.next.at <= now && now <= s.until);
+        due.take(AT_ONCE).map(|(chain, s)| (chain.clone(), s.order.clone(), s.next)).collect()
     }
 
-    fn later(&self, name: &KeyName, order: &Hash, next: Millis) {
+    fn later(&self, chain: &ChainId, order: &Hash, next: Next) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(standing) = all.get_mut(name).filter(|s| s.order.hash() == *order) {
+        if let Some(standing) = all.get_mut(chain).filter(|s| s.order.hash() == *order) {
             standing.next = next;
         }
     }
 }
 
-/// Moves shares on schedule until told to stop.
+/// The first epoch number of an order, by which those of one chain stand in sequence, and until
+/// when its schedule goes on, if it gives one.
+type Of = (u64, Option<Millis>);
+
+fn schedule(order: &VerifiedOrder) -> Option<Of> {
+    if let Some(rotate) = order.rotation() {
+        return Some((rotate.create.first_number, (rotate.times > 0).then_some(rotate.until)));
+    }
+    let terms = order.terms()?;
+    Some((terms.first_number, terms.repeat.map(|repeat| repeat.until)))
+}
+
+/// Does what is due until told to stop.
 pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
     let mut read = Millis(0);
     loop {
@@ -77,11 +107,11 @@ pub(crate) async fn run(state: Arc<State>, stop: CancellationToken) {
             read = now();
         }
         let mut moves = JoinSet::new();
-        for (name, order, repeat) in state.schedules.due(now()) {
+        for (chain, order, next) in state.schedules.due(now()) {
             let state = Arc::clone(&state);
             moves.spawn(async move {
-                let next = state.move_again(&order, &repeat).await;
-                state.schedules.later(&name, &order.hash(), next);
+                let next = state.go_on(&order, next).await;
+                state.schedules.later(&chain, &order.hash(), next);
             });
         }
         while moves.join_next().await.is_some() {}
@@ -108,22 +138,79 @@ impl State {
         }
     }
 
+    /// Does what a standing order allows now; gives what comes next.
+    async fn go_on(&self, order: &VerifiedOrder, next: Next) -> Next {
+        if let Some(rotate) = order.rotation() {
+            return self.bear_next(order, rotate, next.past).await;
+        }
+        match order.terms().and_then(|terms| terms.repeat) {
+            Some(repeat) => Next { at: self.move_again(order, &repeat).await, ..next },
+            None => Next { at: NEVER, ..next },
+        }
+    }
+
     /// One move; gives when to try again.
     async fn move_again(&self, order: &VerifiedOrder, repeat: &Repeat) -> Millis {
         let moved = self.conduct_again(order, Deadline::after(PATIENCE)).await;
         self.metrics.ceremony(moved.is_ok());
-        let every = u64::from(repeat.every) * 1000;
-        let retry = (every / 8).clamp(RETRY.0, RETRY.1);
         match moved {
-            Ok(()) => now().plus(every),
+            Ok(()) => now().plus(u64::from(repeat.every) * 1000),
             // The key was deleted: nothing of it moves any more.
-            Err((Some(DESTROYED), _)) => Millis(u64::MAX),
+            Err((Some(DESTROYED), _)) => NEVER,
             Err((code, text)) => {
                 if code != Some(NOT_DUE) {
                     tracing::warn!(order = %order.hash().short(), text, "a scheduled move failed");
                 }
-                now().plus(retry)
+                retry(repeat.every)
             }
         }
     }
+
+    /// Has the version born that follows the newest one, if it is due. Which is the newest, the
+    /// nodes are asked each time: one that operators have made by hand counts too.
+    async fn bear_next(&self, order: &VerifiedOrder, rotate: &RotateKey, past: u32) -> Next {
+        let deadline = Deadline::after(PATIENCE);
+        let newest = match self.fresh_record(rotate.name(), 0, deadline).await {
+            Ok(known) => known.public().version.get(),
+            Err(fault) => {
+                if fault.kind != FaultKind::Unavailable {
+                    tracing::warn!(order = %order.hash().short(), %fault, "no version was found");
+                }
+                return Next { at: retry(rotate.every), past };
+            }
+        };
+        let version = KeyVersion::new(newest.max(past).saturating_add(1));
+        let Some((version, due)) = version.and_then(|v| Some((v, rotate.due(v)?))) else {
+            // All are born; or none is for a long time, until operators have made those between.
+            let before = newest < rotate.create.version.get();
+            return Next { at: if before { retry(rotate.every) } else { NEVER }, past };
+        };
+        if now() < due {
+            // Not later than that: operators may make one by hand meanwhile, and so on.
+            return Next { at: due, past };
+        }
+        let born = self.conduct_birth(order, version, deadline).await;
+        self.metrics.ceremony(born.is_ok());
+        match born {
+            Ok(()) => {
+                tracing::info!(key = %rotate.name(), %version, "a version was born on schedule");
+                let next = KeyVersion::new(version.get().saturating_add(1));
+                Next { at: next.and_then(|v| rotate.due(v)).unwrap_or(NEVER), past }
+            }
+            Err(unborn) if unborn.code == Some(DESTROYED) => Next { at: NEVER, past },
+            Err(unborn) => {
+                if unborn.code != Some(NOT_DUE) {
+                    let (order, text) = (order.hash().short(), unborn.text);
+                    tracing::warn!(%order, %version, text, "a scheduled birth failed");
+                }
+                let past = if unborn.burnt { version.get() } else { past };
+                Next { at: retry(rotate.every), past }
+            }
+        }
+    }
+}
+
+/// When what has failed is tried again.
+fn retry(every: u32) -> Millis {
+    now().plus((u64::from(every) * 1000 / 8).clamp(RETRY.0, RETRY.1))
 }

@@ -26,7 +26,7 @@ use quorate_rpc::{
         node_server::Node, orders_server::Orders,
     },
 };
-use quorate_types::Format;
+use quorate_types::{Format, SignedOrder};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -323,12 +323,18 @@ impl Orders for Api {
         self.reader("heads", &request)?;
         let key = request.into_inner().key;
         let read = move |core: &Core| {
-            let (policy, head) = orders::heads(core, &key)?;
-            let order = if key.is_empty() { None } else { orders::head_order(core, &key)? };
+            let (policy, head, rotation) = orders::heads(core, &key)?;
+            let (order, rotation_order) = match key.is_empty() {
+                true => (None, None),
+                false => orders::head_orders(core, &key)?,
+            };
+            let bytes = |order: Option<SignedOrder>| order.map(|o| o.to_bytes());
             Ok(HeadsResponse {
                 policy_head: policy.0.to_vec(),
                 key_head: head.0.to_vec(),
-                key_order: order.map(|o| o.to_bytes()).unwrap_or_default(),
+                key_order: bytes(order).unwrap_or_default(),
+                rotation_head: rotation.0.to_vec(),
+                rotation_order: bytes(rotation_order).unwrap_or_default(),
             })
         };
         self.run("heads", read).await.map(Response::new)

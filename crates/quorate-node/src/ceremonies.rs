@@ -160,7 +160,7 @@ fn threshold(request: &Request, state: &VersionState) -> Option<Threshold> {
         _ => state.order.as_ref(),
     };
     let order = Order::from_bytes(&order?.0.body).ok()?;
-    Terms::of(&order.action).map(|terms| terms.committee.threshold())
+    Terms::stated(&order.action).map(|terms| terms.committee.threshold())
 }
 
 fn perform_all(core: &Core, items: Vec<Loaded>) -> Result<Vec<Done>, Fault> {

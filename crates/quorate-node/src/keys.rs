@@ -1,11 +1,10 @@
-//! Keys ready for use: order, public values and share, verified and decoded once.
+//! Keys ready for use: what was ordered, public values and share, verified and decoded once.
 
 use quorate_crypto::{
     EncodedPoint, PublicKey, SecretScalar, Threshold, frost::KeyShare, group::Group,
 };
 use quorate_types::{
     CreateKey, EpochPublic, Grant, KeyName, KeyVersion, NodeIndex, Operation, RefusalReason,
-    VerifiedOrder,
 };
 use std::{
     collections::HashMap,
@@ -18,7 +17,7 @@ pub(crate) const MAX_SERVED: usize = 4;
 
 /// One key version as a request meets it.
 pub(crate) struct KeyState {
-    order: VerifiedOrder,
+    create: CreateKey,
     shares: Vec<Share>,
     refuses: Option<RefusalReason>,
     older: bool,
@@ -73,9 +72,9 @@ impl Share {
 }
 
 impl KeyState {
-    /// `None` for an order that makes no key.
-    pub(crate) fn new(order: VerifiedOrder, shares: Vec<Share>) -> Option<Self> {
-        order.create_key().is_some().then_some(Self { order, shares, refuses: None, older: false })
+    /// `create` is what operators ordered for this version.
+    pub(crate) fn new(create: CreateKey, shares: Vec<Share>) -> Self {
+        Self { create, shares, refuses: None, older: false }
     }
 
     /// With why it refuses every use, if it does.
@@ -101,7 +100,7 @@ impl KeyState {
     }
 
     pub(crate) fn create(&self) -> &CreateKey {
-        self.order.create_key().expect("KeyState::new takes only orders that make a key")
+        &self.create
     }
 
     pub(crate) fn grant(&self, client: &PublicKey) -> Option<&Grant> {

@@ -9,7 +9,11 @@ use crate::{
     records::{self, RecordError},
     states, unlogged,
 };
-use quorate_ceremony::{ChainFault, Follow, chain::follow, fault::OTHER_PUBLIC_KEY};
+use quorate_ceremony::{
+    ChainFault, Follow,
+    chain::{Heads, follow},
+    fault::OTHER_PUBLIC_KEY,
+};
 use quorate_crypto::hash::Label;
 use quorate_rpc::{Fault, FaultKind};
 use quorate_store::Batch;
@@ -74,7 +78,8 @@ struct Group<'a>(Vec<(usize, &'a VerifiedOrder)>);
 impl<'a> Group<'a> {
     /// Only orders of keys stand together: the others change what orders are looked at with.
     fn takes(&self, order: &VerifiedOrder) -> bool {
-        let of_key = |o: &VerifiedOrder| matches!(o.order().chain(), Some(ChainId::Key(_)));
+        let of_key =
+            |o: &VerifiedOrder| o.order().chain().is_some_and(|chain| chain.key().is_some());
         let apart = |o: &VerifiedOrder| of_key(o) && subject(o) != subject(order);
         self.0.is_empty() || (of_key(order) && self.0.iter().all(|(_, o)| apart(o)))
     }
@@ -195,7 +200,7 @@ fn subject(order: &VerifiedOrder) -> Subject {
     let resolved = order.resolves().map(|fork| fork.chain.clone());
     let exported = order.export().map(|export| ChainId::Key(export.name.clone()));
     match order.order().chain().or(resolved).or(exported) {
-        Some(ChainId::Key(name)) => Subject::Key(name),
+        Some(ChainId::Key(name) | ChainId::Rotation(name)) => Subject::Key(name),
         Some(ChainId::Policy) | None => Subject::Policy,
     }
 }
@@ -205,6 +210,7 @@ const fn word(action: &Action) -> &'static str {
         Action::CreateKey(_) => "create key",
         Action::Reshare(_) => "reshare",
         Action::ImportKey(_) => "import key",
+        Action::RotateKey(_) => "rotate key on a schedule",
         Action::ExportKey(_) => "export key",
         Action::AddClient { .. } => "add client",
         Action::RevokeClient { .. } => "revoke client",
@@ -221,9 +227,13 @@ fn in_sequence(core: &Core, chain: &ChainId, order: &VerifiedOrder) -> Result<()
             .map_err(|_| failed(RecordError::Damaged("order")))
     };
     let store = &*core.store;
-    let head = records::head_order(store, chain).map_err(failed)?;
-    let head = head.as_ref().map(verify).transpose()?;
-    match follow(head.as_ref(), order) {
+    let verified_head = |chain: &ChainId| {
+        let head = records::head_order(store, chain).map_err(failed)?;
+        head.as_ref().map(verify).transpose()
+    };
+    let head = verified_head(chain)?;
+    let beside = chain.beside().map(|chain| verified_head(&chain)).transpose()?.flatten();
+    match follow(Heads { head: head.as_ref(), beside: beside.as_ref() }, order) {
         Ok(Follow::Known | Follow::Next) => return Ok(()),
         Err(ChainFault::Forked { first, .. }) => return Err(forks::note(core, &first, order)?),
         // It names the newest, and breaks a rule about what follows it.
@@ -248,6 +258,9 @@ fn in_sequence(core: &Core, chain: &ChainId, order: &VerifiedOrder) -> Result<()
             "the newest order of this chain here is {head}; the order must name it, or bring the \
              ones between first"
         ),
+        None if order.rotation().is_some() && beside.is_none() => {
+            "no order of this key is known here; bring the order that makes it first".to_owned()
+        }
         None => "no order of this chain is known here; bring its first one first".to_owned(),
     };
     Err(Fault::new(FaultKind::FailedPrecondition, text))
@@ -305,6 +318,7 @@ fn put(core: &Core, batch: Batch, order: &VerifiedOrder) -> records::Read<Batch>
         Action::CreateKey(_)
         | Action::ImportKey(_)
         | Action::Reshare(_)
+        | Action::RotateKey(_)
         | Action::ResolveFork(_) => batch,
     })
 }
@@ -317,6 +331,7 @@ fn show(core: &Core, order: &VerifiedOrder) {
         }
         Action::ExportKey(_) => {}
         Action::Reshare(reshare) => core.keys.forget(&reshare.name),
+        Action::RotateKey(rotate) => core.keys.forget(rotate.name()),
         Action::AddClient { client, .. } => core.clients.add(*client),
         Action::RevokeClient { client } => core.clients.revoke(*client),
         Action::SetKeyState(state) => {
@@ -324,7 +339,7 @@ fn show(core: &Core, order: &VerifiedOrder) {
             core.nonces.forget(&state.name);
         }
         Action::ResolveFork(fork) => {
-            if let ChainId::Key(name) = &fork.chain {
+            if let Some(name) = fork.chain.key() {
                 core.keys.forget(name);
             }
         }
@@ -367,22 +382,26 @@ pub(crate) fn list(core: &Core, after: u64, size: u32) -> Result<(Vec<Vec<u8>>, 
 /// What fits into one message.
 const PAGE_BYTES: usize = 1024 * 1024 - 64 * 1024;
 
-/// The order at the head of a key's chain.
-pub(crate) fn head_order(core: &Core, key: &str) -> Result<Option<SignedOrder>, Fault> {
+/// The order at the head of a key's chain, and of the one about its schedule of versions.
+pub(crate) fn head_orders(core: &Core, key: &str) -> Result<HeadOrders, Fault> {
     let name = KeyName::new(key).map_err(|e| Fault::invalid(e.to_string()))?;
-    records::head_order(&*core.store, &ChainId::Key(name)).map_err(|e| e.fault(core))
+    let head = |chain| records::head_order(&*core.store, &chain).map_err(|e| e.fault(core));
+    Ok((head(ChainId::Key(name.clone()))?, head(ChainId::Rotation(name))?))
 }
 
-/// The heads of the policy chain and of a key's chain; zeros for an empty one.
-pub(crate) fn heads(core: &Core, key: &str) -> Result<(Hash, Hash), Fault> {
+type HeadOrders = (Option<SignedOrder>, Option<SignedOrder>);
+
+/// The heads of the policy chain, of a key's chain and of the one about its schedule of versions;
+/// zeros for an empty one.
+pub(crate) fn heads(core: &Core, key: &str) -> Result<(Hash, Hash, Hash), Fault> {
     let head = |chain: &ChainId| {
         let head = records::head(&*core.store, chain).map_err(|e| e.fault(core))?;
         Ok::<_, Fault>(head.unwrap_or_default())
     };
     let policy = head(&ChainId::Policy)?;
     if key.is_empty() {
-        return Ok((policy, Hash::default()));
+        return Ok((policy, Hash::default(), Hash::default()));
     }
     let name = KeyName::new(key).map_err(|e| Fault::invalid(e.to_string()))?;
-    Ok((policy, head(&ChainId::Key(name))?))
+    Ok((policy, head(&ChainId::Key(name.clone()))?, head(&ChainId::Rotation(name))?))
 }

@@ -5,8 +5,10 @@
 //!           'q' ‖ sequence u64             order hash, in the order of arrival
 //!           'p'                            hash of the policy chain's newest order
 //!           'h' ‖ key name                 hash of the key chain's newest order
+//!           'i' ‖ key name                 the same, of the chain about its schedule of versions
 //!           'x' ‖ order hash               an order whose place another has (evidence)
-//!           'y' ‖ 'p', or ‖ 'h' ‖ key name  an open fork: the order that stays for now, the other
+//!           'y' ‖ 'p', or ‖ 'h' or 'i' ‖ key name  an open fork: the order that stays for now, the
+//!                                          other
 //!           'w' ‖ order hash               1 stays, 2 falls ‖ hash of the order that says so
 //!           'z' ‖ order hash               it was applied, and cut from its chain since
 //!           'c' ‖ client key               1 known, 2 revoked
@@ -38,10 +40,10 @@ use quorate_crypto::{PublicKey, SecretScalar, Threshold};
 use quorate_rpc::{Fault, FaultKind};
 use quorate_store::{Batch, EpochId, Store, StoreError, Tree};
 use quorate_types::{
-    Action, ChainId, CreateKey, EpochName, Format, Hash, KeyName, KeyRecord, KeyVersion, Order,
+    ChainId, CreateKey, EpochName, Format, Hash, KeyName, KeyRecord, KeyVersion, Order,
     RefusalReason, SignedOrder, SignedRoster, VerifiedOrder, order::MAX_VERSIONS,
 };
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 use thiserror::Error;
 
 /// Why a record is not to be had.
@@ -106,6 +108,7 @@ pub(crate) fn head_key(chain: &ChainId) -> Vec<u8> {
     match chain {
         ChainId::Policy => vec![b'p'],
         ChainId::Key(name) => named(b'h', name),
+        ChainId::Rotation(name) => named(b'i', name),
     }
 }
 
@@ -379,6 +382,7 @@ pub(crate) fn load_state(store: &dyn Store, s: &Subject) -> Read<VersionState> {
     };
     let mut state = VersionState {
         head: head_order(store, &ChainId::Key(name.clone()))?,
+        rotation: head_order(store, &ChainId::Rotation(name.clone()))?,
         frozen: get(store, Tree::Records, &named(b'f', name), "freeze")?,
         share_in_force,
         standing,
@@ -484,20 +488,17 @@ fn delete_records(store: &dyn Store, batch: Batch, prefix: &[u8]) -> Read<Batch>
 /// What the orders say that made the versions of a key that are born; of a key that is not, the
 /// newest order.
 pub(crate) fn makers(store: &dyn Store, name: &KeyName) -> Read<Vec<CreateKey>> {
-    let create = |signed: &SignedOrder| match Order::from_bytes(&signed.0.body) {
-        Ok(Order { action: Action::CreateKey(create), .. }) => Ok(Some(create)),
-        Ok(Order { action: Action::ImportKey(import), .. }) => Ok(Some(import.create)),
-        Ok(_) => Ok(None),
+    let action = |signed: &SignedOrder| match Order::from_bytes(&signed.0.body) {
+        Ok(order) => Ok(order.action),
         Err(_) => Err(RecordError::Damaged("order")),
     };
     let mut all = Vec::new();
-    let records = store.scan(Tree::Records, &versions_of(b'r', name), None, MAX_VERSIONS as usize);
-    for (_, bytes) in records? {
-        let record = KeyRecord::from_bytes(&bytes).map_err(|_| RecordError::Damaged("record"))?;
-        all.extend(create(&record.order)?);
+    for record in births(store, name)? {
+        let version = record.certificate.public.version;
+        all.extend(action(&record.order)?.create_key_of(version).map(Cow::into_owned));
     }
     if let Some(head) = head_order(store, &ChainId::Key(name.clone()))? {
-        all.extend(create(&head)?);
+        all.extend(action(&head)?.create_key().cloned());
     }
     Ok(all)
 }
@@ -551,13 +552,12 @@ fn find_key(core: &Core, name: &KeyName, version: KeyVersion) -> Read<Option<Key
     let active = standing.active.as_ref().map(|a| &a.order);
     let made = match record.as_ref().map(|r| &r.order).or(active) {
         Some(order) => Some(order.clone()),
-        None => head_order(store, &ChainId::Key(name.clone()))?,
+        None => to_come(store, name, version)?,
     };
     let Some(order) = made else { return Ok(None) };
-    let order = verified(core, &order)?;
-    if order.create_key().is_none_or(|c| c.version != version) {
+    let Some(create) = verified(core, &order)?.create_key_of(version).map(Cow::into_owned) else {
         return Ok(None);
-    }
+    };
     let refuses = states::refuses(store, name, version)?;
     let mut shares = Vec::new();
     if !frozen && refuses != Some(RefusalReason::Destroyed) {
@@ -568,13 +568,60 @@ fn find_key(core: &Core, name: &KeyName, version: KeyVersion) -> Read<Option<Key
         }
     }
     let older = has_newer(store, name, version)?;
-    Ok(KeyState::new(order, shares).map(|key| key.refusing(refuses).is_older(older)))
+    Ok(Some(KeyState::new(create, shares).refusing(refuses).is_older(older)))
 }
 
 /// Whether a version above this one is born.
 fn has_newer(store: &dyn Store, name: &KeyName, version: KeyVersion) -> Read<bool> {
     let (all, this) = (versions_of(b'r', name), of_version(b'r', name, version));
     Ok(!store.scan(Tree::Records, &all, Some(&this), 1)?.is_empty())
+}
+
+/// The newest order under which a version may be born, that is not born here.
+fn to_come(store: &dyn Store, name: &KeyName, version: KeyVersion) -> Read<Option<SignedOrder>> {
+    for chain in [ChainId::Key(name.clone()), ChainId::Rotation(name.clone())] {
+        let Some(signed) = head_order(store, &chain)? else { continue };
+        let order = Order::from_bytes(&signed.0.body).map_err(|_| RecordError::Damaged("order"))?;
+        if order.action.create_key_of(version).is_some() {
+            return Ok(Some(signed));
+        }
+    }
+    Ok(None)
+}
+
+/// The birth certificates of all versions of a key, ascending.
+pub(crate) fn births(store: &dyn Store, name: &KeyName) -> Read<Vec<KeyRecord>> {
+    let prefix = versions_of(b'r', name);
+    let records = store.scan(Tree::Records, &prefix, None, MAX_VERSIONS as usize)?;
+    let read =
+        |bytes: &[u8]| KeyRecord::from_bytes(bytes).map_err(|_| RecordError::Damaged("key record"));
+    records.iter().map(|(_, bytes)| read(bytes)).collect()
+}
+
+/// The newest version of a key that is born, as far as this node knows. Without reading the records
+/// of all: from the first one on in steps that double, then halve.
+pub(crate) fn newest_born(store: &dyn Store, name: &KeyName) -> Read<Option<KeyVersion>> {
+    // The newest is `low` or above it, and `high` at most.
+    let (mut low, mut high, mut step) = (0, MAX_VERSIONS, 0);
+    while low < high {
+        let probe = (low + step).min(high - 1);
+        match born_after(store, name, probe)? {
+            Some(version) => (low, step) = (version.get(), (2 * step).max(1)),
+            None => (high, step) = (probe, (probe - low) / 2),
+        }
+    }
+    Ok(KeyVersion::new(low))
+}
+
+/// The next version above one that is born.
+fn born_after(store: &dyn Store, name: &KeyName, version: u32) -> Read<Option<KeyVersion>> {
+    let prefix = versions_of(b'r', name);
+    let after = [&prefix[..], &version.to_be_bytes()].concat();
+    let page = store.scan(Tree::Records, &prefix, Some(&after), 1)?;
+    let Some((key, _)) = page.first() else { return Ok(None) };
+    let version = key.get(prefix.len()..).and_then(|v| v.try_into().ok()).map(u32::from_be_bytes);
+    let version = version.and_then(KeyVersion::new).filter(|v| v.get() <= MAX_VERSIONS);
+    version.map(Some).ok_or(RecordError::Damaged("record's key"))
 }
 
 fn served_share(

@@ -193,13 +193,14 @@ pub(crate) fn waiting(store: &dyn Store, name: &KeyName) -> Read<Option<Millis>>
 
 /// A chained order finds its key there, and the name of a new one free.
 fn named_freely(core: &Core, order: &VerifiedOrder) -> Result<(), Fault> {
-    let Some(ChainId::Key(name)) = order.order().chain() else { return Ok(()) };
+    let chain = order.order().chain();
+    let Some(name) = chain.as_ref().and_then(ChainId::key) else { return Ok(()) };
     let failed = |e: RecordError| e.fault(core);
-    if tombstone(&*core.store, &name).map_err(failed)?.is_some() {
-        return Err(gone(&name));
+    if tombstone(&*core.store, name).map_err(failed)?.is_some() {
+        return Err(gone(name));
     }
-    match alias(&*core.store, &name).map_err(failed)? {
-        Some(other) => Err(Fault::new(FaultKind::AlreadyExists, taken(&name, &other))),
+    match alias(&*core.store, name).map_err(failed)? {
+        Some(other) => Err(Fault::new(FaultKind::AlreadyExists, taken(name, &other))),
         None => Ok(()),
     }
 }

@@ -15,6 +15,7 @@ mod refusals;
 mod replays;
 mod reshares;
 mod rosters;
+mod rotations;
 mod sign;
 mod states;
 mod unlogged;

@@ -24,28 +24,26 @@ use quorate_types::{
 pub(crate) fn get_key(core: &Core, name: &str, version: u32) -> Result<GetKeyResponse, Fault> {
     let failed = |e: RecordError| e.fault(core);
     let name = KeyName::new(name).map_err(|e| Fault::invalid(e.to_string()))?;
-    let newest = match KeyVersion::new(version) {
-        Some(version) => version.get(),
-        None => newest_order(core, &name)
-            .map_err(failed)?
-            .and_then(|order| Terms::of(&order.action).map(|t| t.newest.get()))
-            .unwrap_or(0),
+    let store = &*core.store;
+    // Versions that are born by themselves stand in no order of the key's chain.
+    let version = match KeyVersion::new(version) {
+        Some(version) => Some(version),
+        None => records::newest_born(store, &name).map_err(failed)?,
     };
-    let oldest = if version == 0 { newest.saturating_sub(MAX_BURNT) } else { newest };
-    for version in (oldest.max(1)..=newest).rev().filter_map(KeyVersion::new) {
-        if let Some(record) = records::record(&*core.store, &name, version).map_err(failed)? {
-            let newest = records::newest(&*core.store, &name, version).map_err(failed)?;
-            let newest = newest.map(|r| r.to_bytes()).unwrap_or_default();
-            let exports = exports::history(&*core.store, &name, version).map_err(failed)?;
-            let exports = exports.iter().map(Format::to_bytes).collect();
-            return Ok(GetKeyResponse { record: record.to_bytes(), newest, exports });
-        }
-    }
-    Err(Fault::new(FaultKind::NotFound, "this node has no record of the key or version"))
+    let record = match version {
+        Some(version) => records::record(store, &name, version).map_err(failed)?.zip(Some(version)),
+        None => None,
+    };
+    let Some((record, version)) = record else {
+        let text = "this node has no record of the key or version";
+        return Err(Fault::new(FaultKind::NotFound, text));
+    };
+    let newest = records::newest(store, &name, version).map_err(failed)?;
+    let newest = newest.map(|r| r.to_bytes()).unwrap_or_default();
+    let exports = exports::history(store, &name, version).map_err(failed)?;
+    let exports = exports.iter().map(Format::to_bytes).collect();
+    Ok(GetKeyResponse { record: record.to_bytes(), newest, exports })
 }
-
-/// Versions that were begun and not born, behind the newest.
-const MAX_BURNT: u32 = 32;
 
 fn newest_order(core: &Core, name: &KeyName) -> Result<Option<Order>, RecordError> {
     let chain = ChainId::Key(name.clone());
@@ -100,26 +98,16 @@ fn summary(core: &Core, name: &KeyName) -> Result<Option<KeySummary>, RecordErro
     let store = &*core.store;
     let Some(order) = newest_order(core, name)? else { return Ok(None) };
     let Some(terms) = Terms::of(&order.action) else { return Ok(None) };
-    let born = |version: u32| match KeyVersion::new(version) {
-        Some(version) => records::record(store, name, version),
-        None => Ok(None),
-    };
     // Until the version to come is born, the one before is the newest.
-    let mut versions = (1..=terms.newest.get()).rev();
-    let mut newest = None;
-    for version in versions.by_ref() {
-        if let Some(record) = born(version)? {
-            newest = Some(record);
-            break;
-        }
-    }
+    let mut births = records::births(store, name)?;
+    let newest = births.pop();
     let version = newest.as_ref().map_or(terms.newest, |r| r.certificate.public.version);
     // Of any version, for ever: what version 1 has made is opened with it, whoever else has it.
     let mut imported = newest.as_ref().is_some_and(is_imported);
     let mut exported = !exports::history(store, name, version)?.is_empty();
     let mut older = Vec::new();
-    for version in versions.rev().filter_map(KeyVersion::new) {
-        let Some(birth) = born(version.get())? else { continue };
+    for birth in births {
+        let version = birth.certificate.public.version;
         imported |= is_imported(&birth);
         exported |= !exports::history(store, name, version)?.is_empty();
         let record = records::newest(store, name, version)?.unwrap_or(birth);

@@ -15,6 +15,7 @@ use quorate_crypto::{
     hash::{Label, hash32},
     sharing::{Commitments, CommitmentsError},
 };
+use std::borrow::Cow;
 use thiserror::Error;
 
 /// Why a certificate is refused.
@@ -192,7 +193,7 @@ impl Certificate {
     /// [`CertificateError`].
     pub fn verify(&self, order: &VerifiedOrder) -> Result<(), CertificateError> {
         matches_order(&self.public, order)?;
-        let terms = terms(order)?;
+        let terms = terms(order, self.public.version)?;
         count("receipts", terms.q, &self.receipts, |s| self.public.verifies_receipt(s))
     }
 
@@ -247,10 +248,9 @@ impl KeyRecord {
     /// [`CertificateError`]; also for a record of a later epoch, which proves no birth.
     pub fn verify(&self, cluster: &Cluster) -> Result<VerifiedKey, CertificateError> {
         let epoch = self.verify_epoch(cluster)?;
-        if epoch.order.create_key().is_none() {
-            return Err(CertificateError::NotAsOrdered { what: "action" });
-        }
-        Ok(VerifiedKey(epoch))
+        let create = epoch.order.create_key_of(epoch.public().version).map(Cow::into_owned);
+        let create = create.ok_or(CertificateError::NotAsOrdered { what: "action" })?;
+        Ok(VerifiedKey { epoch, create })
     }
 
     /// The same for any epoch of a key: its birth certificate, or the retire certificate
@@ -263,7 +263,7 @@ impl KeyRecord {
         let order = VerifiedOrder::verify(cluster, &self.order)?;
         self.certificate.verify(&order)?;
         let public = &self.certificate.public;
-        let q = terms(&order)?.q;
+        let q = terms(&order, public.version)?.q;
         count("the epoch active", q, &self.actives, |s| public.verifies_active(s))?;
         Ok(VerifiedEpoch { record: self.clone(), order })
     }
@@ -321,7 +321,8 @@ impl VerifiedEpoch {
     /// Never: [`KeyRecord::verify_epoch`] accepts orders that make an epoch only.
     #[must_use]
     pub fn terms(&self) -> Terms<'_> {
-        self.order.terms().expect("a verified epoch has an order that makes it")
+        let terms = self.order.terms_of(self.public().version);
+        terms.expect("a verified epoch has an order that makes it")
     }
 
     /// As it came.
@@ -333,40 +334,40 @@ impl VerifiedEpoch {
 
 /// A key whose birth certificate verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifiedKey(VerifiedEpoch);
+pub struct VerifiedKey {
+    epoch: VerifiedEpoch,
+    create: CreateKey,
+}
 
 impl VerifiedKey {
     /// The epoch in which it was born.
     #[must_use]
     pub fn epoch(&self) -> &VerifiedEpoch {
-        &self.0
+        &self.epoch
     }
 
     /// The public values of the epoch in which it was born.
     #[must_use]
     pub fn public(&self) -> &EpochPublic {
-        self.0.public()
+        self.epoch.public()
     }
 
     /// The operators' order, parsed.
     #[must_use]
     pub fn order(&self) -> &VerifiedOrder {
-        self.0.order()
+        self.epoch.order()
     }
 
-    /// What the operators ordered.
-    ///
-    /// # Panics
-    /// Never: [`KeyRecord::verify`] accepts orders that make a key only.
+    /// What the operators ordered for this version.
     #[must_use]
     pub fn create(&self) -> &CreateKey {
-        self.order().create_key().expect("a verified key has an order that makes it")
+        &self.create
     }
 
     /// As it came.
     #[must_use]
     pub fn record(&self) -> &KeyRecord {
-        self.0.record()
+        self.epoch.record()
     }
 
     /// Whether an epoch is one of this key version: of this key, with this public key.
@@ -384,7 +385,7 @@ impl VerifiedKey {
 /// # Errors
 /// [`CertificateError::NotAsOrdered`].
 pub fn matches_order(public: &EpochPublic, order: &VerifiedOrder) -> Result<(), CertificateError> {
-    let terms = terms(order)?;
+    let terms = terms(order, public.version)?;
     let differs = |what| Err(CertificateError::NotAsOrdered { what });
     if public.fingerprint != order.order().fingerprint {
         return differs("cluster");
@@ -413,8 +414,10 @@ pub fn matches_order(public: &EpochPublic, order: &VerifiedOrder) -> Result<(), 
     Ok(())
 }
 
-fn terms(order: &VerifiedOrder) -> Result<Terms<'_>, CertificateError> {
-    order.terms().ok_or(CertificateError::NotAsOrdered { what: "action" })
+fn terms(order: &VerifiedOrder, version: KeyVersion) -> Result<Terms<'_>, CertificateError> {
+    let makes_none = Terms::stated(&order.order().action).is_none();
+    let what = if makes_none { "action" } else { "key name or version" };
+    order.terms_of(version).ok_or(CertificateError::NotAsOrdered { what })
 }
 
 /// Signatures stand by ascending node, so one node never counts twice.

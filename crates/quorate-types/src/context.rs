@@ -58,15 +58,17 @@ pub struct CeremonyContext {
 }
 
 impl CeremonyContext {
-    /// Of an attempt under an order that makes an epoch, and a list of prepare answers.
+    /// Of an attempt under an order that makes epochs of this version, and a list of prepare
+    /// answers.
     #[must_use]
     pub fn of(
         order: &VerifiedOrder,
+        version: KeyVersion,
         parent: Option<Parent>,
         number: u64,
         prepare_list: Hash,
     ) -> Option<Self> {
-        let (terms, hash, order) = (order.terms()?, order.hash(), order.order());
+        let (terms, hash, order) = (order.terms_of(version)?, order.hash(), order.order());
         Some(Self {
             fingerprint: order.fingerprint,
             key: terms.name.clone(),

@@ -27,6 +27,7 @@ pub mod reshare;
 pub mod rights;
 pub mod roster;
 pub mod roster_chain;
+pub mod rotate;
 pub mod signed;
 pub mod signing;
 pub mod suite;
@@ -64,6 +65,7 @@ pub use roster::{
     RosterError, SignedRoster,
 };
 pub use roster_chain::RosterChain;
+pub use rotate::RotateKey;
 pub use signed::{NodeSignature, Signed, Signer};
 pub use suite::{Operation, Purpose, Suite};
 pub use terms::Terms;

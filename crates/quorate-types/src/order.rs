@@ -11,6 +11,7 @@ use crate::{
     reshare::Reshare,
     rights::Rights,
     roster::{Cluster, Roster},
+    rotate::RotateKey,
     signed::Signed,
     suite::{Purpose, Suite},
     terms::Terms,
@@ -80,6 +81,30 @@ pub enum ChainId {
     Policy,
     /// One key.
     Key(KeyName),
+    /// The schedule of one key's versions. Beside the key's own chain, so that neither is in the
+    /// way of the other.
+    Rotation(KeyName),
+}
+
+impl ChainId {
+    /// The key that it is about, if it is about one.
+    #[must_use]
+    pub fn key(&self) -> Option<&KeyName> {
+        match self {
+            Self::Policy => None,
+            Self::Key(name) | Self::Rotation(name) => Some(name),
+        }
+    }
+
+    /// The other chain about the same key.
+    #[must_use]
+    pub fn beside(&self) -> Option<Self> {
+        match self {
+            Self::Policy => None,
+            Self::Key(name) => Some(Self::Rotation(name.clone())),
+            Self::Rotation(name) => Some(Self::Key(name.clone())),
+        }
+    }
 }
 
 impl Part for ChainId {
@@ -90,12 +115,17 @@ impl Part for ChainId {
                 w.u8(2);
                 name.write(w);
             }
+            Self::Rotation(name) => {
+                w.u8(3);
+                name.write(w);
+            }
         }
     }
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         match r.u8("order chain")? {
             1 => Ok(Self::Policy),
             2 => Ok(Self::Key(Part::read(r)?)),
+            3 => Ok(Self::Rotation(Part::read(r)?)),
             other => Err(CodecError::invalid("order chain", format!("{other} is not known here"))),
         }
     }
@@ -158,10 +188,15 @@ impl CreateKey {
         self.grants.binary_search_by_key(client, |g| g.client).ok().map(|at| &self.grants[at])
     }
 
-    pub(crate) fn check(&self, issued_at: Millis) -> Result<(), OrderError> {
+    pub(crate) fn check_grants(&self, issued_at: Millis) -> Result<(), OrderError> {
         if self.grants.iter().any(|g| g.expires_at > issued_at.plus(MAX_GRANT_LIFE)) {
             return Err(OrderError::Rule("a grant lasts at most ten years".into()));
         }
+        Ok(())
+    }
+
+    pub(crate) fn check(&self, issued_at: Millis) -> Result<(), OrderError> {
+        self.check_grants(issued_at)?;
         if self.version.get() > MAX_VERSIONS {
             let text = format!("a key has at most {MAX_VERSIONS} versions; make another key");
             return Err(OrderError::Rule(text));
@@ -229,8 +264,22 @@ pub enum Action {
     /// Has the shares of a key sealed to a recipient. Unchained: it moves nothing; it binds the
     /// head of the key's chain that its signers saw.
     ExportKey(ExportKey),
+    /// Has the next versions of a key born by themselves, on a calendar, or ends that.
+    RotateKey(RotateKey),
     /// Ends a fork of a chain. Unchained: it follows the order that stays.
     ResolveFork(ResolveFork),
+}
+
+impl Action {
+    /// The key that it makes, if it makes one, of its own or out of its owner's. A schedule makes
+    /// many: [`Self::create_key_of`].
+    #[must_use]
+    pub fn create_key(&self) -> Option<&CreateKey> {
+        match self {
+            Self::CreateKey(create) | Self::ImportKey(ImportKey { create, .. }) => Some(create),
+            _ => None,
+        }
+    }
 }
 
 impl Part for Action {
@@ -270,6 +319,10 @@ impl Part for Action {
                 w.u8(7);
                 export.write(w);
             }
+            Self::RotateKey(rotate) => {
+                w.u8(9);
+                rotate.write(w);
+            }
             Self::ResolveFork(fork) => {
                 w.u8(16);
                 fork.write(w);
@@ -289,6 +342,7 @@ impl Part for Action {
                 let rights = Part::read(r)?;
                 Ok(Self::CreateKey(CreateKey { rights, ..Part::read(r)? }))
             }
+            9 => Ok(Self::RotateKey(Part::read(r)?)),
             16 => Ok(Self::ResolveFork(Part::read(r)?)),
             other => Err(CodecError::invalid("action", format!("{other} is not known here"))),
         }
@@ -326,6 +380,7 @@ impl Order {
                 Some(ChainId::Key(create.name.clone()))
             }
             Action::Reshare(reshare) => Some(ChainId::Key(reshare.name.clone())),
+            Action::RotateKey(rotate) => Some(ChainId::Rotation(rotate.name().clone())),
             Action::AddClient { .. } => Some(ChainId::Policy),
             Action::RevokeClient { .. }
             | Action::SetKeyState(_)
@@ -455,10 +510,7 @@ impl VerifiedOrder {
     /// The key that it makes, if it makes one, of its own or out of its owner's.
     #[must_use]
     pub fn create_key(&self) -> Option<&CreateKey> {
-        match &self.order.action {
-            Action::CreateKey(create) | Action::ImportKey(ImportKey { create, .. }) => Some(create),
-            _ => None,
-        }
+        self.order.action.create_key()
     }
 
     /// What it exports, or no longer exports, if it does.
@@ -501,7 +553,7 @@ pub fn check_rules(order: &Order, roster: &Roster) -> Result<(), OrderError> {
     {
         return Err(OrderError::Rule("an order lives longer than 0 and at most 30 days".into()));
     }
-    if let Some(terms) = Terms::of(&order.action) {
+    if let Some(terms) = Terms::stated(&order.action) {
         terms.check(roster)?;
     }
     match &order.action {
@@ -509,6 +561,7 @@ pub fn check_rules(order: &Order, roster: &Roster) -> Result<(), OrderError> {
         Action::Reshare(reshare) => reshare.check(order.issued_at),
         Action::ImportKey(import) => import.check(order.issued_at, roster),
         Action::ExportKey(export) => export.check(&order.predecessor),
+        Action::RotateKey(rotate) => rotate.check(order.issued_at),
         Action::AddClient { client, .. } if is_party(roster, client) => {
             Err(OrderError::Rule("this key belongs to a party of the roster".into()))
         }

@@ -47,7 +47,8 @@ pub struct Terms<'a> {
 }
 
 impl<'a> Terms<'a> {
-    /// Of an order that makes an epoch.
+    /// Of an order that makes epochs of one version. A schedule of versions has terms for each:
+    /// [`Self::of_version`].
     #[must_use]
     pub fn of(action: &'a Action) -> Option<Self> {
         Some(match action {
@@ -73,6 +74,27 @@ impl<'a> Terms<'a> {
             },
             _ => return None,
         })
+    }
+
+    /// Of the epochs of one version, if the order makes any.
+    #[must_use]
+    pub fn of_version(action: &'a Action, version: KeyVersion) -> Option<Self> {
+        match action {
+            Action::RotateKey(rotate) => {
+                let terms = Self::of_key(&rotate.create);
+                rotate.due(version).map(|_| Self { version, newest: version, ..terms })
+            }
+            other => Self::of(other).filter(|terms| terms.version == version),
+        }
+    }
+
+    /// As the order states them: of a schedule of versions, for the first one.
+    #[must_use]
+    pub fn stated(action: &'a Action) -> Option<Self> {
+        match action {
+            Action::RotateKey(rotate) => Self::of_version(action, rotate.create.version),
+            other => Self::of(other),
+        }
     }
 
     fn of_key(c: &'a CreateKey) -> Self {
@@ -167,9 +189,15 @@ impl<'a> Terms<'a> {
 }
 
 impl VerifiedOrder {
-    /// The terms of the epoch that it makes, if it makes one.
+    /// The terms of the epochs that it makes, if it makes any, and of one version only.
     #[must_use]
     pub fn terms(&self) -> Option<Terms<'_>> {
         Terms::of(&self.order().action)
+    }
+
+    /// The terms of the epochs of one version, if it makes any.
+    #[must_use]
+    pub fn terms_of(&self, version: KeyVersion) -> Option<Terms<'_>> {
+        Terms::of_version(&self.order().action, version)
     }
 }

@@ -308,3 +308,14 @@ fn messages_are_signed() {
         assert_eq!(verify(key.public_key(), message, &signature), Ok(()));
     }
 }
+
+/// A version that was born on a schedule is one of its order's, with its terms.
+#[test]
+fn a_version_that_was_born_on_a_schedule_verifies() {
+    let stage = Stage::set();
+    let stored = &stage.file["scheduled"];
+    let birth = KeyRecord::from_bytes(&unhex(&stored["record"])).unwrap();
+    let born = birth.verify(&stage.cluster).unwrap();
+    assert_eq!(Some(u64::from(born.create().version.get())), stored["version"].as_u64());
+    assert_eq!(born.order().rotation().map(quorate_types::RotateKey::last), Some(4));
+}

@@ -170,7 +170,7 @@ impl Run {
         };
         let (order, earlier) = (self.plan.order().signed().clone(), vec![before.signed().clone()]);
         let number = self.plan.number();
-        PrepareRequest { order, earlier, number, descent: None }.to_bytes()
+        PrepareRequest { order, earlier, number, descent: None, scheduled: None }.to_bytes()
     }
 
     fn prepare(&mut self, request: &[u8]) -> Vec<PrepareAnswer> {

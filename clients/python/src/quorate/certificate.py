@@ -159,7 +159,7 @@ class KeyRecord:
         p, terms = self.public, order.terms
         checks = (
             ("order", p.order == order.hash),
-            ("key name or version", (p.key, p.version) == (terms.name, terms.version)),
+            ("key name or version", p.key == terms.name and terms.allows_version(p.version)),
             ("suite or purpose", (p.suite, p.purpose) == (terms.suite, terms.purpose)),
             ("committee or threshold", p.committee == terms.committee),
             ("epoch number", terms.allows_number(p.epoch.number)),

@@ -55,7 +55,8 @@ class Committee:
 @dataclass(frozen=True)
 class Terms:
     """What an order that makes an epoch states: of a birth (of a key that is imported with its public key and
-    the dealer), or (with a public key and no dealer) of a move of shares."""
+    the dealer), or (with a public key and no dealer) of a move of shares. A schedule of versions makes
+    `versions` of them, from `version` on, each with these terms."""
 
     name: str
     version: int
@@ -69,6 +70,10 @@ class Terms:
     danger_concentrated: bool
     acknowledge_fragile: bool
     dealer: bytes | None = None
+    versions: int = 1
+
+    def allows_version(self, version: int) -> bool:
+        return self.version <= version < self.version + self.versions
 
     @property
     def is_birth(self) -> bool:
@@ -191,8 +196,12 @@ def verify_order(cluster: Cluster, signed: Signed) -> VerifiedOrder:
     elif action == 6:
         terms, latest_grant = _read_import(r)
         rule = latest_grant <= issued_at + MAX_GRANT_LIFE or "a grant lasts at most ten years"
+    elif action == 9:
+        terms, rule = _read_rotation(r, issued_at)
     else:
-        raise OrderError(f"expected an order that makes an epoch (action 1, 4, 6 or 8), got action {action}")
+        raise OrderError(
+            f"expected an order that makes an epoch (action 1, 4, 6, 8 or 9), got action {action}"
+        )
     r.finish()
     roster = front.check(cluster, signed)
     if rule is not True:
@@ -209,11 +218,10 @@ def _read_create(r: Reader) -> tuple[Terms, int]:
     grants = r.many(256, "grants", lambda r: (r.public_key("client"), r.name(), r.u64("grant's end")))
     ascending(grants, "grants", lambda g: g[0])
     danger, fragile = r.flag("danger_concentrated"), r.flag("acknowledge_fragile")
-    if version > MAX_VERSIONS:
-        raise OrderError(f"the order breaks a rule: a key has at most {MAX_VERSIONS} versions")
     terms = Terms(
         name, version, suite, purpose, committee, q, first, None, NUMBERS_PER_ORDER, danger, fragile
     )
+    _check_versions(terms)
     return terms, max((end for _, _, end in grants), default=0)
 
 
@@ -225,6 +233,34 @@ def _read_import(r: Reader) -> tuple[Terms, int]:
     terms, latest_grant = _read_create(r)
     public_key, dealer = r.take(32, "public key"), r.public_key("dealer")
     return replace(terms, public_key=public_key, dealer=dealer), latest_grant
+
+
+def _read_rotation(r: Reader, issued_at: int) -> tuple[Terms, bool | str]:
+    """A schedule of versions. When each is due, the nodes have seen to."""
+    rights = r.option("rights", lambda r: r.u8("rights"))
+    if rights is not None and not 1 <= rights <= 3:
+        raise CodecError(f"rights: {rights} is not known here")
+    terms, latest_grant = _read_create(r)
+    begin, every, times, until = r.u64("from"), r.u32("interval"), r.u16("times"), r.u64("until")
+    if times == 0:
+        raise OrderError("expected an order that makes an epoch, got one that ends a schedule of versions")
+    terms = replace(terms, versions=times)
+    _check_versions(terms)
+    rule: bool | str = True
+    if latest_grant > issued_at + MAX_GRANT_LIFE:
+        rule = "a grant lasts at most ten years"
+    elif terms.version < 2:
+        rule = "the first version of a key is made by an order of its own"
+    elif not 10 <= every <= 366 * 86_400:
+        rule = "a schedule repeats every 10 seconds to a year"
+    elif max(begin, until) > issued_at + MAX_SCHEDULE:
+        rule = "a schedule goes on for ten years at most"
+    return terms, rule
+
+
+def _check_versions(terms: Terms) -> None:
+    if terms.version + terms.versions - 1 > MAX_VERSIONS:
+        raise OrderError(f"the order breaks a rule: a key has at most {MAX_VERSIONS} versions")
 
 
 def _check_dealer(terms: Terms, roster: Roster) -> None:

@@ -116,7 +116,8 @@ impl Conductor {
         descent: Descent,
         pace: Pace,
     ) -> Result<Self, Fault> {
-        let first = order.reshare().ok_or(Fault::WrongAction)?.first_number;
+        let to = order.reshare().ok_or(Fault::WrongAction)?;
+        let (first, version) = (to.first_number, to.version);
         let (birth, parent) = verify(&cluster, &descent)?;
         if !of_key(&birth, &order) || !birth.has(&parent) {
             return Err(Fault::Parent);
@@ -124,7 +125,8 @@ impl Conductor {
         let (request, parties) = survey(&order, &parent);
         let round = Round::new(0, StepKind::Survey, 0, request, parties.iter().copied());
         let stage = Stage::ExpectSurvey { parties, found: Found::default() };
-        let mut conductor = Self::at(cluster, order, earlier, pace, round, stage, first);
+        let mut conductor = Self::at(cluster, order, version, earlier, pace, round, stage);
+        conductor.next = first;
         conductor.descent = Some(Box::new(descent));
         Ok(conductor)
     }

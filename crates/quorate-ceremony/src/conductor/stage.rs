@@ -103,7 +103,7 @@ impl Stage {
             },
             Self::ExpectDealings { list, .. } => list.dealers().len(),
             Self::ExpectReceipts { plan, .. } => usize::from(plan.terms().q),
-            Self::ExpectActives { order, .. } => q(order),
+            Self::ExpectActives { order, certificate, .. } => q(order, certificate),
             Self::ExpectStored { record, .. } => {
                 record.certificate.public.committee.threshold().as_usize()
             }
@@ -137,8 +137,9 @@ fn willing<'a>(
         .map(|a| a.node)
 }
 
-pub(super) fn q(order: &VerifiedOrder) -> usize {
-    order.terms().map_or(usize::MAX, |terms| usize::from(terms.q))
+pub(super) fn q(order: &VerifiedOrder, certificate: &Certificate) -> usize {
+    let terms = order.terms_of(certificate.public.version);
+    terms.map_or(usize::MAX, |terms| usize::from(terms.q))
 }
 
 impl Conductor {
@@ -418,7 +419,8 @@ impl Conductor {
         }
         // Members without a share can still have it: all steps again, for the bundle.
         let epoch = certificate.public.epoch;
-        match Plan::new(order.clone(), epoch.number) {
+        let version = certificate.public.version;
+        match Plan::birth(order.clone(), version, epoch.number) {
             Ok(plan) if *shareless && self.revisited.insert(epoch) => self.prepare(plan),
             _ if !signed.is_empty() => {
                 let all = certificate.public.committee.indices();
@@ -466,11 +468,11 @@ fn reachable(signed: &By<Signed>, order: &VerifiedOrder, candidate: &Certificate
         .filter(|(n, _)| committee.member(**n).is_some())
         .filter(|(_, (_, c))| c.certificate.public != candidate.public)
         .count();
-    committee.size() - elsewhere >= q(order)
+    committee.size() - elsewhere >= q(order, candidate)
 }
 
 pub(super) fn subject(plan: &Plan) -> Subject {
-    Subject { key: plan.terms().name.clone(), version: plan.terms().version, number: plan.number() }
+    Subject { key: plan.terms().name.clone(), version: plan.version(), number: plan.number() }
 }
 
 /// Stands for the stage while it is being replaced.

@@ -2,7 +2,7 @@
 //! what it is going to deal.
 
 use super::{Certified, PrepareAnswer, read_number, unknown_tag};
-use quorate_types::{CodecError, Format, KeyRecord, Part, Reader, SignedOrder, Writer};
+use quorate_types::{CodecError, Format, KeyRecord, KeyVersion, Part, Reader, SignedOrder, Writer};
 
 /// The most orders that a node may have missed and be told of in passing.
 pub const MAX_EARLIER: usize = 16;
@@ -18,6 +18,8 @@ pub struct PrepareRequest {
     pub number: u64,
     /// In a reshare: where the shares come from.
     pub descent: Option<Box<Descent>>,
+    /// Under a schedule of versions: which one is to be born. Never beside a descent.
+    pub scheduled: Option<KeyVersion>,
 }
 
 /// Where the shares of a reshare come from: it proves itself to a node without history.
@@ -52,15 +54,33 @@ impl Part for PrepareRequest {
         self.order.write(w);
         w.list(&self.earlier);
         w.u64(self.number);
-        w.option(self.descent.as_deref());
+        match (&self.descent, &self.scheduled) {
+            (Some(descent), _) => {
+                w.u8(1);
+                descent.write(w);
+            }
+            (None, Some(version)) => {
+                w.u8(2);
+                version.write(w);
+            }
+            (None, None) => w.u8(0),
+        }
     }
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Ok(Self {
+        let mut request = Self {
             order: Part::read(r)?,
             earlier: r.list(MAX_EARLIER, "earlier orders")?,
             number: read_number(r)?,
-            descent: r.option("descent")?.map(Box::new),
-        })
+            descent: None,
+            scheduled: None,
+        };
+        match r.u8("descent")? {
+            0 => {}
+            1 => request.descent = Some(Box::new(Part::read(r)?)),
+            2 => request.scheduled = Some(Part::read(r)?),
+            other => return Err(unknown_tag("descent", other)),
+        }
+        Ok(request)
     }
 }
 

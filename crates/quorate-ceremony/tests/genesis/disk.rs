@@ -17,9 +17,11 @@ impl Disk {
         let attempt = self.0.get(&numbered("attempt", &s.key, s.version, number));
         let attempt = attempt.map(|b| quorate_ceremony::Attempt::from_bytes(b).unwrap());
         let order_of = |hash: &str| Format::from_bytes(&self.0[&format!("order {hash}")]).unwrap();
-        let head = self.0.get(&format!("head {}", s.key));
+        let head = |what: &str| self.0.get(&format!("{what} {}", s.key));
+        let order_at = |what: &str| head(what).map(|h| order_of(std::str::from_utf8(h).unwrap()));
         let mut state = VersionState {
-            head: head.map(|h| order_of(std::str::from_utf8(h).unwrap())),
+            head: order_at("head"),
+            rotation: order_at("rotation"),
             frozen: self.format(&format!("frozen {}", s.key)),
             share_in_force: standing.in_force.and_then(|e| self.share(s, e.number)),
             bundle: self.0.get(&numbered("bundle", &s.key, s.version, s.number)).cloned(),
@@ -72,7 +74,8 @@ impl Disk {
                 assert_eq!(order_hash(&order.order().fingerprint, body), order.hash());
                 let hash = order.hash().to_string();
                 self.0.insert(format!("order {hash}"), order.signed().to_bytes());
-                self.0.insert(format!("head {key}"), hash.into_bytes());
+                let head = if order.rotation().is_some() { "rotation" } else { "head" };
+                self.0.insert(format!("{head} {key}"), hash.into_bytes());
             }
             Change::Attempt(n, attempt) => {
                 self.0.insert(of("attempt", *n), attempt.to_bytes());

@@ -96,6 +96,7 @@ fn prepare_request() -> PrepareRequest {
         earlier: vec![signed_order()],
         number: 7,
         descent: None,
+        scheduled: None,
     }
 }
 

@@ -6,8 +6,13 @@ use quorate_types::*;
 use std::sync::Arc;
 
 fn prepare(world: &mut World, order: &SignedOrder, number: u64) -> Result<Vec<u8>, Fault> {
-    let request =
-        PrepareRequest { order: order.clone(), earlier: Vec::new(), number, descent: None };
+    let request = PrepareRequest {
+        order: order.clone(),
+        earlier: Vec::new(),
+        number,
+        descent: None,
+        scheduled: None,
+    };
     world.ask(1, StepKind::Prepare, &request.to_bytes())
 }
 
@@ -188,6 +193,7 @@ fn orders_of_another_chain_do_not_fill_a_gap() {
         earlier: vec![stranger.signed().clone()],
         number: 1025,
         descent: None,
+        scheduled: None,
     };
     let fault = world.ask(1, StepKind::Prepare, &request.to_bytes()).unwrap_err();
     assert!(matches!(fault, Fault::Chain(ChainFault::Sequence(_))), "{fault}");

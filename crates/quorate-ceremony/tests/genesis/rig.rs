@@ -260,7 +260,7 @@ impl World {
 
 pub(crate) fn prepare_request(order: &VerifiedOrder, number: u64) -> Vec<u8> {
     let order = order.signed().clone();
-    PrepareRequest { order, earlier: Vec::new(), number, descent: None }.to_bytes()
+    PrepareRequest { order, earlier: Vec::new(), number, descent: None, scheduled: None }.to_bytes()
 }
 
 /// Receipts as they come, the first one's epoch.

@@ -177,6 +177,7 @@ fn an_order_under_another_public_key_moves_nothing() {
         earlier: Vec::new(),
         number: 1025,
         descent: Some(Box::new(key.descent())),
+        scheduled: None,
     };
     assert_eq!(world.ask(1, StepKind::Prepare, &request.to_bytes()), Err(Fault::Parent));
 }
@@ -191,6 +192,7 @@ fn an_order_moves_shares_once_whatever_a_coordinator_asks() {
         earlier: Vec::new(),
         number: key.number() + 1,
         descent: Some(Box::new(key.descent())),
+        scheduled: None,
     };
     assert_eq!(world.ask(1, StepKind::Prepare, &request.to_bytes()), Err(Fault::Parent));
 }
@@ -210,6 +212,7 @@ fn a_superseded_order_moves_nothing() {
             earlier: Vec::new(),
             number: 1030,
             descent: Some(Box::new(descent)),
+            scheduled: None,
         };
         let answer = world.ask(1, StepKind::Prepare, &request.to_bytes());
         match answer {

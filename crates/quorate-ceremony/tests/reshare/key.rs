@@ -138,7 +138,8 @@ pub(crate) struct Moved {
 
 pub(crate) fn share_of(world: &World, node: u16, record: &KeyRecord) -> Option<SecretScalar> {
     let epoch = record.certificate.public.epoch;
-    let state = world.state(node, epoch.number);
+    let subject = Subject { version: record.certificate.public.version, ..subject(epoch.number) };
+    let state = world.nodes[&index(node)].disk.load(&subject);
     if !state.standing.serves().any(|e| e == epoch) {
         return None;
     }

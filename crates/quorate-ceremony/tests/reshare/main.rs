@@ -18,5 +18,6 @@ mod attacks;
 mod happy;
 mod key;
 mod restart;
+mod rotation;
 mod schedule;
 mod secrecy;

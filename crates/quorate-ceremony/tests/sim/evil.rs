@@ -156,8 +156,13 @@ impl Sim {
     fn begin(&mut self) -> Option<Focus> {
         let orders = &self.operators.orders;
         let back = if self.theirs > 0 { 0 } else { self.dice.random_range(0..3) / 2 };
-        let order = orders.get(orders.len().checked_sub(1 + back)?)?.clone();
-        let terms = order.terms()?;
+        let mut order = orders.get(orders.len().checked_sub(1 + back)?)?.clone();
+        if let Some(schedule) = &self.operators.schedule
+            && self.dice.random_bool(if self.operators.records.is_empty() { 0.5 } else { 0.1 })
+        {
+            order = schedule.clone();
+        }
+        let terms = stated(&order)?;
         let number = terms.first_number + self.dice.random_range(2..9);
         let parent = match terms.is_birth() {
             true => None,
@@ -183,12 +188,17 @@ impl Sim {
             None => None,
         };
         let orders = &self.operators.orders;
-        let at = orders.iter().position(|o| *o == focus.order)?;
+        let scheduled = focus.order.rotation().map(|rotate| rotate.create.version);
+        let at = match scheduled {
+            Some(_) => 0,
+            None => orders.iter().position(|o| *o == focus.order)?,
+        };
         let earlier = orders[..at].iter().map(|o| o.signed().clone()).collect();
         let order = focus.order.signed().clone();
-        let request = PrepareRequest { order, earlier, number: focus.number, descent }.to_bytes();
+        let request =
+            PrepareRequest { order, earlier, number: focus.number, descent, scheduled }.to_bytes();
         let parents = focus.parent.iter().flat_map(|p| p.certificate.public.committee.indices());
-        let all: BTreeSet<_> = focus.order.terms()?.committee.indices().chain(parents).collect();
+        let all: BTreeSet<_> = stated(&focus.order)?.committee.indices().chain(parents).collect();
         self.tell_some(&all.into_iter().collect::<Vec<_>>(), StepKind::Prepare, request, 0.9);
         Some(())
     }
@@ -196,7 +206,7 @@ impl Sim {
     /// Two lists: other dealers, as far as there are any.
     fn have_two_lists_dealt(&mut self, focus: &Focus) -> Option<()> {
         let answers: Vec<_> = self.evil.answers.get(&focus.number)?.values().cloned().collect();
-        let committee = focus.order.terms()?.committee;
+        let committee = stated(&focus.order)?.committee;
         let mut offers: Vec<_> =
             answers.iter().filter(|a| a.commitment.is_some()).map(|a| a.node).collect();
         let most = match &focus.parent {
@@ -246,13 +256,13 @@ impl Sim {
             return None; // the other may still come
         }
         whole.sort_by(|a, b| a.0.dealers.cmp(&b.0.dealers));
-        let mut to: Vec<_> = focus.order.terms()?.committee.indices().collect();
+        let mut to: Vec<_> = stated(&focus.order)?.committee.indices().collect();
         let committee = to.len();
         let turn = usize::try_from(focus.number).ok()?;
         to.rotate_left(turn % committee); // the same two halves whenever it hands out
         // Enough for a certificate with the liars' help, and one more who has the other bundle.
         let lying = to.iter().filter(|n| self.liars.contains(n)).count();
-        let enough = usize::from(focus.order.terms()?.q).saturating_sub(lying);
+        let enough = usize::from(stated(&focus.order)?.q).saturating_sub(lying);
         let first = if turn.is_multiple_of(4) { committee / 2 } else { enough.min(committee - 1) };
         to.sort_by_key(|n| self.liars.contains(n));
         let parts = [to[..first].to_vec(), to[first..].to_vec()];
@@ -295,12 +305,12 @@ impl Sim {
     fn certify(&mut self, name: EpochName, to: &[NodeIndex]) -> Option<()> {
         let signed = &self.evil.epochs[&name];
         let public = signed.public.clone();
-        let order = self.operators.orders.iter().find(|o| o.hash() == public.order)?.clone();
+        let order = self.operators.order(public.order)?.clone();
         let mut receipts = signed.receipts.clone();
         for liar in self.liars.iter().filter(|l| public.committee.member(**l).is_some()) {
             receipts.insert(*liar, public.sign_receipt(*liar, &self.world.nodes[liar].key));
         }
-        if receipts.len() < usize::from(order.terms()?.q) {
+        if receipts.len() < usize::from(stated(&order)?.q) {
             for other in self.evil.epochs.values() {
                 for (node, signature) in &other.receipts {
                     receipts.entry(*node).or_insert(*signature);
@@ -317,7 +327,7 @@ impl Sim {
     fn retire(&mut self, name: EpochName, to: &[NodeIndex]) -> Option<()> {
         let signed = &self.evil.epochs[&name];
         let public = signed.public.clone();
-        let order = self.operators.orders.iter().find(|o| o.hash() == public.order)?.clone();
+        let order = self.operators.order(public.order)?.clone();
         let (mut receipts, mut actives) = (signed.receipts.clone(), signed.actives.clone());
         for liar in self.liars.iter().filter(|l| public.committee.member(**l).is_some()) {
             let key = &self.world.nodes[liar].key;
@@ -325,7 +335,7 @@ impl Sim {
             actives.insert(*liar, public.sign_active(*liar, key));
         }
         let others = self.evil.epochs.values().flat_map(|e| e.actives.iter());
-        if actives.len() < usize::from(order.terms()?.q) {
+        if actives.len() < usize::from(stated(&order)?.q) {
             for (node, signature) in others {
                 actives.entry(*node).or_insert(*signature);
             }
@@ -355,6 +365,11 @@ impl Sim {
         let nodes: Vec<_> = self.world.nodes.keys().copied().collect();
         nodes[self.dice.random_range(0..nodes.len())]
     }
+}
+
+/// Of a schedule, those of the version that is due.
+fn stated(order: &VerifiedOrder) -> Option<Terms<'_>> {
+    Terms::stated(&order.order().action)
 }
 
 fn pick<'a, T>(dice: &mut rand::rngs::StdRng, from: &'a [T]) -> Option<&'a T> {

@@ -134,13 +134,13 @@ impl Sim {
         dealers: &[NodeIndex],
     ) -> Option<(Plan, PrepareList)> {
         let order = answers.first()?.order;
-        let order = self.operators.orders.iter().find(|o| o.hash() == order)?;
+        let order = self.operators.order(order)?;
         let plan = match self.world.nodes[&node].disk.load(subject).in_force() {
             Some(record) => {
                 let parent = record.verify_epoch(&self.world.cluster).ok()?;
                 Plan::reshare(order.clone(), subject.number, parent).ok()?
             }
-            None => Plan::new(order.clone(), subject.number).ok()?,
+            None => Plan::birth(order.clone(), subject.version, subject.number).ok()?,
         };
         let list = PrepareList::verify(&plan, answers.to_vec(), dealers.to_vec()).ok()?;
         Some((plan, list))

@@ -40,6 +40,8 @@ use std::{
 const SEEDS: u64 = 150;
 /// Seeds with a key that is imported.
 const IMPORTS: u64 = 24;
+/// Seeds in which a version is ordered by hand and on a schedule.
+const SCHEDULES: u64 = 24;
 
 #[test]
 fn no_disorder_breaks_an_invariant() {
@@ -113,6 +115,25 @@ fn imported_keys_live_by_the_same_rules() {
     }
     assert!(seen.moved >= seen.seeds && seen.kills >= 10 * seen.seeds, "{seen:?}");
     assert!(seen.lies >= 1 && seen.evil >= 10 * seen.seeds, "{seen:?}");
+}
+
+/// The same story of a key's next version: by hand and on a schedule at once, whoever is killed.
+#[test]
+fn versions_that_are_born_by_themselves_live_by_the_same_rules() {
+    let (mut seen, mut by_schedule) = (Seen::default(), 0);
+    for seed in 0..SCHEDULES {
+        let mut sim = Sim::scheduling(seed);
+        if let Err(broken) = sim.run() {
+            panic!("scheduling seed {seed} breaks {}: {}", broken.rule, broken.how);
+        }
+        seen.add(&sim.seen);
+        let birth = sim.operators.birth().certificate.public.order;
+        by_schedule += usize::from(sim.operators.order(birth).unwrap().rotation().is_some());
+    }
+    assert!(seen.moved >= seen.seeds && seen.kills >= 10 * seen.seeds, "{seen:?}");
+    assert!(seen.lies >= 1 && seen.evil >= 10 * seen.seeds, "{seen:?}");
+    let some = SCHEDULES as usize / 5;
+    assert!((some..=4 * some).contains(&by_schedule), "{by_schedule} by the schedule");
 }
 
 #[test]

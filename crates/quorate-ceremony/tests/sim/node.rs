@@ -156,8 +156,8 @@ impl Sim {
 
     fn signs_receipt(&mut self, node: NodeIndex, receipt: &Receipt, before: &View) -> Held {
         let public = &receipt.public;
-        let q = self.operators.orders.iter().find(|o| o.hash() == public.order);
-        let q = usize::from(q.unwrap().terms().unwrap().q);
+        let order = self.operators.order(public.order).unwrap();
+        let q = usize::from(order.terms_of(public.version).unwrap().q);
         if self.ledger.receipt(node, public, q)? {
             self.seen.receipts += 1;
             self.seen.splits += u64::from(self.ledger.is_split(public.epoch.number));
@@ -174,7 +174,8 @@ impl Sim {
     fn under_the_newest_order(&self, node: NodeIndex, number: u64) -> Held {
         let subject = Subject { number, ..self.subject() };
         let state = self.world.nodes[&node].disk.load(&subject);
-        holds!("newest order", state.order == state.head, "node {node} deals, number {number}");
+        let newest = state.order == state.head || state.order == state.rotation;
+        holds!("newest order", newest, "node {node} deals, number {number}");
         Ok(())
     }
 

@@ -16,6 +16,8 @@ pub(crate) struct Operators {
     pub(crate) owner: Option<Owner>,
     /// The key's chain, oldest first.
     pub(crate) orders: Vec<VerifiedOrder>,
+    /// Beside it: under which the key's next version is born by itself too.
+    pub(crate) schedule: Option<VerifiedOrder>,
     /// The birth certificate, and retire certificates, by ascending number.
     pub(crate) records: Vec<KeyRecord>,
 }
@@ -29,11 +31,47 @@ struct Terms {
 
 impl Operators {
     pub(crate) fn of(size: u16, purpose: Purpose) -> Self {
-        Self { size, purpose, owner: None, orders: Vec::new(), records: Vec::new() }
+        Self { size, purpose, owner: None, orders: Vec::new(), schedule: None, records: Vec::new() }
     }
 
     pub(crate) fn head(&self) -> &VerifiedOrder {
         self.orders.last().unwrap()
+    }
+
+    /// An order of either chain.
+    pub(crate) fn order(&self, hash: Hash) -> Option<&VerifiedOrder> {
+        self.orders.iter().chain(&self.schedule).find(|o| o.hash() == hash)
+    }
+
+    /// The first number above those of both chains.
+    fn next_number(&self) -> u64 {
+        let head = self.orders.last().map_or(0, |o| *o.terms().unwrap().numbers().end());
+        let schedule = self.schedule.iter().filter_map(VerifiedOrder::rotation);
+        schedule.map(RotateKey::last_number).fold(head, u64::max) + 1
+    }
+
+    /// A schedule, under which a version is due now.
+    pub(crate) fn schedule(
+        &mut self,
+        world: &World,
+        dice: &mut StdRng,
+        version: KeyVersion,
+        faulty: &BTreeSet<NodeIndex>,
+    ) {
+        let terms = self.terms(dice, faulty, &BTreeSet::new());
+        let create = CreateKey {
+            version,
+            committee: committee(&terms.nodes, terms.t),
+            q: terms.q,
+            first_number: self.next_number(),
+            acknowledge_fragile: true,
+            ..create_key_of(self.purpose.suite())
+        };
+        let (from, until) = (world.now, world.now.plus(Millis::DAY));
+        let rotate = RotateKey { create, from, every: 3600, times: 3, until };
+        let order = Order { action: Action::RotateKey(rotate), ..world.draft(None, |_| {}) };
+        let signed = sign(&order, &[101, 102]);
+        self.schedule = Some(VerifiedOrder::verify(&world.cluster, &signed).unwrap());
     }
 
     pub(crate) fn birth(&self) -> &KeyRecord {
@@ -60,6 +98,7 @@ impl Operators {
         let terms = self.terms(dice, faulty, without);
         let draft = world.draft(self.orders.last(), |c| {
             c.version = version;
+            c.first_number = self.next_number();
             (c.suite, c.purpose) = (self.purpose.suite(), self.purpose);
             c.committee = committee(&terms.nodes, terms.t);
             c.q = terms.q;
@@ -110,13 +149,13 @@ impl Operators {
         let reshare = Reshare {
             name: public.key.clone(),
             version: public.version,
-            newest: head.newest,
+            newest: head.newest.max(public.version),
             suite: public.suite,
             purpose: public.purpose,
             public_key: *public.public_key(),
             committee: committee(&terms.nodes, terms.t),
             q: terms.q,
-            first_number: head.numbers().end() + 1,
+            first_number: self.next_number(),
             grace: if dice.random_bool(0.3) { dice.random_range(1..3) } else { 0 },
             repeat: None,
             danger_concentrated: false,
@@ -140,6 +179,12 @@ impl Operators {
         dice: &mut StdRng,
         order: &VerifiedOrder,
     ) -> Conductor {
+        if let Some(rotate) = order.rotation() {
+            let number = rotate.create.first_number + dice.random_range(0..3);
+            let (cluster, version) = (Arc::clone(&world.cluster), rotate.create.version);
+            let order = order.clone();
+            return Conductor::birth(cluster, order, version, Vec::new(), number, PACE).unwrap();
+        }
         let at = self.orders.iter().position(|o| o == order).unwrap();
         let before = &self.orders[..at];
         let few = &before[before.len().saturating_sub(message::MAX_EARLIER)..];

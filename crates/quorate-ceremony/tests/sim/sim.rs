@@ -127,6 +127,8 @@ pub(crate) struct Sim {
     pub(crate) dice: StdRng,
     pub(crate) operators: Operators,
     pub(crate) version: KeyVersion,
+    /// Whether the key's next version is ordered by hand and by a schedule.
+    scheduling: bool,
     /// The liars; with them those that run on old disk images are the faulty ones.
     pub(crate) liars: BTreeSet<NodeIndex>,
     pub(crate) ledger: Ledger,
@@ -180,6 +182,7 @@ impl Sim {
             seed,
             outcomes: BTreeMap::new(),
             version: KeyVersion::FIRST,
+            scheduling: false,
             liars,
             ledger: Ledger::new(faulty),
             views: BTreeMap::new(),
@@ -209,11 +212,44 @@ impl Sim {
         sim
     }
 
+    /// The same about the next version of a key: by hand, and by itself under a schedule.
+    pub(crate) fn scheduling(seed: u64) -> Self {
+        Self { scheduling: true, ..Self::new(seed) }
+    }
+
+    /// A version is born in peace; a schedule has the next one born by itself, from now on. Most
+    /// nodes hear of it at once, the others when the faults stop.
+    fn is_scheduled(&mut self) -> Held {
+        self.is_born()?;
+        self.operators.records.clear();
+        self.version = KeyVersion::new(self.version.get() + 1).unwrap();
+        self.views.clear();
+        let faulty = self.ledger.faulty.clone();
+        self.operators.schedule(&self.world, &mut self.dice, self.version, &faulty);
+        self.brings_the_schedule(0.7);
+        Ok(())
+    }
+
+    /// What a coordinator does with an order: every node that it reaches has it.
+    fn brings_the_schedule(&mut self, often: f64) {
+        let Some(order) = self.operators.schedule.clone() else { return };
+        let Subject { key, version, .. } = self.subject();
+        let changes = Changes { key, version, list: vec![Change::Head(Box::new(order))] };
+        for node in self.world.nodes.values_mut() {
+            if self.dice.random_bool(often) {
+                node.disk.apply(&changes);
+            }
+        }
+    }
+
     /// The whole story; its hash.
     pub(crate) fn run(&mut self) -> Result<u64, Broken> {
         let (version, faulty) = (self.version, self.ledger.faulty.clone());
         let nobody = BTreeSet::new();
         self.operators.create(&self.world, &mut self.dice, version, &faulty, &nobody);
+        if self.scheduling {
+            self.is_scheduled()?;
+        }
         (0..2).for_each(|slot| self.operator_acts(slot)); // two keys at once, if it may be
         self.disorder(EVENTS[0])?;
         self.is_born()?;
@@ -273,7 +309,19 @@ impl Sim {
         }
         let orders = self.operators.orders.len();
         let fresh = self.dice.random_bool(0.35) && orders < ORDERS;
-        let order = if !self.operators.records.is_empty() && fresh {
+        let unborn = self.operators.records.is_empty();
+        let order = if let Some(schedule) = &self.operators.schedule
+            && self.dice.random_bool(if unborn { 0.5 } else { 0.1 })
+        {
+            schedule.clone()
+        } else if self.operators.schedule.is_some()
+            && self.operators.head().terms().unwrap().version < self.version
+            && unborn
+        {
+            let (faulty, nobody) = (self.ledger.faulty.clone(), BTreeSet::new());
+            let (world, dice) = (&self.world, &mut self.dice);
+            self.operators.create(world, dice, self.version, &faulty, &nobody)
+        } else if !unborn && fresh {
             let faulty = self.ledger.faulty.clone();
             let nobody = BTreeSet::new();
             let (world, dice) = (&self.world, &mut self.dice);
@@ -512,6 +560,7 @@ impl Sim {
         self.slots = [None, None];
         self.flights.clear();
         self.cut = [BTreeSet::new(), BTreeSet::new()];
+        self.brings_the_schedule(1.0);
         for weather in self.weather.values_mut() {
             *weather = Weather { images: std::mem::take(&mut weather.images), ..Weather::fair() };
         }
@@ -544,8 +593,11 @@ impl Sim {
         self.faults_stop();
         let mut why = String::new();
         for _ in 0..4 {
-            let order = self.operators.head().clone();
-            match self.conduct(&order)? {
+            let head = self.operators.head().clone();
+            // By hand, if that was begun.
+            let begun = head.terms().unwrap().version >= self.version;
+            let schedule = self.operators.schedule.clone().filter(|_| !begun);
+            match self.conduct(&schedule.unwrap_or(head))? {
                 Outcome::Born { record, .. } => {
                     self.operators.hear(&record);
                     return Ok(());

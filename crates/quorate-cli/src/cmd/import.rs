@@ -74,7 +74,7 @@ async fn compose(
     let default = session::home(global)?.config().threshold;
     let name = KeyName::new(args.create.name.as_str()).map_err(Failure::usage)?;
     let heads = operator.heads(Some(&name)).await?;
-    let first = compose::first_number(heads.key_order.as_ref());
+    let first = compose::first_number(&heads);
     let create =
         compose::create_key(cluster.roster(), &args.create, default, &known, first, now())?;
     let public_key = owned.public_key(create.suite).map_err(Failure::usage)?;

@@ -5,6 +5,7 @@ use super::{
     key_state::shown,
     order::{Fate, confirmed, make},
     roster::up_to_date,
+    schedule_rotation,
 };
 use crate::{
     args::{Global, KeyCreate, KeyList, KeyShow},
@@ -33,7 +34,7 @@ pub async fn create(global: &Global, args: &KeyCreate) -> Result<Report, Failure
     let default = session::home(global)?.config().threshold;
     let name = KeyName::new(args.name.as_str()).map_err(Failure::usage)?;
     let heads = operator.heads(Some(&name)).await?;
-    let first = compose::first_number(heads.key_order.as_ref());
+    let first = compose::first_number(&heads);
     let create = compose::create_key(cluster.roster(), args, default, &known, first, now())?;
     let action = Action::CreateKey(create);
     warn_of_few_liars(&action, args.yes)?;
@@ -59,7 +60,7 @@ pub(super) async fn known_clients(operator: &Operator) -> Result<Vec<KnownClient
 
 /// Fewer tolerated liars than `t − 1` is a choice that a person makes.
 pub(super) fn warn_of_few_liars(action: &Action, yes: bool) -> Result<(), Failure> {
-    let Some(terms) = Terms::of(action) else { return Ok(()) };
+    let Some(terms) = Terms::stated(action) else { return Ok(()) };
     let (tolerated, wanted) = (terms.tolerated_liars(), terms.committee.threshold().as_usize() - 1);
     if tolerated >= wanted || yes || usize::from(terms.q) == terms.committee.size() {
         return Ok(());
@@ -214,6 +215,10 @@ pub async fn show(global: &Global, args: &KeyShow) -> Result<Option<Report>, Fai
         }));
     }
     json["versions"] = json!(versions);
+    if let Some((lines_of, json_of)) = schedule_rotation::of_key(global, &key).await {
+        lines.extend(lines_of);
+        json["schedule"] = json_of;
+    }
     let imported = imported_versions(&all);
     let older = imported.iter().filter(|v| **v != key.version());
     lines.extend(older.map(|v| imported_line(&key, *v)));

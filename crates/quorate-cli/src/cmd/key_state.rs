@@ -155,6 +155,10 @@ impl Key {
         let newest = heads.key_order.as_ref().and_then(VerifiedOrder::terms).map(|t| t.newest);
         let newest =
             newest.ok_or_else(|| Failure::usage(format!("no order has made a key {name}")))?;
+        // Versions that are born by themselves stand in no order of the key's chain.
+        let scheduled = heads.rotation_order.as_ref().and_then(VerifiedOrder::rotation);
+        let last = scheduled.and_then(|rotate| KeyVersion::new(rotate.last()));
+        let newest = last.map_or(newest, |last| last.max(newest));
         let is = operator.key_state(&name).await?;
         Ok(Self { operator, is, newest, head: heads.key })
     }

@@ -4,10 +4,11 @@ use super::{
     key::{born, known_clients, warn_of_few_liars},
     order::{Fate, make},
     roster::up_to_date,
+    schedule_rotation,
     share::{Chain, nodes_of},
 };
 use crate::{
-    args::{Global, KeyRotate},
+    args::{Global, KeyRotate, NewVersion},
     compose,
     failure::Failure,
     output::Report,
@@ -33,11 +34,11 @@ pub async fn run(global: &Global, args: &KeyRotate) -> Result<Report, Failure> {
         .ok_or_else(|| Failure::usage(format!("no order has made a key {name}")))?;
     let schedule = heads.key_order.as_ref().and_then(|o| o.terms()?.repeat);
     let version = next_version(&chain, newest.version(), args.past_failed)?;
-    let grants = grants(&operator, &newest, args).await?;
+    let grants = grants(&operator, &newest, &args.new.client, args.new.grant_days).await?;
     let roster = operator.cluster();
-    let create = compose(roster.roster(), &newest, version, &chain, grants, args)?;
+    let create = compose(roster.roster(), &newest, version, chain.first_number, grants, &args.new)?;
     let action = Action::CreateKey(create);
-    warn_of_few_liars(&action, args.yes)?;
+    warn_of_few_liars(&action, args.new.yes)?;
     match make(&operator, action, chain.head, &args.order).await? {
         Fate::Written(text) => Ok(Report::new(text, json!({ "done": false }))),
         Fate::Done(CarriedOut::Born(key)) => {
@@ -47,6 +48,8 @@ pub async fn run(global: &Global, args: &KeyRotate) -> Result<Report, Failure> {
                     "the schedule of its refreshes has ended: `quorate share schedule {name}`"
                 ));
             }
+            let standing = schedule_rotation::Shown::of(&heads, Some(version));
+            lines.extend(standing.iter().flat_map(|shown| shown.lines()));
             let json = json!({
                 "done": true, "name": name.as_str(), "version": key.create().version.get(),
                 "before": newest.version().get(), "schedule_ended": schedule.is_some(),
@@ -70,20 +73,20 @@ fn next_version(
     if chain.newest > newest && !past_failed {
         return Ok(chain.newest);
     }
-    let next = chain.newest.get().checked_add(1).filter(|v| *v <= MAX_VERSIONS);
+    let next = chain.newest.max(newest).get().checked_add(1).filter(|v| *v <= MAX_VERSIONS);
     let next = next.and_then(KeyVersion::new);
     next.ok_or_else(|| {
         Failure::usage(format!("a key has at most {MAX_VERSIONS} versions: make another key"))
     })
 }
 
-fn compose(
+pub(super) fn compose(
     roster: &Roster,
     newest: &Key,
     version: KeyVersion,
-    chain: &Chain,
+    first_number: u64,
     grants: Vec<Grant>,
-    args: &KeyRotate,
+    args: &NewVersion,
 ) -> Result<CreateKey, Failure> {
     let (before, terms) = (&newest.public().committee, newest.epoch().terms());
     let nodes = match &args.committee[..] {
@@ -98,7 +101,7 @@ fn compose(
         version,
         q: compose::q(&committee, args.allow_absent)?,
         committee,
-        first_number: chain.first_number,
+        first_number,
         grants,
         danger_concentrated: args.danger_concentrated || (same && terms.danger_concentrated),
         acknowledge_fragile: args.acknowledge_fragile || (same && terms.acknowledge_fragile),
@@ -109,21 +112,22 @@ fn compose(
 
 /// Who may use the new version: the clients that are named, else those of the newest version, but
 /// for grants that have ended and clients that were revoked.
-async fn grants(
+pub(super) async fn grants(
     operator: &Operator,
     newest: &Key,
-    args: &KeyRotate,
+    client: &[String],
+    days: Option<u64>,
 ) -> Result<Vec<Grant>, Failure> {
     let until = |days: u64| now().plus(days * Millis::DAY);
-    if !args.client.is_empty() {
+    if !client.is_empty() {
         let known = known_clients(operator).await?;
-        return compose::grants(&known, &args.client, until(args.grant_days.unwrap_or(90)));
+        return compose::grants(&known, client, until(days.unwrap_or(90)));
     }
     let clients = operator.clients().await?;
     let revoked = |g: &Grant| clients.iter().any(|c| c.client == g.client && c.revoked);
     let mut grants = Vec::new();
     for grant in newest.ordered().grants.iter().filter(|g| !revoked(g)) {
-        let expires_at = args.grant_days.map_or(grant.expires_at, until);
+        let expires_at = days.map_or(grant.expires_at, until);
         if expires_at <= now() {
             eprintln!(
                 "the grant of {} ended {}: it is left out; --grant-days renews it",

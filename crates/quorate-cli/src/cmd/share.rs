@@ -201,7 +201,7 @@ pub(super) struct Chain {
 impl Chain {
     /// None if no order has made the key.
     pub(super) fn of(heads: &Heads) -> Result<Option<Self>, Failure> {
-        let first_number = compose::first_number(heads.key_order.as_ref());
+        let first_number = compose::first_number(heads);
         match heads.key_order.as_ref().and_then(VerifiedOrder::terms) {
             Some(terms) => Ok(Some(Self { first_number, newest: terms.newest, head: heads.key })),
             None if heads.key == Hash::default() => Ok(None),
@@ -219,6 +219,7 @@ impl Chain {
         self.head = order_hash(cluster.fingerprint(), &order.to_bytes());
         if let Some(terms) = Terms::of(&order.action) {
             self.first_number = terms.numbers().end().saturating_add(1);
+            self.newest = terms.newest;
         }
     }
 }
@@ -238,7 +239,8 @@ fn action(
     Ok(Some(Action::Reshare(Reshare {
         name: public.key.clone(),
         version: public.version,
-        newest: chain.newest,
+        // One that was born by itself stands in no order of the chain.
+        newest: chain.newest.max(public.version),
         suite: public.suite,
         purpose: public.purpose,
         public_key: *public.public_key(),

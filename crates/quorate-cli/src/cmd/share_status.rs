@@ -1,6 +1,6 @@
 //! `quorate share status`: what each node has of a key, and what that means.
 
-use super::key_state::shown;
+use super::{key_state::shown, schedule_rotation::Shown};
 use crate::{args::Global, failure::Failure, output::Report, render, session};
 use quorate_ceremony::SurveyAnswer;
 use quorate_client::{Key, Operator};
@@ -15,11 +15,18 @@ use std::sync::Arc;
 pub async fn run(global: &Global, key: &str) -> Result<Report, Failure> {
     let operator = session::operator(global)?;
     let versions = Status::of(&operator, key).await?;
+    let newest = versions.last().map(|status| status.key.version());
     let mut lines: Vec<String> = versions.iter().rev().flat_map(Status::lines).collect();
     let mut all: Vec<Value> = versions.iter().map(Status::json).collect();
     let mut json = all.pop().unwrap_or_default();
     json["older"] = json!(all);
     let name = KeyName::new(key).map_err(Failure::usage)?;
+    let heads = operator.heads(Some(&name)).await?;
+    if let Some(shown) = Shown::of(&heads, newest) {
+        let shown = shown.under(&heads, operator.cluster().roster().version);
+        lines.extend(shown.lines());
+        json["schedule"] = shown.json();
+    }
     let is = operator.key_state(&name).await?;
     if is.state.deletion.is_some() {
         let (said, state) = shown(&is, operator.cluster().roster());

@@ -19,8 +19,14 @@ pub struct Heads {
     pub key: Hash,
     /// The order that `key` names, if the party sent it; verified by [`crate::Operator::heads`].
     pub key_order: Option<VerifiedOrder>,
-    /// The same, as it came.
+    /// Of the chain about the key's schedule of versions; zeros when it is empty.
+    pub rotation: Hash,
+    /// The order that `rotation` names, as `key_order`.
+    pub rotation_order: Option<VerifiedOrder>,
+    /// `key_order` as it came.
     pub(crate) unverified: Vec<u8>,
+    /// `rotation_order` as it came.
+    pub(crate) unverified_rotation: Vec<u8>,
 }
 
 /// A step of an order's way, as the conducting party tells it.
@@ -121,7 +127,10 @@ impl OrdersApi {
             policy: hash("policy_head", &heads.policy_head)?,
             key: hash("key_head", &heads.key_head)?,
             key_order: None,
+            rotation: hash("rotation_head", &heads.rotation_head)?,
+            rotation_order: None,
             unverified: heads.key_order,
+            unverified_rotation: heads.rotation_order,
         })
     }
 

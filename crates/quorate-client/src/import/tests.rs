@@ -138,7 +138,8 @@ impl Import {
     fn verify(&self, request: &DealRequest, signed: &SignedDealing) -> VerifiedDealing {
         let terms = self.order.terms().unwrap();
         let list = list_hash(&self.order.order().fingerprint, &request.answers, &request.dealers);
-        let ctx = CeremonyContext::of(&self.order, None, 1, list).unwrap().hash();
+        let ctx =
+            CeremonyContext::of(&self.order, KeyVersion::FIRST, None, 1, list).unwrap().hash();
         assert!(signed.verifies(&self.order.order().fingerprint, &ctx, &public(50)));
         let receivers = receivers(&self.order, request).unwrap();
         let params = DealingParams::new(

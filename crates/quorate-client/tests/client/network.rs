@@ -180,7 +180,12 @@ impl Orders for WireOrders {
             "another" => (vec![7; 32], order.to_bytes()),
             _ => (vec![7; 32], vec![]),
         };
-        Ok(Response::new(v1::HeadsResponse { policy_head: vec![0; 32], key_head, key_order }))
+        Ok(Response::new(v1::HeadsResponse {
+            policy_head: vec![0; 32],
+            key_head,
+            key_order,
+            ..Default::default()
+        }))
     }
 
     async fn get_roster(

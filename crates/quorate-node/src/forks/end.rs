@@ -9,7 +9,10 @@ use crate::{
     core::Core,
     records::{self, RecordError},
 };
-use quorate_ceremony::{Follow, chain::follow};
+use quorate_ceremony::{
+    Follow,
+    chain::{Heads, follow},
+};
 use quorate_crypto::PublicKey;
 use quorate_store::Batch;
 use quorate_types::{
@@ -114,8 +117,14 @@ fn joining(
     };
     let order = verified(core, &signed)?;
     let head = if *head == Hash::default() { None } else { Some(applied(core, head)?) };
+    let beside = match fork.chain.beside() {
+        Some(chain) => records::head_order(store, &chain)?,
+        None => None,
+    };
+    let beside = beside.as_ref().map(|signed| verified(core, signed)).transpose()?;
     let next = order.order().chain().as_ref() == Some(&fork.chain)
-        && follow(head.as_ref(), &order) == Ok(Follow::Next);
+        && follow(Heads { head: head.as_ref(), beside: beside.as_ref() }, &order)
+            == Ok(Follow::Next);
     Ok(next.then_some(order))
 }
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 fn prepare(world: &World, name: &str, number: u64) -> Vec<u8> {
     let order = world.create(name, 1, Hash::default());
-    PrepareRequest { order, earlier: Vec::new(), number, descent: None }.to_bytes()
+    PrepareRequest { order, earlier: Vec::new(), number, descent: None, scheduled: None }.to_bytes()
 }
 
 fn run(world: &World, items: &[Vec<u8>]) -> Vec<Outcome> {

@@ -213,6 +213,7 @@ fn no_new_epoch_begins_while_an_export_is_open() {
         earlier: Vec::new(),
         number,
         descent: Some(Box::new(descent.clone())),
+        scheduled: None,
     };
     let prepare = || {
         let items = [request.to_bytes()];

@@ -288,8 +288,13 @@ fn a_commit_that_fails_leaves_the_fork_as_it_was() {
 }
 
 fn prepare(world: &Forked, node: usize, order: &SignedOrder, number: u64) -> Outcome {
-    let request =
-        PrepareRequest { order: order.clone(), earlier: Vec::new(), number, descent: None };
+    let request = PrepareRequest {
+        order: order.clone(),
+        earlier: Vec::new(),
+        number,
+        descent: None,
+        scheduled: None,
+    };
     let items = [request.to_bytes()];
     let core = &world.0.nodes[node].core;
     let mut results = ceremonies::run(core, StepKind::Prepare, &items).unwrap();

@@ -26,7 +26,7 @@ fn an_order_is_applied_once_and_logged() {
         assert_eq!(world.nodes[0].audit()[0].event, Event::Order { order: hash });
         world.restart(0, LIMITS);
     }
-    let (policy, key) = orders::heads(&world.nodes[0].core, "payroll").unwrap();
+    let (policy, key, _) = orders::heads(&world.nodes[0].core, "payroll").unwrap();
     assert_eq!((policy, key), (hash, Hash::default()));
 }
 

@@ -49,7 +49,8 @@ fn step(node: &TestNode, kind: StepKind, item: Vec<u8>) -> Result<(), (u32, Stri
 
 fn prepare(world: &World, threshold: u16) -> Vec<u8> {
     let order = world.create_for(threshold, &format!("of-{threshold}"), 1, Hash::default());
-    PrepareRequest { order, earlier: Vec::new(), number: 1, descent: None }.to_bytes()
+    PrepareRequest { order, earlier: Vec::new(), number: 1, descent: None, scheduled: None }
+        .to_bytes()
 }
 
 /// Shows the others what a node states at this moment.

@@ -266,7 +266,13 @@ fn an_alias_is_no_keys_name_and_means_one_key() {
     let create = world.create("prod", 1, Hash::default());
     let refused = submit(&world, 0, &create).unwrap_err();
     assert!(refused.message.contains("is an alias of key"), "{refused}");
-    let prepare = PrepareRequest { order: create, earlier: Vec::new(), number: 1, descent: None };
+    let prepare = PrepareRequest {
+        order: create,
+        earlier: Vec::new(),
+        number: 1,
+        descent: None,
+        scheduled: None,
+    };
     let result = ceremonies::run(&world.nodes[0].core, StepKind::Prepare, &[prepare.to_bytes()]);
     let Outcome::Fault(fault) = result.unwrap().remove(0).outcome.unwrap() else { panic!("done") };
     assert_eq!(fault.code, u32::from(fault::NAME_TAKEN));
@@ -382,7 +388,7 @@ fn when_its_time_has_come_all_versions_of_a_key_are_destroyed_for_good() {
     assert!(cancel.message.contains(gone), "{cancel}");
     let later = state(&world, 2, |s| s.deletion = Some(at.plus(WEEK)));
     assert_eq!(submit(&world, 0, &later), Ok(Applied::Before), "it is deleted already");
-    let head = orders::head_order(&core, KEY).unwrap().unwrap();
+    let head = orders::head_orders(&core, KEY).unwrap().0.unwrap();
     let head = VerifiedOrder::verify(&world.cluster, &head).unwrap();
     let mut create = head.create_key().unwrap().clone();
     create.version = KeyVersion::new(3).unwrap();
@@ -392,8 +398,13 @@ fn when_its_time_has_come_all_versions_of_a_key_are_destroyed_for_good() {
     let create = world.signed(create, &[101, 102]);
     let refused = submit(&world, 0, &create).unwrap_err();
     assert!(refused.message.contains(gone), "{refused}");
-    let prepare =
-        PrepareRequest { order: create, earlier: Vec::new(), number: 2050, descent: None };
+    let prepare = PrepareRequest {
+        order: create,
+        earlier: Vec::new(),
+        number: 2050,
+        descent: None,
+        scheduled: None,
+    };
     let result = ceremonies::run(&core, StepKind::Prepare, &[prepare.to_bytes()]).unwrap();
     let Some(Outcome::Fault(fault)) = &result[0].outcome else { panic!("done") };
     assert_eq!(fault.code, u32::from(fault::DESTROYED));

@@ -88,6 +88,19 @@ fn decoders() -> Vec<Decoder> {
     ]
 }
 
+/// Further bytes of formats that have many forms.
+fn forms() -> Vec<Decoder> {
+    let cluster = cluster();
+    let mut with_rights = rotate_key();
+    with_rights.create.rights.exportable = true;
+    let of_schedule = ChainId::Rotation(create_key().name);
+    vec![
+        decoder(&order(&cluster, Action::RotateKey(rotate_key()))),
+        decoder(&order(&cluster, Action::RotateKey(with_rights))),
+        decoder(&resolve(&cluster, of_schedule, 1, 2)),
+    ]
+}
+
 /// Bytes changed at some places, then cut or extended.
 fn mutate(bytes: &mut Vec<u8>, edits: &[(usize, u8)], cut: usize, tail: &[u8]) {
     for (at, value) in edits {
@@ -116,7 +129,7 @@ proptest! {
         cut in prop_oneof![3 => Just(0_usize), 1 => 0..40_usize],
         tail in prop_oneof![3 => Just(vec![]), 1 => prop::collection::vec(any::<u8>(), 0..8)],
     ) {
-        for (decode, good) in decoders() {
+        for (decode, good) in decoders().into_iter().chain(forms()) {
             let mut bytes = good;
             mutate(&mut bytes, &edits, cut, &tail);
             decode(&bytes);
@@ -182,6 +195,10 @@ proptest! {
 
 #[test]
 fn every_decoder_takes_its_own_bytes_and_no_others() {
+    for (decode, good) in forms() {
+        assert!(decode(&good));
+        assert!((0..good.len()).all(|n| !decode(&good[..n])), "a form is taken in part");
+    }
     let all = decoders();
     for (i, (decode, good)) in all.iter().enumerate() {
         assert!(decode(good), "decoder {i}");

@@ -133,6 +133,14 @@ pub(crate) fn reshare() -> Reshare {
     }
 }
 
+/// Three further versions of [`create_key`].
+pub(crate) fn rotate_key() -> RotateKey {
+    let create =
+        CreateKey { version: KeyVersion::new(2).unwrap(), first_number: 2049, ..create_key() };
+    let (from, until) = (NOW.plus(90 * Millis::DAY), NOW.plus(366 * Millis::DAY));
+    RotateKey { create, from, every: 90 * 86_400, times: 3, until }
+}
+
 pub(crate) fn order(cluster: &Cluster, action: Action) -> Order {
     Order {
         fingerprint: *cluster.fingerprint(),

@@ -12,5 +12,6 @@ mod keyfile;
 mod order;
 mod request;
 mod roster;
+mod rotate;
 mod signed;
 mod snapshots;

@@ -69,6 +69,12 @@ fn orders() {
     let repeat = Some(Repeat { every: 86_400, times: 30, until: NOW.plus(90 * Millis::DAY) });
     let schedule = Reshare { repeat, ..reshare() };
     pinned_format("order-schedule", &order(&cluster, Action::Reshare(schedule)));
+    pinned_format("order-rotate-key", &order(&cluster, Action::RotateKey(rotate_key())));
+    let mut exportable = rotate_key();
+    exportable.create.rights.exportable = true;
+    pinned_format("order-rotate-key-rights", &order(&cluster, Action::RotateKey(exportable)));
+    let end = RotateKey { times: 0, ..rotate_key() };
+    pinned_format("order-end-rotation", &order(&cluster, Action::RotateKey(end)));
     let name: PartyName = "app".parse().unwrap();
     let add = Action::AddClient { name, client: public(50) };
     pinned_format("order-add-client", &order(&cluster, add));
@@ -83,7 +89,9 @@ fn orders() {
     pinned_format("order-delete-key", &order(&cluster, Action::SetKeyState(all)));
     pinned_format("destroyed-receipt", &destroyed());
     let of_key = ChainId::Key(create_key().name);
-    for (name, chain) in [("policy", ChainId::Policy), ("key", of_key)] {
+    let of_schedule = ChainId::Rotation(create_key().name);
+    let chains = [("policy", ChainId::Policy), ("key", of_key), ("rotation", of_schedule)];
+    for (name, chain) in chains {
         pinned_format(&format!("order-resolve-fork-{name}"), &resolve(&cluster, chain, 1, 2));
     }
 }
