@@ -7,7 +7,8 @@ use quorate_tests::Cluster;
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
-    process::Output,
+    path::Path,
+    process::{Command, Output},
     time::{Duration, Instant},
 };
 
@@ -127,6 +128,49 @@ fn an_imported_ed25519_key_signs_under_its_old_public_key() {
         let digits = "5e".repeat(32);
         assert!(!log.windows(64).any(|w| w == digits.as_bytes()));
     }
+}
+
+/// One dealer, its owner: what wraps is sealed to no public key, so that nothing but the shares opens it.
+#[test]
+fn an_imported_key_that_wraps_opens_what_it_sealed_before_and_after_a_refresh() {
+    let mut cluster = Cluster::of(5).threshold(3).start();
+    let mut scalar = [0x23; 32];
+    scalar[31] = 2;
+    let from = file(&cluster, "operator-1", "scalar", &scalar);
+    let import = |name, purpose| ["key", "import", name, "--purpose", purpose, "--from", &from];
+    let text = ok(&cluster.operator(&import("vault", "wrap")));
+    assert!(text.contains("vault version 1 is born"), "{text}");
+    is_shown_as_imported(&cluster, "vault");
+    // It is the scalar of the file, whatever it is used for.
+    ok(&cluster.operator(&import("twin", "decrypt")));
+    let public = |key| {
+        let shown = json(&cluster.client(&["--output", "json", "key", "show", key], b""));
+        shown["public_key"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(public("vault"), public("twin"));
+    let seal = |text: &[u8]| {
+        let out = cluster.client(&["encrypt", "--symmetric", "--key", "vault"], text);
+        assert!(out.status.success(), "{}", said(&out));
+        out.stdout
+    };
+    let sealed = seal(b"before the refresh");
+    assert_eq!(ok(&cluster.decrypt(&sealed)), "before the refresh");
+    let out = cluster.operator(&["share", "refresh", "vault"]);
+    assert!(ok(&out).contains("every old share is reported erased"), "{}", said(&out));
+    let again = seal(b"after it");
+    assert_eq!(public("vault"), public("twin"));
+    is_shown_as_imported(&cluster, "vault");
+    // Any three of the new shares.
+    cluster.kill(2);
+    cluster.kill(4);
+    assert_eq!(ok(&cluster.decrypt(&sealed)), "before the refresh");
+    assert_eq!(ok(&cluster.decrypt(&again)), "after it");
+    cluster.kill(5);
+    assert_eq!(cluster.decrypt(&sealed).status.code(), Some(4));
+    // An Ed25519 key signs, and does nothing else.
+    let seed = file(&cluster, "operator-1", "seed.pem", &pkcs8(&SEED));
+    let out = cluster.operator(&["key", "import", "no", "--purpose", "wrap", "--from", &seed]);
+    assert_eq!(out.status.code(), Some(2), "{}", said(&out));
 }
 
 /// The owner has a client's home; two operators sign.
@@ -255,4 +299,62 @@ fn an_exported_key_is_put_together_by_its_recipient_and_shown_as_exported() {
     assert!(owns.contains("(version 1)"), "{owns}");
     let list = ok(&cluster.operator(&["key", "list"]));
     assert!(list.contains("active, EXPORTED"), "{list}");
+}
+
+/// Has nodes seal another share than theirs, from their next start on.
+fn take_over(cluster: &mut Cluster, nodes: &[u16]) {
+    for index in nodes {
+        cluster.kill(*index);
+        let liar = Command::new(env!("CARGO_BIN_EXE_quorate-node-liar"));
+        cluster.start_node_as(*index, liar);
+    }
+    cluster.wait_until_serving();
+}
+
+#[test]
+fn a_node_that_seals_a_wrong_share_is_named_and_enough_of_the_others_are_the_key() {
+    let mut cluster = Cluster::of(5).threshold(3).start();
+    ok(&cluster.operator(&["key", "create", "vault", "--exportable", "--client", "client"]));
+    take_over(&mut cluster, &[2]);
+    let key_file = path(&cluster, "client", "recipient.key");
+    let keygen = ["--output", "json", "key", "export-keygen", "--out", &key_file];
+    let recipient = json(&cluster.client(&keygen, b""))["recipient"].as_str().unwrap().to_owned();
+    let export = ["key", "export", "vault", "--recipient", &recipient, "--danger-no-cooling-off"];
+    let combine = |cluster: &Cluster, file: &str| {
+        let args = ["key", "combine", "vault", "--recipient-key", &key_file, "--out", file];
+        cluster.client(&args, b"")
+    };
+    let show = |cluster: &Cluster, key| {
+        json(&cluster.client(&["--output", "json", "key", "show", key], b""))
+    };
+
+    ok(&cluster.operator(&export));
+    let scalar = path(&cluster, "client", "scalar");
+    let out = combine(&cluster, &scalar);
+    let text = ok(&out);
+    assert!(text.contains("put together from the shares of nodes 1, 3, 4\n"), "{text}");
+    assert!(text.contains("WRONG SHARE from node-2 ("), "{text}");
+    assert_eq!(text.matches("WRONG SHARE").count(), 1, "{text}");
+    assert!(said(&out).contains("WRONG SHARE, signed by the node"), "{}", said(&out));
+    // It is the key all the same.
+    ok(&cluster.operator(&["key", "import", "copy", "--purpose", "decrypt", "--from", &scalar]));
+    let vault = show(&cluster, "vault");
+    assert_eq!(vault["public_key"], show(&cluster, "copy")["public_key"]);
+
+    // With three that lie too few are left: all are named, and nothing is written.
+    let order = vault["exports"][0]["order"].as_str().unwrap().to_owned();
+    ok(&cluster.operator(&["key", "export", "vault", "--close", &order]));
+    take_over(&mut cluster, &[3, 5]);
+    ok(&cluster.operator(&export));
+    let none = path(&cluster, "client", "none");
+    let out = combine(&cluster, &none);
+    assert_eq!(out.status.code(), Some(5), "{}", said(&out));
+    assert!(said(&out).contains("2 right shares of epoch"), "{}", said(&out));
+    let said = said(&out);
+    let (_, wrong) = said.split_once("wrong shares came from ").unwrap();
+    for liar in ["node-2 (", "node-3 (", "node-5 ("] {
+        assert!(wrong.contains(liar), "{wrong}");
+    }
+    assert!(!wrong.contains("node-1") && !wrong.contains("node-4"), "{wrong}");
+    assert!(out.stdout.is_empty() && !Path::new(&none).exists());
 }

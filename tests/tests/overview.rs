@@ -39,6 +39,10 @@ fn of_many_keys_only_those_that_need_attention_are_listed() {
     assert_eq!(text.trim(), "70 keys: 70 served by all of their nodes");
     let summary = &status(&cluster, &[])["summary"];
     assert_eq!((&summary["keys"], &summary["attention"]), (&70.into(), &0.into()));
+    // One has a version before its newest: what that one encrypted, its shares open.
+    ok(&cluster.operator(&["key", "rotate", "key-44", "--yes"]));
+    let text = ok(&cluster.operator(&["share", "status"]));
+    assert_eq!(text.trim(), "70 keys: 70 served by all of their nodes");
     // One key moves while a node is away: it alone is listed, when the node is back.
     cluster.kill(3);
     let refresh = ["share", "refresh", "key-33", "--allow-absent", "1", "--yes"];
@@ -73,6 +77,38 @@ fn of_many_keys_only_those_that_need_attention_are_listed() {
         "{text}"
     );
     ok(&cluster.operator(&["share", "repair", "3"]));
+    an_older_version_lags(&mut cluster);
     let text = ok(&cluster.operator(&["share", "status"]));
     assert_eq!(text.trim(), "70 keys: 70 served by all of their nodes");
+}
+
+/// The newest version is served by all; of the one before it a node has missed a refresh.
+fn an_older_version_lags(cluster: &mut Cluster) {
+    cluster.kill(3);
+    let refresh = ["share", "refresh", "key-44", "--version", "1", "--allow-absent", "1", "--yes"];
+    ok(&cluster.operator(&refresh));
+    cluster.start_node(3);
+    cluster.wait_until_serving();
+    let begun = Instant::now();
+    let now = loop {
+        let now = status(cluster, &[]);
+        // Both versions are asked about; the list has led there by the older one alone.
+        if names(&now) == ["key-44"] {
+            break now;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{now}");
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    let line = &now["keys"][0];
+    assert_eq!(
+        (&line["version"], &line["serving"], &line["spare"]),
+        (&1.into(), &3.into(), &1.into())
+    );
+    assert_eq!(now["summary"]["attention"], 1);
+    let text = ok(&cluster.operator(&["share", "status", "--all"]));
+    assert!(text.contains("key-44 version 2"), "{text}");
+    assert!(text.contains("node-3"), "{text}");
+    assert!(text.contains("does not serve 1 of its keys"), "{text}");
+    assert!(text.contains("70 keys: 1 need attention, 69 served by all"), "{text}");
+    ok(&cluster.operator(&["share", "repair", "3"]));
 }

@@ -82,6 +82,15 @@ fn data_keys_come_back_and_ciphertexts_move_between_keys() {
             assert_eq!(done(&cluster, &["decrypt"], &wrapped), plain);
         }
         assert_ne!(made[0], made[1]);
+        // Its lines open as they are, and move under another key.
+        let other = if name == "demo" { "vault" } else { "demo" };
+        let moved = done(&cluster, &["reencrypt", "--jsonl", "--key", other], &jsonl(&made));
+        for sealed in [jsonl(&made), moved] {
+            let opened = lines(&done(&cluster, &["decrypt", "--jsonl"], &sealed));
+            let plain =
+                |all: &[Value]| all.iter().map(|l| l["plaintext"].clone()).collect::<Vec<_>>();
+            assert_eq!(plain(&opened), plain(&made));
+        }
         let hidden = lines(&done(&cluster, &["datakey", "--key", name, "--wrapped-only"], b""));
         assert_eq!(hidden[0].as_object().expect("an object").len(), 1);
         assert_eq!(done(&cluster, &["decrypt"], &field(&hidden[0], "wrapped")).len(), 32);

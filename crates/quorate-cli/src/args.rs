@@ -955,7 +955,8 @@ pub struct Reencrypt {
     /// Output file (default: stdout)
     #[arg(long = "out", value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Many at once: lines of {"ciphertext": base64} in and out, with an "id" if you like
+    /// Many at once: lines of {"ciphertext": base64} in and out, with an "id" if you like; lines of
+    /// `datakey` are taken too
     #[arg(long)]
     pub jsonl: bool,
 }
@@ -975,7 +976,8 @@ pub struct DataKey {
     /// Do not give them out in the clear: for whoever is to store and never to use them
     #[arg(long)]
     pub wrapped_only: bool,
-    /// Output file, lines of {"plaintext", "wrapped"} in base64 (default: stdout)
+    /// Output file, lines of {"plaintext", "wrapped"} in base64 (default: stdout); `decrypt --jsonl`
+    /// and `reencrypt --jsonl` take them
     #[arg(long = "out", value_name = "FILE")]
     pub out: Option<PathBuf>,
 }
@@ -995,7 +997,7 @@ pub struct Crypt {
     #[arg(long = "out", value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Many at once: lines of {"plaintext": base64} to {"ciphertext": base64} and back, with an
-    /// "id" if you like
+    /// "id" if you like; decrypt takes lines of `datakey` too
     #[arg(long)]
     pub jsonl: bool,
 }

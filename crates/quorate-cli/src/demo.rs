@@ -12,6 +12,7 @@ use crate::{
 };
 use evil::{EvilCoordinator, Liar, forged_request};
 use quorate_client::{Client, EncryptionContext, Error, Home, Key};
+use quorate_types::Purpose;
 use sha2::{Digest, Sha256};
 use std::{
     fs::File,
@@ -30,6 +31,8 @@ const LIAR: u16 = 4;
 /// How long the liar may go unasked before the demonstration gives up: three of four nodes
 /// are asked each time, and one that was slow in coming back is spared for a while.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// What is signed.
+const MESSAGE: &[u8] = b"v1.2.3 is good";
 /// Where the default file stands: the project's own README.
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
 
@@ -49,6 +52,7 @@ pub async fn run(args: &Demo) -> Result<(), Failure> {
         file,
         size,
         sealed: temp.path().join("sealed.qrt"),
+        wrapped: temp.path().join("wrapped.qrt"),
         opened: temp.path().join("opened"),
         story: Story::begin(),
     };
@@ -64,6 +68,7 @@ struct Stage {
     file: PathBuf,
     size: u64,
     sealed: PathBuf,
+    wrapped: PathBuf,
     opened: PathBuf,
     story: Story,
 }
@@ -72,6 +77,8 @@ impl Stage {
     async fn tell(mut self) -> Result<(), Failure> {
         let key = self.birth().await?;
         self.encrypt(&key).await?;
+        self.sign().await?;
+        self.wrap().await?;
         self.lose_two().await?;
         self.lose_a_third().await?;
         self.one_lies(&key).await?;
@@ -132,12 +139,48 @@ impl Stage {
         )
     }
 
+    /// With a key of its own: a key does one thing.
+    async fn sign(&mut self) -> Result<(), Failure> {
+        self.story.say("A second key signs: its private key is nowhere, as the first one's is.");
+        self.story.work("making a key and signing …");
+        let key = self.make("release", Purpose::Sign).await?;
+        let signature = self.client()?.sign("release", MESSAGE).await?;
+        let good = key.verify_signature(MESSAGE, &signature).is_ok();
+        let other = key.verify_signature(b"another message", &signature).is_err();
+        self.story.check(
+            "Three nodes sign, and the public key verifies it: plain Ed25519, for any program.",
+            good && other,
+        )
+    }
+
+    async fn wrap(&mut self) -> Result<(), Failure> {
+        self.story.say("A third key wraps: nodes give a one-time key each time, on both sides.");
+        self.story.work("making a key and encrypting …");
+        let key = self.make("vault", Purpose::Wrap).await?;
+        let input = File::open(&self.file).map_err(|e| Failure::io(self.file.display(), &e))?;
+        let output = File::create(&self.wrapped).map_err(|e| Failure::io("the ciphertext", &e))?;
+        self.client()?.encrypt_stream(&key, input, output, &context()?).await?;
+        let differs = digest(&self.file)? != digest(&self.wrapped)?;
+        let same = self.decrypt_file(&self.wrapped).await?;
+        self.story.check(
+            "The file is encrypted without a public key, and back, byte for byte.",
+            differs && same,
+        )
+    }
+
+    /// A further key, and what the client knows of it.
+    async fn make(&self, name: &str, purpose: Purpose) -> Result<Key, Failure> {
+        let operator = operator(self.cluster.home("operator-1"));
+        cmd::key::create(&operator, &KeyCreate { purpose, ..key_create(name) }).await?;
+        Ok(self.client()?.key(name).await?)
+    }
+
     async fn lose_two(&mut self) -> Result<(), Failure> {
         self.cluster.stop_node(1).await;
         self.cluster.stop_node(2).await;
         self.story.say("Two nodes are switched off.");
         self.story.work("decrypting with the three that are left …");
-        let same = self.decrypt_file().await?;
+        let same = self.decrypt_file(&self.sealed).await?;
         self.story.check("Three nodes are left, and the file is back, byte for byte.", same)
     }
 
@@ -145,7 +188,7 @@ impl Stage {
         self.cluster.stop_node(3).await;
         self.story.say("A third node is switched off.");
         self.story.work("trying to decrypt with two …");
-        let Err(error) = self.try_decrypt_file().await else {
+        let Err(error) = self.try_decrypt_file(&self.sealed).await else {
             return self.story.check("Two nodes cannot decrypt.", false);
         };
         let Error::NoQuorum { missing, .. } = &error else { return Err(error.into()) };
@@ -188,7 +231,7 @@ impl Stage {
             &format!("The lie is noticed, {name} is named, and another node steps in."),
             index == LIAR,
         )?;
-        let same = self.decrypt_file().await?;
+        let same = self.decrypt_file(&self.sealed).await?;
         self.story.check("The file is still right, byte for byte.", same)
     }
 
@@ -226,7 +269,7 @@ impl Stage {
         }
         self.cluster.start_coordinator().await?;
         self.cluster.settle().await?;
-        let same = self.decrypt_file().await?;
+        let same = self.decrypt_file(&self.sealed).await?;
         self.story.check("All nodes verified their stores, and the file decrypts again.", same)
     }
 
@@ -236,16 +279,16 @@ impl Stage {
     }
 
     /// Whether the file comes back byte for byte.
-    async fn decrypt_file(&self) -> Result<bool, Failure> {
-        self.try_decrypt_file().await?;
+    async fn decrypt_file(&self, sealed: &Path) -> Result<bool, Failure> {
+        self.try_decrypt_file(sealed).await?;
         let same = digest(&self.file)? == digest(&self.opened)?;
         std::fs::remove_file(&self.opened).map_err(|e| Failure::io("the plaintext", &e))?;
         Ok(same)
     }
 
-    async fn try_decrypt_file(&self) -> Result<(), Error> {
+    async fn try_decrypt_file(&self, sealed: &Path) -> Result<(), Error> {
         let io = |what, error| Error::Io { what, error };
-        let input = File::open(&self.sealed).map_err(|e| io("the ciphertext", e))?;
+        let input = File::open(sealed).map_err(|e| io("the ciphertext", e))?;
         let output = File::create(&self.opened).map_err(|e| io("the plaintext", e))?;
         let client = Client::open(self.cluster.home("client"))?;
         let context = context().map_err(|f| Error::Invalid(f.message))?;
@@ -289,7 +332,7 @@ pub fn operator(home: PathBuf) -> Global {
 pub fn key_create(name: &str) -> KeyCreate {
     KeyCreate {
         name: name.to_owned(),
-        purpose: quorate_types::Purpose::Decrypt,
+        purpose: Purpose::Decrypt,
         suite: None,
         threshold: None,
         committee: Vec::new(),

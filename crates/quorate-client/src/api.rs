@@ -5,7 +5,7 @@ mod nodes;
 mod orders;
 
 pub use coordinator::{
-    ClusterStatus, CoordinatorTransport, KeySummary, KeysPage, NodeStatus, Surveyed,
+    ClusterStatus, CoordinatorTransport, KeySummary, KeysPage, NodeStatus, Surveyed, VersionSummary,
 };
 pub use nodes::NodesTransport;
 pub(crate) use orders::{Ended, OrdersApi, Owner};

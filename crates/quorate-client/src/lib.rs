@@ -60,7 +60,7 @@ mod wrap;
 
 pub use api::{
     ClusterStatus, CoordinatorTransport, Heads, KeySummary, KeysPage, NodeStatus, NodesTransport,
-    Progress, Surveyed,
+    Progress, Surveyed, VersionSummary,
 };
 pub use builder::ClientBuilder;
 pub use ciphertext::CiphertextError;

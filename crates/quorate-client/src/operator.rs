@@ -398,8 +398,13 @@ impl Operator {
                 };
                 orders.push(verified.map_err(bad)?);
             }
-            if next <= after || orders.len() >= MAX_ORDERS {
+            if next <= after {
                 return Ok(orders);
+            }
+            if orders.len() >= MAX_ORDERS {
+                // Who may use the keys is read from it: a part of it would tell that wrongly.
+                let what = format!("lists more than {MAX_ORDERS} orders: no more are read");
+                return Err(Error::coordinator(&party.party, what));
             }
             after = next;
         }

@@ -351,7 +351,8 @@ fn detail(
 /// A node speaks of itself only.
 fn of_node(node: NodeIndex, mut key: KeySummary) -> KeySummary {
     let me = u32::from(node.get());
-    for said in [&mut key.serving, &mut key.unsettled] {
+    let older = key.older.iter_mut().flat_map(|v| [&mut v.serving, &mut v.unsettled]);
+    for said in older.chain([&mut key.serving, &mut key.unsettled]) {
         let mine = said.contains(&me);
         *said = Vec::from_iter(mine.then_some(me));
     }
@@ -362,9 +363,13 @@ fn of_node(node: NodeIndex, mut key: KeySummary) -> KeySummary {
 /// heard of it.
 fn join(known: &mut KeySummary, mut said: KeySummary) {
     let is_born = |k: &KeySummary| k.state != "pending";
-    for key in [&mut *known, &mut said].into_iter().filter(|k| is_born(k)) {
-        // What is the newest for one is an older version for another.
-        key.older.push(VersionSummary { version: key.version, epoch: key.epoch });
+    let mut versions = BTreeMap::new();
+    for key in [&mut *known, &mut said] {
+        key.older.drain(..).for_each(|version| join_version(&mut versions, version));
+        if is_born(key) {
+            // What is the newest for one is an older version for another.
+            join_version(&mut versions, take_newest(key));
+        }
     }
     // Who knows of no birth names the version to come.
     let epoch = |k: &KeySummary| (is_born(k), k.version, k.epoch);
@@ -374,11 +379,6 @@ fn join(known: &mut KeySummary, mut said: KeySummary) {
     // Of whichever version: it stays so.
     known.imported |= said.imported;
     known.exported |= said.exported;
-    match epoch(known) == epoch(&said) {
-        true => known.serving.append(&mut said.serving),
-        false => known.unsettled.append(&mut said.serving),
-    }
-    known.unsettled.append(&mut said.unsettled);
     // Of how the key is, what the highest revision says. Nodes that have destroyed it say so one
     // after the other: it is destroyed once all have.
     let is_destroyed = |k: &KeySummary| k.lifecycle == "destroyed";
@@ -389,19 +389,58 @@ fn join(known: &mut KeySummary, mut said: KeySummary) {
         known.tags = std::mem::take(&mut said.tags);
         known.aliases = std::mem::take(&mut said.aliases);
     }
-    // Of each version the newest epoch that anybody knows.
-    let all = known.older.drain(..).chain(said.older.drain(..));
-    let mut older: BTreeMap<u32, u64> = BTreeMap::new();
-    for v in all.filter(|v| v.version < known.version) {
-        let epoch = older.entry(v.version).or_default();
-        *epoch = v.epoch.max(*epoch);
+    if let Some(newest) = versions.remove(&known.version).filter(|_| is_born(known)) {
+        (known.serving, known.unsettled) = (newest.serving, newest.unsettled);
     }
-    let entry = |(version, epoch)| VersionSummary { version, epoch };
-    known.older = older.into_iter().map(entry).collect();
-    for nodes in [&mut known.serving, &mut known.unsettled] {
-        nodes.sort_unstable();
-        nodes.dedup();
+    // What is left: shares of a version that is not born, for all that this node has heard.
+    match epoch(known) == epoch(&said) {
+        true => known.serving.append(&mut said.serving),
+        false => known.unsettled.append(&mut said.serving),
     }
+    known.unsettled.append(&mut said.unsettled);
+    sort(&mut known.serving);
+    sort(&mut known.unsettled);
+    known.older = versions.into_values().filter(|v| v.version < known.version).collect();
+}
+
+/// The newest version as an older one is told.
+fn take_newest(key: &mut KeySummary) -> VersionSummary {
+    VersionSummary {
+        version: key.version,
+        epoch: key.epoch,
+        threshold: key.threshold,
+        committee: key.committee.clone(),
+        serving: std::mem::take(&mut key.serving),
+        unsettled: std::mem::take(&mut key.unsettled),
+    }
+}
+
+/// Of each version the newest epoch that anybody knows; who serves another one is unsettled.
+fn join_version(versions: &mut BTreeMap<u32, VersionSummary>, mut said: VersionSummary) {
+    let known = match versions.entry(said.version) {
+        Entry::Vacant(place) => {
+            place.insert(said);
+            return;
+        }
+        Entry::Occupied(place) => place.into_mut(),
+    };
+    // A node of an older release knows the epoch, and does not tell its committee.
+    let rank = |v: &VersionSummary| (v.epoch, !v.committee.is_empty());
+    if rank(known) < rank(&said) {
+        std::mem::swap(known, &mut said);
+    }
+    match known.epoch == said.epoch {
+        true => known.serving.append(&mut said.serving),
+        false => known.unsettled.append(&mut said.serving),
+    }
+    known.unsettled.append(&mut said.unsettled);
+    sort(&mut known.serving);
+    sort(&mut known.unsettled);
+}
+
+fn sort(nodes: &mut Vec<u32>) {
+    nodes.sort_unstable();
+    nodes.dedup();
 }
 
 /// Whether a node has signed that it holds no share of the key.
@@ -448,8 +487,11 @@ mod tests {
     #[test]
     fn a_node_that_has_not_heard_of_a_rotation_hides_no_version() {
         let of = |version, epoch, older: &[(u32, u64)]| {
-            let entry =
-                |(version, epoch): &(u32, u64)| VersionSummary { version: *version, epoch: *epoch };
+            let entry = |(version, epoch): &(u32, u64)| VersionSummary {
+                version: *version,
+                epoch: *epoch,
+                ..VersionSummary::default()
+            };
             let older = older.iter().map(entry).collect();
             KeySummary { name: "k".into(), version, epoch, older, ..KeySummary::default() }
         };
@@ -468,6 +510,54 @@ mod tests {
             join(&mut joined, other.clone());
             assert_eq!((joined.version, joined.epoch, joined.older.len()), (3, 9, 2));
         }
+    }
+
+    #[test]
+    fn who_serves_an_older_version_is_told_and_who_is_behind_there() {
+        let older = |version, epoch, node: u32| VersionSummary {
+            version,
+            epoch,
+            threshold: 2,
+            committee: vec![1, 2, 3, 4],
+            // Nobody speaks for others.
+            serving: vec![node, 4],
+            unsettled: vec![9],
+        };
+        let of = |node: u16, version, epoch, older: Vec<VersionSummary>| KeySummary {
+            version,
+            older,
+            threshold: 2,
+            committee: vec![1, 2, 3, 4],
+            ..said(node, epoch, &[u32::from(node)], &[])
+        };
+        let of = |node: u16, version, epoch, older| {
+            of_node(NodeIndex::new(node).expect("not 0"), of(node, version, epoch, older))
+        };
+        // The third has missed a refresh of version 1; the fourth has not heard of version 2.
+        let mut all = vec![
+            of(1, 2, 6, vec![older(1, 5, 1)]),
+            of(2, 2, 6, vec![older(1, 5, 2)]),
+            of(3, 2, 6, vec![older(1, 4, 3)]),
+            of(4, 1, 5, Vec::new()),
+        ];
+        for _ in 0..all.len() {
+            all.rotate_left(1);
+            let mut joined = all[0].clone();
+            all[1..].iter().for_each(|key| join(&mut joined, key.clone()));
+            assert_eq!((joined.version, joined.epoch), (2, 6));
+            assert_eq!((&joined.serving[..], &joined.unsettled[..]), (&[1, 2, 3][..], &[][..]));
+            let [one] = &joined.older[..] else { panic!("{:?}", joined.older) };
+            assert_eq!((one.version, one.epoch, one.threshold), (1, 5, 2));
+            assert_eq!((&one.serving[..], &one.unsettled[..]), (&[1, 2, 4][..], &[3][..]));
+            assert_eq!(one.committee, [1, 2, 3, 4]);
+        }
+        // A node of an older release tells the epoch only, and does not hide what others tell.
+        let deaf = VersionSummary { version: 1, epoch: 5, ..VersionSummary::default() };
+        all.push(of(5, 2, 6, vec![deaf]));
+        all.rotate_right(1);
+        let mut joined = all[0].clone();
+        all[1..].iter().for_each(|key| join(&mut joined, key.clone()));
+        assert_eq!(joined.older[0].committee, [1, 2, 3, 4]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod behind;
 mod conduct;
 pub mod config;
 mod exports;
+mod gather;
 mod imports;
 pub mod init;
 pub mod keys;

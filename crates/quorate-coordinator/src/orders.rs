@@ -2,6 +2,7 @@
 //! that they ask for.
 
 use crate::{
+    gather::Gathered,
     rosters::page,
     state::{Listed, State, now},
     states::drop_superseded,
@@ -21,8 +22,8 @@ use quorate_types::{
     order::order_hash,
 };
 use std::{
-    collections::{BTreeMap, HashSet},
-    sync::{Arc, PoisonError},
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::{sync::mpsc, task::JoinSet};
@@ -36,14 +37,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const HEADS_PATIENCE: Duration = Duration::from_secs(3);
 /// The longest that a submitted order is worked on.
 const LONGEST: Duration = Duration::from_secs(110);
-/// The most orders that a list gathers from one node.
-const MOST_ORDERS: usize = 10_000;
 /// The largest signed dealing.
 const MAX_OWNER_DEALING: usize = MAX_DEALING + 256;
 /// How long the later pages of a list are taken from what was gathered for the first.
 const LISTED_FOR: Duration = Duration::from_secs(30);
 /// Orders on a page, at most and by default.
-const PAGE: (u32, u32) = (1000, 100);
+pub(crate) const PAGE: (u32, u32) = (1000, 100);
+
+/// What fits into one message.
+const PAGE_BYTES: usize = 1024 * 1024 - 64 * 1024;
 
 /// The `Orders` service.
 #[derive(Debug, Clone)]
@@ -109,7 +111,7 @@ impl Orders for OrdersService {
         } as usize;
         let all = self.0.listed_orders(page.after > 0, deadline).await?;
         let begin = usize::try_from(page.after).unwrap_or(usize::MAX).min(all.len());
-        let end = all.len().min(begin.saturating_add(size));
+        let end = page_end(&all, begin, size);
         let next = if end < all.len() { end as u64 } else { 0 };
         Ok(Response::new(ListOrdersResponse { orders: all[begin..end].to_vec(), next }))
     }
@@ -380,14 +382,20 @@ impl State {
     /// Brings a node every order that another one knows: it may have been away, and a
     /// revocation that it missed must not wait for the next order.
     pub(crate) async fn catch_up(&self, node: NodeIndex, deadline: Deadline) {
-        // A node that hangs takes a part of the time, not all of it.
-        let gathering = Deadline::after(deadline.remaining() / 3);
-        let Ok(Gathered { mut orders, known }) = self.gather(gathering).await else { return };
+        // What does not fit into one go is asked for when the node has the rest.
+        while self.bring_some(node, deadline).await {}
+    }
+
+    /// One go; whether there is more, and the node has taken something of this.
+    async fn bring_some(&self, node: NodeIndex, deadline: Deadline) -> bool {
         // After a long time away there may be many thousands; what it has it need not hear again.
-        if let Some(known) = known.get(&node) {
-            orders.retain(|(hash, _)| !known.contains(hash));
-        }
-        let mut orders: Vec<Vec<u8>> = orders.into_iter().map(|(_, bytes)| bytes).collect();
+        // A node that hangs takes a part of the time, not all of it.
+        let known = self.known_at(node, Deadline::after(deadline.remaining() / 4)).await;
+        let gathering = Deadline::after(deadline.remaining() / 3);
+        let lacks = move |order: &VerifiedOrder| !known.contains(&order.hash());
+        let Ok(Gathered { mut orders, cut }) = self.gather(gathering, lacks).await else {
+            return false;
+        };
         drop_superseded(&mut orders, |bytes| {
             let signed = SignedOrder::from_bytes(bytes).ok()?;
             match Order::from_bytes(&signed.0.body).ok()?.action {
@@ -397,7 +405,9 @@ impl State {
         });
         let only = [node];
         let said = self.learn_rosters(deadline).await;
-        let Some((_, mut version)) = said.into_iter().find(|(n, _)| *n == node) else { return };
+        let Some((_, mut version)) = said.into_iter().find(|(n, _)| *n == node) else {
+            return false;
+        };
         // A node takes orders under its newest roster: those under each come before the next.
         let roster_of = |bytes: &Vec<u8>| {
             let order = SignedOrder::from_bytes(bytes).and_then(|o| Order::from_bytes(&o.0.body));
@@ -406,6 +416,7 @@ impl State {
         if version < self.cluster().roster().version {
             orders.sort_by_key(roster_of);
         }
+        let mut taken = false;
         for order in orders {
             let under = roster_of(&order);
             if version < under {
@@ -416,12 +427,15 @@ impl State {
                 let order = order.clone();
                 async move { bring(channel, order, deadline).await }
             });
-            if brought.await.failures.iter().any(|(_, f)| !f.kind.is_decision()) {
-                return;
+            let brought = brought.await;
+            if brought.failures.iter().any(|(_, f)| !f.kind.is_decision()) {
+                return false;
             }
+            taken |= !brought.answers.is_empty();
         }
         let newest = self.cluster().roster().version;
         self.bring_rosters(&self.pool, node, version, newest, deadline).await;
+        cut && taken
     }
 
     /// The orders before this one in its key's chain, oldest first: for nodes that were
@@ -431,7 +445,9 @@ impl State {
         order: &VerifiedOrder,
         deadline: Deadline,
     ) -> Vec<SignedOrder> {
-        let all = self.gather_orders(deadline).await.unwrap_or_default();
+        let Some(of_order) = order.order().chain() else { return Vec::new() };
+        let of_chain = move |o: &VerifiedOrder| o.order().chain().as_ref() == Some(&of_order);
+        let all = self.gather(deadline, of_chain).await.unwrap_or_default().orders;
         let mut by_hash: BTreeMap<Hash, SignedOrder> = BTreeMap::new();
         for signed in all.iter().filter_map(|bytes| SignedOrder::from_bytes(bytes).ok()) {
             by_hash.insert(order_hash(self.cluster().fingerprint(), &signed.0.body), signed);
@@ -450,8 +466,8 @@ impl State {
         chain
     }
 
-    /// As [`Self::gather_orders`]; for the later pages of a list what was gathered for the
-    /// first, if that is not long ago.
+    /// All orders; for the later pages of a list what was gathered for the first, if that is not
+    /// long ago. A list that is not whole is none: who may use the keys is read from it.
     async fn listed_orders(&self, goes_on: bool, deadline: Deadline) -> Result<Listed, Fault> {
         let lock = || self.listed.lock().unwrap_or_else(PoisonError::into_inner);
         if goes_on
@@ -460,82 +476,42 @@ impl State {
         {
             return Ok(Arc::clone(orders));
         }
-        let orders = Arc::new(self.gather_orders(deadline).await?);
+        let Gathered { orders, cut } = self.gather(deadline, |_| true).await?;
+        if cut {
+            let text = "there are more orders than a coordinator lists; ask a node: --direct";
+            return Err(Fault::new(FaultKind::ResourceExhausted, text));
+        }
+        let orders = Arc::new(orders);
         *lock() = Some((Instant::now(), Arc::clone(&orders)));
         Ok(orders)
     }
 
     /// Each order that any node knows, with the one that it follows.
     async fn predecessors(&self, deadline: Deadline) -> BTreeMap<Hash, Hash> {
-        let all = self.gather_orders(deadline).await.unwrap_or_default();
-        let link = |bytes: &Vec<u8>| {
-            let signed = SignedOrder::from_bytes(bytes).ok()?;
-            let order = Order::from_bytes(&signed.0.body).ok()?;
-            Some((order_hash(self.cluster().fingerprint(), &signed.0.body), order.predecessor))
-        };
-        all.iter().filter_map(link).collect()
-    }
-
-    /// All orders that any node knows, by time of issue: nodes that were away lack some.
-    /// Those that ended a fork come first, so that what fell is not taken for one again.
-    pub(crate) async fn gather_orders(&self, deadline: Deadline) -> Result<Vec<Vec<u8>>, Fault> {
-        let gathered = self.gather(deadline).await?;
-        Ok(gathered.orders.into_iter().map(|(_, bytes)| bytes).collect())
-    }
-
-    async fn gather(&self, deadline: Deadline) -> Result<Gathered, Fault> {
-        let outcome = self
-            .pool
-            .ask_all(&self.nodes(), deadline, |_, channel| async move {
-                let mut node = bounded!(OrdersClient::new(channel), MAX_REQUEST_BYTES);
-                let mut all = Vec::new();
-                let mut after = 0;
-                loop {
-                    let request = ListOrdersRequest { page_size: PAGE.0, after };
-                    let page = node.list(deadline.request(request)?).await?.into_inner();
-                    all.extend(page.orders);
-                    after = page.next;
-                    if after == 0 || all.len() >= MOST_ORDERS {
-                        return Ok(all);
-                    }
-                }
-            })
-            .await;
-        if outcome.answers.is_empty() {
-            return Err(Fault::unavailable("no node could be asked for its orders"));
-        }
-        let mut known: BTreeMap<NodeIndex, HashSet<Hash>> = BTreeMap::new();
-        let mut seen = HashSet::new();
-        let mut orders: Vec<(bool, u64, Hash, Vec<u8>)> = Vec::new();
-        let all = outcome
-            .answers
-            .into_iter()
-            .flat_map(|(node, all)| all.into_iter().map(move |o| (node, o)));
-        for (node, bytes) in all {
-            // A node cannot slip in what operators did not sign.
-            let Ok(signed) = SignedOrder::from_bytes(&bytes) else { continue };
-            let hash = order_hash(self.cluster().fingerprint(), &signed.0.body);
-            known.entry(node).or_default().insert(hash);
-            if !seen.insert(hash) {
-                continue;
-            }
-            if let Ok(order) = VerifiedOrder::verify(&self.cluster(), &signed) {
-                let link = order.resolves().is_none();
-                orders.push((link, order.order().issued_at.0, hash, bytes));
-            }
-        }
-        orders.sort_by(|a, b| (a.0, a.1, &a.3).cmp(&(b.0, b.1, &b.3)));
-        let orders = orders.into_iter().map(|(_, _, hash, bytes)| (hash, bytes)).collect();
-        Ok(Gathered { orders, known })
+        let links = Arc::new(Mutex::new(BTreeMap::new()));
+        let note = Arc::clone(&links);
+        let gathered = self.gather(deadline, move |order| {
+            let mut links = note.lock().unwrap_or_else(PoisonError::into_inner);
+            links.insert(order.hash(), order.order().predecessor);
+            false
+        });
+        // Of what could be read: heads are told apart as far as it goes.
+        let _ = gathered.await;
+        std::mem::take(&mut *links.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// What nodes have listed.
-struct Gathered {
-    /// Each order once, as [`State::gather_orders`] says.
-    orders: Vec<(Hash, Vec<u8>)>,
-    /// Which node has shown which.
-    known: BTreeMap<NodeIndex, HashSet<Hash>>,
+/// Where a page ends that begins here: after as many orders as are wanted, and as fit.
+fn page_end(orders: &[Vec<u8>], begin: usize, size: usize) -> usize {
+    let (mut bytes, mut end) = (0, begin);
+    for order in orders[begin..].iter().take(size) {
+        bytes += order.len() + 8;
+        if bytes > PAGE_BYTES && end > begin {
+            break;
+        }
+        end += 1;
+    }
+    end
 }
 
 /// Brings one order to one node.
@@ -594,6 +570,19 @@ fn furthest(heads: &[Hash], predecessor: &BTreeMap<Hash, Hash>) -> Hash {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_of_large_orders_is_shorter_and_never_empty() {
+        let orders =
+            [10, 10, PAGE_BYTES + 1, PAGE_BYTES / 2, PAGE_BYTES / 2, 10].map(|n| vec![0; n]);
+        let (mut begin, mut ends) = (0, Vec::new());
+        while begin < orders.len() {
+            begin = page_end(&orders, begin, 100);
+            ends.push(begin);
+        }
+        assert_eq!(ends, [2, 3, 4, 6]);
+        assert_eq!((page_end(&orders, 0, 1), page_end(&orders, 6, 9)), (1, 6));
+    }
 
     #[test]
     fn an_order_that_few_nodes_have_is_followed_and_not_forked() {

@@ -2,11 +2,15 @@
 //! the nodes decide by their own clocks; a coordinator that asks too early is refused, and asks
 //! later.
 
-use crate::state::{State, now};
+use crate::{
+    gather::Gathered,
+    state::{State, now},
+};
 use quorate_ceremony::fault::{DESTROYED, NOT_DUE};
 use quorate_rpc::{Deadline, FaultKind};
 use quorate_types::{
-    ChainId, Format, Hash, KeyVersion, Millis, Repeat, RotateKey, SignedOrder, VerifiedOrder,
+    ChainId, Format, Hash, KeyVersion, Millis, Repeat, RotateKey, SignedOrder,
+    VerifiedOrder,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -126,7 +130,19 @@ impl State {
     /// Reads the newest order of each key. What fell in a fork does not count.
     async fn read_schedules(&self) {
         let deadline = Deadline::after(PATIENCE);
-        let Ok(orders) = self.gather_orders(deadline).await else { return };
+        // Keys' two chains, and what ended their forks.
+        let of_keys = |order: &VerifiedOrder| {
+            let chain = order.order().chain();
+            order.resolves().is_some()
+                || matches!(chain, Some(ChainId::Key(_) | ChainId::Rotation(_)))
+        };
+        let Ok(Gathered { orders, cut }) = self.gather(deadline, of_keys).await else { return };
+        if cut {
+            tracing::warn!(
+                "not all schedules were read: keys whose orders were not looked at move when they \
+                 are ordered to, not by themselves"
+            );
+        }
         let orders: Vec<VerifiedOrder> = orders
             .iter()
             .filter_map(|bytes| SignedOrder::from_bytes(bytes).ok())

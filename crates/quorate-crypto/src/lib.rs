@@ -15,6 +15,7 @@ pub mod export;
 pub mod frost;
 pub mod group;
 pub mod hash;
+mod hashed;
 pub mod index;
 mod memo;
 pub mod merkle;

@@ -1,14 +1,17 @@
 //! The one place where a share is used.
 
 use quorate_crypto::{
-    EncodedPoint, SecretScalar,
+    EncodedPoint, IdentityKey, SecretScalar,
     dleq::Proof,
+    export::ExportError,
     frost::{self, KeyShare, NoncePair, SHARE_LEN, SignError, SigningSet},
     tdh2::{self, Verified},
     voprf::{self, BlindedElement},
     wrap::{self, WrapPoint},
 };
-use rand_core::CryptoRng;
+use quorate_types::{SealedShare, ShareScope};
+use rand::rngs::SysRng;
+use rand_core::{CryptoRng, UnwrapErr};
 
 /// The items of a request, each checked as the key's purpose demands. What was checked for one
 /// purpose cannot be evaluated for another.
@@ -36,6 +39,19 @@ pub trait Evaluator: Send + Sync {
         sets: &[SigningSet],
     ) -> Vec<Result<[u8; SHARE_LEN], SignError>> {
         pairs.into_iter().zip(sets).map(|(pair, set)| frost::sign(pair, set, key)).collect()
+    }
+
+    /// The share, sealed to the recipient of an export and signed as this node's.
+    ///
+    /// # Errors
+    /// [`ExportError`].
+    fn seal(
+        &self,
+        scope: ShareScope,
+        share: &SecretScalar,
+        identity: &IdentityKey,
+    ) -> Result<SealedShare, ExportError> {
+        SealedShare::seal(scope, share, identity, &mut UnwrapErr(SysRng))
     }
 }
 

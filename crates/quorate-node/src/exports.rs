@@ -25,8 +25,6 @@ use quorate_types::{
     Action, Event, ExportKey, ExportStep, Format, Hash, KeyName, KeyVersion, Millis, SealedShare,
     ShareScope, SignedOrder, VerifiedOrder, export::MAX_EXPORTS,
 };
-use rand::rngs::SysRng;
-use rand_core::UnwrapErr;
 
 /// Whether an export order may be applied here for the first time: operators must have seen the
 /// newest order of the key's chain, so that no old one is brought back after what came since; and
@@ -232,8 +230,8 @@ fn seal(
         order,
         recipient,
     };
-    SealedShare::seal(scope, share, &core.identity, &mut UnwrapErr(SysRng))
-        .map_err(|e| Fault::invalid(e.to_string()))
+    let sealed = core.evaluator.seal(scope, share, &core.identity);
+    sealed.map_err(|e| Fault::invalid(e.to_string()))
 }
 
 /// Nothing is exported of a key that was deleted here.

@@ -16,8 +16,8 @@ use quorate_rpc::{
     },
 };
 use quorate_types::{
-    Action, ChainId, Format, KeyName, KeyRecord, KeyVersion, Order, RefusalReason, SetKeyState,
-    Tag, Terms,
+    Action, ChainId, EpochPublic, Format, KeyName, KeyRecord, KeyVersion, Order, RefusalReason,
+    SetKeyState, Tag, Terms,
 };
 
 /// The records of a version, or of the newest that is born.
@@ -90,7 +90,8 @@ const LIST_BYTES: usize = 512 * 1024;
 fn weight(key: &KeySummary) -> usize {
     let tags: usize = key.tags.iter().map(|t| t.name.len() + t.value.len() + 8).sum();
     let aliases: usize = key.aliases.iter().map(|a| a.len() + 4).sum();
-    128 + key.name.len() + 4 * key.committee.len() + 16 * key.older.len() + tags + aliases
+    let older: usize = key.older.iter().map(|v| 32 + 4 * v.committee.len()).sum();
+    128 + key.name.len() + 4 * key.committee.len() + older + tags + aliases
 }
 
 /// A key in a list; `None` if no order that makes shares of it is known.
@@ -111,9 +112,9 @@ fn summary(core: &Core, name: &KeyName) -> Result<Option<KeySummary>, RecordErro
         imported |= is_imported(&birth);
         exported |= !exports::history(store, name, version)?.is_empty();
         let record = records::newest(store, name, version)?.unwrap_or(birth);
-        let epoch = record.certificate.public.epoch.number;
-        older.push(VersionSummary { version: version.get(), epoch });
+        older.push(older_version(core, &record.certificate.public)?);
     }
+    older.reverse();
     let moved = records::newest(store, name, version)?;
     let standing = records::standing(store, name, version)?;
     let record = moved.as_ref().or(newest.as_ref()).map(|r| &r.certificate.public);
@@ -152,6 +153,21 @@ fn summary(core: &Core, name: &KeyName) -> Result<Option<KeySummary>, RecordErro
         imported,
         exported,
     }))
+}
+
+/// A version that is not the newest: clients use what it made, so its shares matter as much.
+fn older_version(core: &Core, public: &EpochPublic) -> Result<VersionSummary, RecordError> {
+    let standing = records::standing(&*core.store, &public.key, public.version)?;
+    let epoch = public.epoch;
+    let me = |is: bool| Vec::from_iter(is.then(|| u32::from(core.me.index.get())));
+    Ok(VersionSummary {
+        version: public.version.get(),
+        epoch: epoch.number,
+        threshold: u32::from(public.committee.threshold().get()),
+        committee: public.committee.indices().map(|i| u32::from(i.get())).collect(),
+        serving: me(standing.holds_active(epoch)),
+        unsettled: me(standing.live.iter().any(|l| l.epoch.is_some_and(|e| e != epoch))),
+    })
 }
 
 fn is_imported(birth: &KeyRecord) -> bool {

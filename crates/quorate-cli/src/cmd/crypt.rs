@@ -1,7 +1,7 @@
 //! `quorate encrypt`, `quorate decrypt` and `quorate reencrypt`: streams of any size, or many at
 //! once.
 
-use super::jsonl::{self, Item, Made, bytes_field};
+use super::jsonl::{self, Item, Made, SEALED, bytes_field};
 use crate::{
     args::{Crypt, Encrypt, Global, Reencrypt},
     failure::Failure,
@@ -70,7 +70,7 @@ pub async fn decrypt(global: &Global, args: &Crypt) -> Result<(), Failure> {
             let made = |one: Result<Plaintext, Error>| Ok(bytes_field("plaintext", &one?));
             Ok(opened.into_iter().map(made).collect())
         };
-        return jsonl::run(input, output, ["ciphertext"], open).await;
+        return jsonl::run(input, output, [SEALED], open).await;
     }
     let done = client.decrypt_stream(input, output, &context).await?;
     warn(&done.report);
@@ -90,7 +90,7 @@ pub async fn reencrypt(global: &Global, args: &Reencrypt) -> Result<(), Failure>
     let output = Output::open(args.out.as_deref())?;
     if args.jsonl {
         let again = async |items: Vec<[Item; 1]>| again(&client, &key, &items, &from, &to).await;
-        return jsonl::run(input, output, ["ciphertext"], again).await;
+        return jsonl::run(input, output, [SEALED], again).await;
     }
     let done = client.reencrypt_stream(input, output, &from, &key, &to).await?;
     warn(&done.report);

@@ -28,6 +28,53 @@ pub(super) fn bytes_field(name: &str, bytes: &[u8]) -> Map<String, Value> {
     Map::from_iter([(name.to_owned(), Value::String(STANDARD.encode(bytes)))])
 }
 
+/// A field of a line: its name, and what else it may be called.
+#[derive(Clone, Copy)]
+pub(super) struct Field {
+    name: &'static str,
+    also: Option<Also>,
+}
+
+#[derive(Clone, Copy)]
+struct Also {
+    name: &'static str,
+    /// What may stand beside it then, and is passed over.
+    beside: &'static str,
+}
+
+/// What opens: `encrypt` calls it a ciphertext, and `datakey` what it wrapped, beside the same in
+/// the clear.
+pub(super) const SEALED: Field =
+    Field { name: "ciphertext", also: Some(Also { name: "wrapped", beside: "plaintext" }) };
+
+impl From<&'static str> for Field {
+    fn from(name: &'static str) -> Self {
+        Self { name, also: None }
+    }
+}
+
+impl Field {
+    /// Takes it out of a line. With both of its names one is left over, and means nothing.
+    fn take(self, line: &mut Map<String, Value>) -> Option<Zeroizing<String>> {
+        let value = match (line.remove(self.name), self.also) {
+            (None, Some(Also { name, beside })) => {
+                let value = line.remove(name);
+                if value.is_some()
+                    && let Some(Value::String(mut clear)) = line.remove(beside)
+                {
+                    clear.zeroize();
+                }
+                value
+            }
+            (value, _) => value,
+        };
+        match value {
+            Some(Value::String(text)) => Some(Zeroizing::new(text)),
+            _ => None,
+        }
+    }
+}
+
 /// Reads lines, has `work` make something of the `fields` of up to 1,024 at a time, and writes a
 /// line for each. What is wrong with one line stands in its place; what concerns all of a
 /// request ends the run, and the lines before stand.
@@ -37,7 +84,7 @@ pub(super) fn bytes_field(name: &str, bytes: &[u8]) -> Map<String, Value> {
 pub(super) async fn run<const N: usize>(
     input: impl Read,
     mut output: Output,
-    fields: [&str; N],
+    fields: [impl Into<Field>; N],
     work: impl AsyncFnMut(Vec<[Item; N]>) -> Result<Vec<Made>, Failure>,
 ) -> Result<(), Failure> {
     let (failed, of) = each(input, &mut output, fields, work).await?;
@@ -49,9 +96,10 @@ pub(super) async fn run<const N: usize>(
 async fn each<const N: usize>(
     input: impl Read,
     output: &mut impl Write,
-    fields: [&str; N],
+    fields: [impl Into<Field>; N],
     mut work: impl AsyncFnMut(Vec<[Item; N]>) -> Result<Vec<Made>, Failure>,
 ) -> Result<(Failed, u64), Failure> {
+    let fields = fields.map(Into::into);
     let mut lines = Lines { from: BufReader::new(input), number: 0 };
     let mut failed = Failed::default();
     loop {
@@ -198,7 +246,7 @@ impl<R: Read> Lines<R> {
 /// The id of a line, and its fields.
 fn parse<const N: usize>(
     line: &[u8],
-    fields: [&str; N],
+    fields: [Field; N],
 ) -> (Option<Value>, Result<[Item; N], Failure>) {
     let mut object = match serde_json::from_slice(line) {
         Ok(Value::Object(object)) => object,
@@ -207,15 +255,12 @@ fn parse<const N: usize>(
     };
     let id = object.remove("id");
     let mut items = std::array::from_fn(|_| Item::default());
-    for (item, name) in items.iter_mut().zip(fields) {
-        let Some(Value::String(text)) = object.remove(name) else {
-            return (id, Err(expected(fields)));
-        };
-        let text = Zeroizing::new(text);
+    for (item, field) in items.iter_mut().zip(fields) {
+        let Some(text) = field.take(&mut object) else { return (id, Err(expected(fields))) };
         match STANDARD.decode(text.as_bytes()) {
             Ok(bytes) => *item = Zeroizing::new(bytes),
             Err(e) => {
-                let what = format!("{name} is not base64 (RFC 4648 §4, with padding): {e}");
+                let what = format!("{} is not base64 (RFC 4648 §4, with padding): {e}", field.name);
                 return (id, Err(Failure::usage(what)));
             }
         }
@@ -229,8 +274,8 @@ fn parse<const N: usize>(
     }
 }
 
-fn expected<const N: usize>(fields: [&str; N]) -> Failure {
-    let said: Vec<_> = fields.iter().map(|f| format!("\"{f}\": base64")).collect();
+fn expected<const N: usize>(fields: [Field; N]) -> Failure {
+    let said: Vec<_> = fields.iter().map(|f| format!("\"{}\": base64", f.name)).collect();
     Failure::usage(format!("a line is an object {{{}}}, and \"id\" if you like", said.join(", ")))
 }
 
@@ -280,6 +325,22 @@ mod tests {
         let ended = ended.unwrap_err();
         assert_eq!(ended.code, 5);
         assert!(ended.message.starts_with("6 of 8 lines failed"), "{ended}");
+    }
+
+    #[tokio::test]
+    async fn what_opens_may_be_called_by_either_name_and_not_by_both() {
+        let parsed = |line: &str| parse(line.as_bytes(), [SEALED]).1.map(|[item]| item.to_vec());
+        assert_eq!(parsed("{\"ciphertext\": \"YQ==\"}").unwrap(), b"a");
+        assert_eq!(parsed("{\"wrapped\": \"Yg==\"}").unwrap(), b"b");
+        let both = parsed("{\"wrapped\": \"Yg==\", \"ciphertext\": \"YQ==\"}").unwrap_err();
+        assert!(both.message.starts_with("wrapped means nothing here"), "{both}");
+        // As `datakey` gives it out, what is in the clear is passed over.
+        let clear = "{\"plaintext\": \"YQ==\", \"wrapped\": \"Yg==\"}";
+        assert_eq!(parsed(clear).unwrap(), b"b");
+        let clear = parsed("{\"plaintext\": \"YQ==\", \"ciphertext\": \"Yg==\"}").unwrap_err();
+        assert!(clear.message.starts_with("plaintext means nothing here"), "{clear}");
+        let other = parse(b"{\"wrapped\": \"Yg==\"}", ["plaintext".into()]).1;
+        assert!(other.is_err());
     }
 
     #[tokio::test]

@@ -118,12 +118,13 @@ pub async fn list(global: &Global, args: &KeyList) -> Result<Report, Failure> {
     let tags = |k: &KeySummary| -> serde_json::Map<String, Value> {
         k.tags.iter().map(|(name, value)| (name.clone(), json!(value))).collect()
     };
+    let older = |k: &KeySummary| k.older.iter().map(|v| v.version).collect::<Vec<_>>();
     let json = json!(
         keys.iter()
             .map(|k| json!({
                 "name": k.name, "version": k.version, "suite": k.suite, "purpose": k.purpose,
                 "threshold": k.threshold, "committee": k.committee, "state": k.word(),
-                "epoch": k.epoch, "older": k.older, "tags": tags(k), "aliases": k.aliases,
+                "epoch": k.epoch, "older": older(k), "tags": tags(k), "aliases": k.aliases,
                 "deletion": k.deletion,
                 "imported": k.imported, "exported": k.exported,
             }))

@@ -145,9 +145,12 @@ pub(super) async fn stranded(
     };
     // The list is a hint. It only spares the reading of keys that the change does not touch.
     let touched = operator.keys().await?.into_iter();
-    // Of older versions it does not tell the committee.
-    let touched =
-        touched.filter(|k| !k.older.is_empty() || k.committee.iter().any(|index| !stays(*index)));
+    // Nodes of an older release do not tell the committees of older versions.
+    let loses = |committee: &[u32]| committee.iter().any(|index| !stays(*index));
+    let touched = touched.filter(|k| {
+        let older = k.older.iter().any(|v| v.committee.is_empty() || loses(&v.committee));
+        older || loses(&k.committee)
+    });
     let names = touched.map(|k| k.name).collect();
     let mut lost = Vec::new();
     for (name, key) in committees(operator, names).await? {

@@ -4,7 +4,7 @@
 //! one question to each node for a thousand keys. What needs attention by that, and every key
 //! where there are few, is asked about one by one and believed only where it proves itself.
 
-use super::share_status::Status;
+use super::share_status::{Status, title};
 use crate::{
     args::{Global, ShareStatus},
     failure::Failure,
@@ -45,7 +45,7 @@ pub async fn run(global: &Global, args: &ShareStatus) -> Result<Report, Failure>
         // It has been settled since the list was made.
         lines.retain(|line| line.attention);
     }
-    lines.extend(plan.list.iter().map(|key| Line::hint(key)));
+    lines.extend(plan.list.iter().flat_map(|key| Line::hints(key)));
     if !plan.many || args.all {
         lines.sort_by(|a, b| a.row[0].cmp(&b.row[0]));
     }
@@ -56,21 +56,70 @@ pub async fn run(global: &Global, args: &ShareStatus) -> Result<Report, Failure>
 
 /// What a key's entry in the list tells.
 trait Hint {
-    /// How many more nodes may be lost.
+    /// Each version of which the nodes tell something, ascending: what an older one made is lost
+    /// with its shares.
+    fn versions(&self) -> Vec<Told<'_>>;
+    /// How many more nodes may be lost before one of them is out of reach.
     fn spare(&self) -> i64;
     /// Whether anything is to be done.
     fn calls(&self) -> bool;
 }
 
 impl Hint for KeySummary {
+    fn versions(&self) -> Vec<Told<'_>> {
+        let older = self.older.iter().filter(|v| !v.committee.is_empty()).map(|v| Told {
+            version: v.version,
+            epoch: v.epoch,
+            threshold: v.threshold,
+            committee: &v.committee,
+            serving: &v.serving,
+            unsettled: &v.unsettled,
+        });
+        let newest = Told {
+            version: self.version,
+            epoch: self.epoch,
+            threshold: self.threshold,
+            committee: &self.committee,
+            serving: &self.serving,
+            unsettled: &self.unsettled,
+        };
+        older.chain([newest]).collect()
+    }
+
     fn spare(&self) -> i64 {
-        let serving = self.serving.iter().filter(|n| self.committee.contains(n)).count();
-        i64::try_from(serving).unwrap_or(i64::MAX) - i64::from(self.threshold)
+        self.versions().iter().map(Told::spare).min().unwrap_or(0)
     }
 
     fn calls(&self) -> bool {
-        let all = self.committee.iter().all(|n| self.serving.contains(n));
-        !all || !self.unsettled.is_empty() || self.state != "active"
+        self.state != "active" || self.versions().iter().any(Told::calls)
+    }
+}
+
+/// What the list tells of one version.
+struct Told<'a> {
+    version: u32,
+    epoch: u64,
+    threshold: u32,
+    committee: &'a [u32],
+    serving: &'a [u32],
+    unsettled: &'a [u32],
+}
+
+impl Told<'_> {
+    fn serving(&self) -> usize {
+        self.serving.iter().filter(|n| self.committee.contains(n)).count()
+    }
+
+    fn spare(&self) -> i64 {
+        i64::try_from(self.serving()).unwrap_or(i64::MAX) - i64::from(self.threshold)
+    }
+
+    fn missing(&self) -> impl Iterator<Item = u32> + '_ {
+        self.committee.iter().copied().filter(|n| !self.serving.contains(n))
+    }
+
+    fn calls(&self) -> bool {
+        self.missing().next().is_some() || !self.unsettled.is_empty()
     }
 }
 
@@ -164,23 +213,27 @@ impl Line {
         }
     }
 
-    fn hint(key: &KeySummary) -> Self {
-        let serving = key.serving.iter().filter(|n| key.committee.contains(n)).count();
-        let attention = key.calls();
-        let note = if attention { "needs attention: ask about it by name" } else { "" };
-        let row = vec![
-            key.name.clone(),
-            key.epoch.to_string(),
-            format!("{serving} of {}", key.committee.len()),
-            key.spare().to_string(),
-            note.to_owned(),
-        ];
-        let json = json!({
-            "key": key.name, "version": key.version, "epoch": key.epoch,
-            "threshold": key.threshold, "committee": key.committee, "serving": serving,
-            "spare": key.spare(), "hint": true,
-        });
-        Self { row, json, attention }
+    /// One for each version.
+    fn hints(key: &KeySummary) -> Vec<Self> {
+        let of = |told: Told<'_>| {
+            let newest = told.version == key.version;
+            let attention = told.calls() || (newest && key.state != "active");
+            let note = if attention { "needs attention: ask about it by name" } else { "" };
+            let row = vec![
+                title(&key.name, told.version),
+                told.epoch.to_string(),
+                format!("{} of {}", told.serving(), told.committee.len()),
+                told.spare().to_string(),
+                note.to_owned(),
+            ];
+            let json = json!({
+                "key": key.name, "version": told.version, "epoch": told.epoch,
+                "threshold": told.threshold, "committee": told.committee,
+                "serving": told.serving(), "spare": told.spare(), "hint": true,
+            });
+            Self { row, json, attention }
+        };
+        key.versions().into_iter().map(of).collect()
     }
 }
 
@@ -236,8 +289,9 @@ impl Counts {
 fn behind(keys: &[KeySummary]) -> BTreeMap<u32, usize> {
     let mut nodes = BTreeMap::new();
     for key in keys.iter().filter(|k| k.state == "active") {
-        for node in key.committee.iter().filter(|n| !key.serving.contains(n)) {
-            *nodes.entry(*node).or_default() += 1;
+        let versions = key.versions();
+        for node in versions.iter().flat_map(Told::missing).collect::<BTreeSet<u32>>() {
+            *nodes.entry(node).or_default() += 1;
         }
     }
     nodes
@@ -280,6 +334,7 @@ fn overview_json(counts: &Counts, keys: Vec<Value>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use quorate_client::VersionSummary;
 
     fn key(at: usize, serving: &[u32]) -> KeySummary {
         KeySummary {
@@ -334,5 +389,43 @@ mod tests {
         assert!(!fine.calls());
         assert!(KeySummary { state: "pending".into(), ..fine.clone() }.calls());
         assert!(KeySummary { unsettled: vec![6], ..fine }.calls());
+    }
+
+    #[test]
+    fn an_older_version_that_lags_or_has_no_head_room_needs_attention() {
+        let of = |committee: &[u32], serving: &[u32], unsettled: &[u32]| {
+            let older = VersionSummary {
+                version: 1,
+                epoch: 4,
+                threshold: 2,
+                committee: committee.to_vec(),
+                serving: serving.to_vec(),
+                unsettled: unsettled.to_vec(),
+            };
+            KeySummary { version: 2, older: vec![older], ..key(7, &[1, 2, 3, 4, 5]) }
+        };
+        let fine = of(&[1, 2, 3], &[1, 2, 3], &[]);
+        assert_eq!((fine.calls(), fine.spare()), (false, 1));
+        let lags = of(&[1, 2, 6], &[1, 2], &[]);
+        assert_eq!((lags.calls(), lags.spare()), (true, 0));
+        assert_eq!(behind(&[lags.clone(), fine.clone()]), BTreeMap::from([(6, 1)]));
+        assert!(of(&[1, 2, 3], &[1, 2, 3], &[3]).calls());
+        let lost = of(&[1, 2, 3], &[1], &[]);
+        let mut keys = many();
+        keys.extend([fine, lost, lags]);
+        // The one that is out of reach is asked about with the others that are.
+        let plan = Plan::of(&keys, 11, false);
+        assert_eq!(plan.ask.iter().filter(|k| k.name == "key-00007").count(), 1);
+        let counts = Counts::of(&keys, &plan, &[]);
+        assert_eq!((counts.attention, counts.out_of_reach), (22, 11));
+        // Each version has a line.
+        let lines: Vec<_> = Line::hints(&keys[5001]).iter().map(|l| l.row.join(" ")).collect();
+        let note = "needs attention: ask about it by name";
+        let said =
+            [format!("key-00007 4 1 of 3 -1 {note}"), "key-00007 version 2 1 5 of 5 2 ".into()];
+        assert_eq!(lines, said);
+        // Nodes of an older release say nothing of it: nor is anything made of that.
+        let untold = of(&[], &[], &[]);
+        assert_eq!((untold.calls(), untold.spare()), (false, 2));
     }
 }

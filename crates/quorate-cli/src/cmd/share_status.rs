@@ -36,6 +36,14 @@ pub async fn run(global: &Global, key: &str) -> Result<Report, Failure> {
     Ok(Report::new(lines.join("\n"), json))
 }
 
+/// A version of a key in a list.
+pub(super) fn title(key: &str, version: u32) -> String {
+    match version {
+        1 => key.to_owned(),
+        version => format!("{key} version {version}"),
+    }
+}
+
 /// A version of a key, and what the nodes say. Only what proves itself is believed: epochs in force.
 pub(super) struct Status {
     key: Key,
@@ -257,12 +265,8 @@ impl Status {
             [one] => one.clone(),
             [first, rest @ ..] => format!("{first}; and {} more nodes", rest.len()),
         };
-        let name = match public.version.get() {
-            1 => public.key.to_string(),
-            version => format!("{} version {version}", public.key),
-        };
         vec![
-            name,
+            title(public.key.as_str(), public.version.get()),
             public.epoch.number.to_string(),
             format!("{} of {}", self.serving(), public.committee.size()),
             self.spare().to_string(),

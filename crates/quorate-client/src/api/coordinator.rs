@@ -337,7 +337,7 @@ pub struct KeySummary {
     /// Nodes that say that they hold shares of other epochs.
     pub unsettled: Vec<u32>,
     /// Versions before the newest that are born, ascending.
-    pub older: Vec<u32>,
+    pub older: Vec<VersionSummary>,
     /// "disabled", "pending-deletion", "destroyed"; empty for none of them.
     pub lifecycle: String,
     /// By name.
@@ -350,6 +350,30 @@ pub struct KeySummary {
     pub imported: bool,
     /// It was exported to a recipient.
     pub exported: bool,
+}
+
+/// A version of a key before its newest, in a list: a hint for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VersionSummary {
+    /// Which.
+    pub version: u32,
+    /// The number of its newest epoch.
+    pub epoch: u64,
+    /// `t`; 0 where no node tells this and what follows, for all are of an older release.
+    pub threshold: u32,
+    /// Node indices.
+    pub committee: Vec<u32>,
+    /// Nodes that say that they serve that epoch.
+    pub serving: Vec<u32>,
+    /// Nodes that say that they hold shares of other epochs.
+    pub unsettled: Vec<u32>,
+}
+
+impl From<v1::VersionSummary> for VersionSummary {
+    fn from(v: v1::VersionSummary) -> Self {
+        let v1::VersionSummary { version, epoch, threshold, committee, serving, unsettled } = v;
+        Self { version, epoch, threshold, committee, serving, unsettled }
+    }
 }
 
 impl KeySummary {
@@ -379,7 +403,7 @@ impl From<v1::KeySummary> for KeySummary {
             epoch: k.epoch,
             serving: k.serving,
             unsettled: k.unsettled,
-            older: k.older.into_iter().map(|v| v.version).collect(),
+            older: k.older.into_iter().map(VersionSummary::from).collect(),
             lifecycle: k.lifecycle,
             tags: k.tags.into_iter().map(|t| (t.name, t.value)).collect(),
             aliases: k.aliases,

@@ -3,10 +3,10 @@
 use super::{DealError, Dealing, DealingParams, deal};
 use crate::{
     hash::{Label, hash},
+    hashed::Hashed,
     secret::{SecretBytes, SecretScalar},
     sharing::Polynomial,
 };
-use rand_core::{Infallible, TryCryptoRng, TryRng};
 
 /// Deals `key` itself: the constant of the polynomial. The same key in the same ceremony is
 /// dealt by the same bytes, whenever that is asked for, so that an owner who dies half-way keeps
@@ -21,55 +21,25 @@ use rand_core::{Infallible, TryCryptoRng, TryRng};
 /// # Errors
 /// [`DealError`]; [`DealError::Zero`] for a key of zero.
 pub fn deal_owned(params: &DealingParams<'_>, key: &SecretScalar) -> Result<Dealing, DealError> {
-    let mut stream = Stream::of(params, key);
+    let mut stream = stream(params, key);
     let polynomial =
         Polynomial::random(params.threshold(), key, &mut stream).map_err(|_| DealError::Zero)?;
     deal(params, &polynomial, &mut stream)
 }
 
-/// SHA-512 over a seed and a counter: as good as random to whoever does not know the seed.
-struct Stream {
-    seed: SecretBytes<64>,
-    block: u64,
+/// Hashed from a seed and a count: as good as random to whoever does not know the seed.
+fn stream(params: &DealingParams<'_>, key: &SecretScalar) -> Hashed<impl FnMut(u64) -> Block> {
+    let (bytes, index) = (key.to_bytes(), params.dealer().get().to_be_bytes());
+    let group = params.group().binding().unwrap_or(b"ristretto255");
+    let parts: [&[u8]; 5] = [&bytes[..], params.ctx(), &index, params.dealer_identity(), group];
+    let seed = SecretBytes::new(hash(Label::DEALING_OWNER, &parts));
+    Hashed::new(move |count| {
+        let parts: [&[u8]; 2] = [seed.expose(), &count.to_be_bytes()];
+        SecretBytes::new(hash(Label::DEALING_OWNER, &parts))
+    })
 }
 
-impl Stream {
-    fn of(params: &DealingParams<'_>, key: &SecretScalar) -> Self {
-        let (bytes, index) = (key.to_bytes(), params.dealer().get().to_be_bytes());
-        let group = params.group().binding().unwrap_or(b"ristretto255");
-        let parts: [&[u8]; 5] = [&bytes[..], params.ctx(), &index, params.dealer_identity(), group];
-        Self { seed: SecretBytes::new(hash(Label::DEALING_OWNER, &parts)), block: 0 }
-    }
-}
-
-impl TryRng for Stream {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        let mut bytes = [0; 4];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u32::from_le_bytes(bytes))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        let mut bytes = [0; 8];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u64::from_le_bytes(bytes))
-    }
-
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
-        // What is left of a block is not used: no state but the counter.
-        for chunk in out.chunks_mut(64) {
-            let parts: [&[u8]; 2] = [self.seed.expose(), &self.block.to_be_bytes()];
-            let block = SecretBytes::new(hash(Label::DEALING_OWNER, &parts));
-            chunk.copy_from_slice(&block.expose()[..chunk.len()]);
-            self.block += 1;
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Stream {}
+type Block = SecretBytes<64>;
 
 #[cfg(test)]
 mod tests {
@@ -79,6 +49,7 @@ mod tests {
         group::{EncodedPoint, Group},
         index::{ShareIndex, Threshold},
     };
+    use rand_core::TryRng;
 
     fn receivers(seed: u64) -> Receivers {
         let key = |i: u64| {
@@ -137,14 +108,32 @@ mod tests {
             &receivers,
         )
         .unwrap();
-        let mut stream = Stream::of(&params, &key);
+        let mut first_stream = stream(&params, &key);
         let mut all = [0; 640];
-        stream.try_fill_bytes(&mut all).unwrap();
+        first_stream.try_fill_bytes(&mut all).unwrap();
         let blocks: std::collections::BTreeSet<&[u8]> = all.chunks(64).collect();
         assert_eq!(blocks.len(), 10);
-        let (mut again, mut first) = (Stream::of(&params, &key), [0; 32]);
+        let (mut again, mut first) = (stream(&params, &key), [0; 32]);
         again.try_fill_bytes(&mut first).unwrap();
         assert_eq!(first, all[..32]);
+    }
+
+    /// An owner may begin with one release and go on with the next.
+    #[test]
+    fn the_stream_is_the_same_in_every_release() {
+        let (receivers, t) = (receivers(1), Threshold::new(2, 5).unwrap());
+        let (owner, group) = (ShareIndex::OWNER, Group::Edwards25519);
+        let params = DealingParams::new(group, [1; 32], owner, [2; 32], t, &receivers).unwrap();
+        let key = SecretScalar::new(curve25519_dalek::Scalar::from(3_u64));
+        let mut bytes = [0; 80];
+        stream(&params, &key).try_fill_bytes(&mut bytes).unwrap();
+        assert_eq!(
+            hex::encode(bytes),
+            concat!(
+                "1e072fc141f478f083c99d384d9a1e48736125c9879db7148a307bc2d798c5d250f1ee1c393478a7",
+                "d105ca3f311eeec3a4f1f783a111e96c8e313bff6315e956a025cd7dc47c98216636aff096694fb5"
+            )
+        );
     }
 
     #[test]

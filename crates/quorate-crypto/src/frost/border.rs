@@ -3,6 +3,7 @@
 use crate::{
     group::Element,
     hash::{Label, hash},
+    hashed::Hashed,
     index::ShareIndex,
     secret::{SecretBytes, SecretScalar},
 };
@@ -11,9 +12,7 @@ use frost_ed25519::{
     keys::{SigningShare, VerifyingShare},
     rand_core as rand_core_06,
 };
-use rand_core::{CryptoRng, TryCryptoRng, TryRng};
-use std::convert::Infallible;
-use zeroize::Zeroizing;
+use rand_core::CryptoRng;
 
 /// What crosses no border, though it should: ours, for every value here is valid by construction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,47 +41,16 @@ pub(super) fn verifying_key(point: &Element) -> Result<VerifyingKey, Barred> {
 
 /// A source of randomness that does not repeat itself even where the one behind it does: every
 /// output is hashed from fresh bytes, what is unique to this use, and a count.
-pub(super) struct Hedged<'a, R> {
-    rng: &'a mut R,
+pub(super) fn hedged<'a>(
     unique: &'a [u8],
-    count: u64,
+    rng: &'a mut impl CryptoRng,
+) -> Hashed<impl FnMut(u64) -> SecretBytes<64> + 'a> {
+    Hashed::new(move |count| {
+        let fresh = SecretBytes::<32>::random(rng);
+        let parts: [&[u8]; 3] = [fresh.expose(), unique, &count.to_be_bytes()];
+        SecretBytes::new(hash(Label::FROST_NONCE, &parts))
+    })
 }
-
-impl<'a, R: CryptoRng> Hedged<'a, R> {
-    pub(super) fn new(unique: &'a [u8], rng: &'a mut R) -> Self {
-        Self { rng, unique, count: 0 }
-    }
-}
-
-impl<R: CryptoRng> TryRng for Hedged<'_, R> {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        let mut bytes = [0; 4];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u32::from_le_bytes(bytes))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        let mut bytes = [0; 8];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u64::from_le_bytes(bytes))
-    }
-
-    fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), Infallible> {
-        for some in dest.chunks_mut(64) {
-            let fresh = SecretBytes::<32>::random(self.rng);
-            let count = self.count.to_be_bytes();
-            self.count += 1;
-            let parts: [&[u8]; 3] = [fresh.expose(), self.unique, &count];
-            let wide = Zeroizing::new(hash(Label::FROST_NONCE, &parts));
-            some.copy_from_slice(&wide[..some.len()]);
-        }
-        Ok(())
-    }
-}
-
-impl<R: CryptoRng> TryCryptoRng for Hedged<'_, R> {}
 
 /// Today's source of randomness behind the interface of `rand_core` 0.6.
 pub(super) struct Rng06<'a, R>(pub(super) &'a mut R);
@@ -107,3 +75,41 @@ impl<R: CryptoRng> rand_core_06::RngCore for Rng06<'_, R> {
 }
 
 impl<R: CryptoRng> rand_core_06::CryptoRng for Rng06<'_, R> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_core::{Infallible, Rng, TryCryptoRng, TryRng};
+
+    /// As broken as can be.
+    struct Sevens;
+
+    impl TryRng for Sevens {
+        type Error = Infallible;
+        fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+            Ok(0x0707_0707)
+        }
+        fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+            Ok(0x0707_0707_0707_0707)
+        }
+        fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+            out.fill(7);
+            Ok(())
+        }
+    }
+
+    impl TryCryptoRng for Sevens {}
+
+    #[test]
+    fn what_is_hashed_beside_fresh_bytes_is_what_is_unique_and_a_count() {
+        let mut bytes = [0; 80];
+        hedged(b"unique", &mut Sevens).fill_bytes(&mut bytes);
+        assert_eq!(
+            hex::encode(bytes),
+            concat!(
+                "5b103ce6201aeead9c476f047d6c8814d13094a869d7f9895edaa23f6808f1118fea4ebbb04cd775",
+                "ace00c79c345ef11a8a20d19504ccf35705d239b17c776eec346f13ca15d67f986cf8d70b177fe62"
+            )
+        );
+    }
+}

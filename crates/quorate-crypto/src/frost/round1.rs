@@ -1,7 +1,7 @@
 //! Round one: a node draws a nonce pair and commits to it, before it knows the message.
 
 use super::{
-    border::{Hedged, Rng06},
+    border::{Rng06, hedged},
     round2::KeyShare,
 };
 use frost_ed25519::round1::{NonceCommitment, SigningCommitments, SigningNonces};
@@ -41,7 +41,7 @@ pub fn commit(
     unique: &[u8],
     rng: &mut impl CryptoRng,
 ) -> (NoncePair, NonceCommitments) {
-    commit_by_rfc(key, &mut Hedged::new(unique, rng))
+    commit_by_rfc(key, &mut hedged(unique, rng))
 }
 
 /// As [`commit`] with the RFC's randomness.
