@@ -99,7 +99,7 @@ pub async fn run(cli: &Cli) -> Result<(), Failure> {
             Some(key) => cmd::share_status::run(global, key).await?,
             None => cmd::share_overview::run(global, args).await?,
         },
-        Command::Order(Order::Show { file }) => cmd::order::show(global, file)?,
+        Command::Order(Order::Show { file }) => cmd::order::show(global, file).await?,
         Command::Order(Order::Sign { file, yes }) => cmd::order::sign(global, file, *yes).await?,
         Command::Order(Order::Submit { file }) => cmd::order::submit_file(global, file).await?,
         Command::Order(Order::Resolve { stays, falls, order }) => {
