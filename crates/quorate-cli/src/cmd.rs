@@ -15,6 +15,8 @@ pub mod key;
 pub mod key_state;
 pub mod keygen;
 pub mod order;
+pub mod orders;
+pub mod orders_submit;
 mod pipeline;
 pub mod plan;
 pub mod resolve;

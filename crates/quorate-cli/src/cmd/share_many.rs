@@ -243,7 +243,10 @@ impl Tally {
                 self.untouched,
                 self.failed.len()
             ),
-            n => format!("{n} orders written; sign and submit each with `quorate order`"),
+            n => format!(
+                "{n} orders written; next, with the directory: quorate order sign, then quorate order \
+                 submit"
+            ),
         }];
         if !absent.is_empty() {
             lines.push(format!("missed by {}", render::nodes(roster, &absent)));
