@@ -786,16 +786,20 @@ pub struct ShareRefresh {
 }
 
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("which").required(true).args(["key", "all"]))]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["key", "all", "ended"]))]
 pub struct ShareSchedule {
     /// The key's name
     pub key: Option<String>,
     /// Every key
     #[arg(long)]
     pub all: bool,
+    /// Every key whose schedule a change of the roster has ended: give it again as it was, but for
+    /// the time that has passed
+    #[arg(long, conflicts_with_all = ["every", "times", "days"])]
+    pub ended: bool,
     /// Between two refreshes: a number with s, m, h or d
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
-    pub every: u32,
+    #[arg(long, value_name = "TIME", value_parser = seconds, required_unless_present = "ended")]
+    pub every: Option<u32>,
     /// At most so many attempts, the first one included (it begins at once)
     #[arg(long, default_value_t = 366, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub times: u16,
@@ -896,14 +900,18 @@ pub struct ShareHow {
 
 #[derive(Debug, Subcommand)]
 pub enum Order {
-    /// Print exactly what an order says, and who has signed it
+    /// Print exactly what an order says and changes, and who has signed it
+    ///
+    /// Of shares that move: who joins and leaves, and who could use the key before and after, by
+    /// the epoch in force as the nodes prove it.
     Show {
-        /// The order's file
+        /// The order's file; or a directory of NAME.order files, for what all of them change
         file: PathBuf,
     },
     /// Add this operator's signature
     Sign {
-        /// The order's file; changed in place
+        /// The order's file, changed in place; or a directory of NAME.order files, all signed after
+        /// one question
         file: PathBuf,
         /// Sign without being asked
         #[arg(long)]
@@ -911,8 +919,12 @@ pub enum Order {
     },
     /// Bring a signed order to the cluster
     Submit {
-        /// The order's file
+        /// The order's file; or a directory of NAME.order files. What has been carried out is
+        /// skipped, so the same command goes on where it was interrupted
         file: PathBuf,
+        /// Of a directory: keys under way at once
+        #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
+        at_once: u16,
     },
     /// Order: of two orders that follow the same one, say which stays
     ///

@@ -1,6 +1,7 @@
 //! One module for each group of commands.
 
 pub mod audit;
+mod before;
 pub mod client;
 pub mod cluster;
 pub mod cluster_init;
@@ -14,12 +15,17 @@ pub mod key;
 pub mod key_state;
 pub mod keygen;
 pub mod order;
+pub mod orders;
+pub mod orders_submit;
+mod pipeline;
 pub mod plan;
 pub mod resolve;
 pub mod roster;
 pub mod rotate;
 pub mod schedule_rotation;
+mod schedules;
 pub mod share;
+mod share_many;
 pub mod share_overview;
 pub mod share_status;
 pub mod sign;

@@ -102,9 +102,18 @@ pub async fn run(cli: &Cli) -> Result<(), Failure> {
             Some(key) => cmd::share_status::run(global, key).await?,
             None => cmd::share_overview::run(global, args).await?,
         },
-        Command::Order(Order::Show { file }) => cmd::order::show(global, file)?,
+        Command::Order(Order::Show { file }) if file.is_dir() => {
+            cmd::orders::show(global, file).await?
+        }
+        Command::Order(Order::Sign { file, yes }) if file.is_dir() => {
+            cmd::orders::sign(global, file, *yes).await?
+        }
+        Command::Order(Order::Submit { file, at_once }) if file.is_dir() => {
+            cmd::orders_submit::run(global, file, *at_once).await?
+        }
+        Command::Order(Order::Show { file }) => cmd::order::show(global, file).await?,
         Command::Order(Order::Sign { file, yes }) => cmd::order::sign(global, file, *yes).await?,
-        Command::Order(Order::Submit { file }) => cmd::order::submit_file(global, file).await?,
+        Command::Order(Order::Submit { file, .. }) => cmd::order::submit_file(global, file).await?,
         Command::Order(Order::Resolve { stays, falls, order }) => {
             cmd::resolve::run(global, stays, falls, order).await?
         }

@@ -1,8 +1,12 @@
 //! Rosters, orders and keys as people read them.
 
+mod moves;
+
+pub use moves::{Before, Moves, member};
+
 use quorate_types::{
     Action, ChainId, Cluster, Committee, CreateKey, Disabled, ExportKey, ExportStep, Holding,
-    ImportKey, Member, Millis, NodeIndex, Order, Ownership, Reshare, ResolveFork, Roster,
+    ImportKey, Member, Millis, NodeEntry, NodeIndex, Order, Ownership, ResolveFork, Roster,
     RotateKey, SetKeyState, Terms, coalition::MAX_COALITIONS,
 };
 use serde_json::{Value, json};
@@ -148,19 +152,28 @@ fn holders<'a>(holdings: impl Iterator<Item = &'a Holding>) -> Vec<String> {
 /// Everything that an order says, line by line.
 #[must_use]
 pub fn order(order: &Order, roster: &Roster) -> (Vec<String>, Value) {
-    order_after(order, roster, None)
+    whole(order, roster, &[], None)
 }
 
-/// The same; of shares that move also what changes, against the committee before.
+/// The same; of shares that move also what changes, against what the key is before.
 #[must_use]
 pub fn order_after(
     order: &Order,
+    cluster: &Cluster,
+    before: Option<&Before>,
+) -> (Vec<String>, Value) {
+    whole(order, cluster.roster(), &cluster.departed(), before)
+}
+
+fn whole(
+    order: &Order,
     roster: &Roster,
-    before: Option<&Committee>,
+    departed: &[&NodeEntry],
+    before: Option<&Before>,
 ) -> (Vec<String>, Value) {
     let (mut lines, action) = match &order.action {
         Action::CreateKey(create) => create_key(create, roster),
-        Action::Reshare(to) => reshare(to, roster, before),
+        Action::Reshare(to) => moves::of(to, roster, departed, before).whole(),
         Action::AddClient { name, client } => (
             vec![format!("ADD CLIENT {name}"), format!("  public key    {client}")],
             json!({ "action": "add-client", "name": name.as_str(), "key": client.to_string() }),
@@ -265,102 +278,6 @@ pub fn span(seconds: u32) -> String {
     let units = [(86_400, "d"), (3600, "h"), (60, "min")];
     let unit = units.iter().find(|(n, _)| seconds > 0 && seconds.is_multiple_of(*n));
     unit.map_or_else(|| format!("{seconds} s"), |(n, unit)| format!("{} {unit}", seconds / n))
-}
-
-/// Who joins and leaves, and which coalitions could use the key before and after.
-fn reshare(to: &Reshare, roster: &Roster, before: Option<&Committee>) -> (Vec<String>, Value) {
-    let c = &to.committee;
-    let mut lines = vec![
-        format!("MOVE THE SHARES of key {} version {}", to.name, to.version),
-        format!("  public key    {} (stays)", hex::encode(to.public_key)),
-        format!("  threshold     {} of {}", c.threshold(), c.size()),
-        format!("  in force when {} nodes have signed it active", to.q),
-    ];
-    lines.extend(bounds(&Action::Reshare(to.clone())));
-    if to.grace > 0 {
-        lines.push(format!("  grace         both epochs are served for {} s", to.grace));
-    }
-    if let Some(repeat) = &to.repeat {
-        lines.push(format!(
-            "  SCHEDULE      again every {}, {} attempts in all, until {}",
-            span(repeat.every),
-            repeat.times,
-            time(repeat.until)
-        ));
-    }
-    let had = |i: NodeIndex| before.is_some_and(|b| b.member(i).is_some());
-    for m in c.members() {
-        let joins = if before.is_some() && !had(m.index) { "  JOINS" } else { "" };
-        lines.push(format!("  node {:<9}{}{joins}", m.index.get(), node(roster, m.index)));
-        lines.push(format!("                {}", m.identity));
-    }
-    let leaves: Vec<NodeIndex> = before
-        .into_iter()
-        .flat_map(Committee::indices)
-        .filter(|i| c.member(*i).is_none())
-        .collect();
-    for i in &leaves {
-        lines.push(format!(
-            "  node {:<9}{}  LEAVES, and erases its share",
-            i.get(),
-            node(roster, *i)
-        ));
-    }
-    if let Some(before) = before {
-        lines.push(format!("  threshold was {} of {}", before.threshold(), before.size()));
-        lines.push("  could use it before, at the least:".into());
-        lines.extend(coalitions(roster, before));
-    }
-    lines.push("  can use it then, at the least:".into());
-    lines.extend(coalitions(roster, c));
-    if to.danger_concentrated {
-        lines.push("  DANGER        one provider or jurisdiction may hold enough shares".into());
-    }
-    if to.acknowledge_fragile {
-        lines.push("  acknowledged  losing one jurisdiction may put it out of reach".into());
-    }
-    lines.extend(warnings(&Ownership::of(roster, c)));
-    let indices = |c: &Committee| c.indices().map(NodeIndex::get).collect::<Vec<_>>();
-    let json = json!({
-        "action": "reshare",
-        "name": to.name.as_str(),
-        "version": to.version.get(),
-        "public_key": hex::encode(to.public_key),
-        "threshold": c.threshold().get(),
-        "q": to.q,
-        "grace": to.grace,
-        "repeat": to.repeat.map(|r| json!({
-            "every": r.every, "times": r.times, "until": r.until.0,
-        })),
-        "committee": c.members().iter().map(|m| json!({
-            "index": m.index.get(), "identity": m.identity.to_string(),
-        })).collect::<Vec<_>>(),
-        "before": before.map(|b| json!({
-            "threshold": b.threshold().get(), "committee": indices(b),
-        })),
-        "joins": c.indices().filter(|i| before.is_some() && !had(*i)).map(NodeIndex::get)
-            .collect::<Vec<_>>(),
-        "leaves": leaves.iter().map(|i| i.get()).collect::<Vec<_>>(),
-        "danger_concentrated": to.danger_concentrated,
-        "acknowledge_fragile": to.acknowledge_fragile,
-    });
-    (lines, json)
-}
-
-/// The smallest coalitions of holders that could use a key, in a few lines.
-fn coalitions(roster: &Roster, committee: &Committee) -> Vec<String> {
-    const SHOWN: usize = 4;
-    let owners = Ownership::of(roster, committee);
-    let coalitions = owners.coalitions();
-    let text = |c: &Vec<&Holding>| {
-        let holders: Vec<String> = c.iter().map(|h| h.holder.to_string()).collect();
-        format!("    {}", holders.join(" + "))
-    };
-    let mut lines: Vec<String> = coalitions.iter().take(SHOWN).map(text).collect();
-    if coalitions.len() > SHOWN {
-        lines.push(format!("    and {} more", coalitions.len() - SHOWN));
-    }
-    lines
 }
 
 fn create_key(c: &CreateKey, roster: &Roster) -> (Vec<String>, Value) {

@@ -1,12 +1,13 @@
 //! Orders: made, shown, signed, submitted.
 
-use super::{roster::up_to_date, share};
+use super::{before, roster::up_to_date, share};
 use crate::{
     args::{Global, OrderOut},
     compose,
     failure::Failure,
     output::{Progress, Report},
-    render, session,
+    render::{self, Before},
+    session,
     time::now,
 };
 use quorate_client::{CarriedOut, Operator, OwnedKey};
@@ -19,8 +20,9 @@ use quorate_types::{
 };
 use serde_json::json;
 use std::{
-    io::{BufRead, IsTerminal, Write},
+    io::{BufRead, IsTerminal, Read, Write},
     path::Path,
+    sync::Arc,
 };
 
 /// What became of an order that a command made.
@@ -44,10 +46,11 @@ pub async fn make(
     out: &OrderOut,
 ) -> Result<Fate, Failure> {
     let (order, signed) = signed(operator, action, predecessor, out.order_days)?;
-    carry_out(operator, &order, &signed, out).await
+    carry_out(operator, &order, &signed, out, None).await
 }
 
-/// Submits an order if one operator is enough, else writes it to a file.
+/// Submits an order if one operator is enough, else writes it to a file and says what it changes
+/// of what is before.
 ///
 /// # Errors
 /// When it is refused.
@@ -56,6 +59,7 @@ pub(super) async fn carry_out(
     order: &Order,
     signed: &SignedOrder,
     out: &OrderOut,
+    before: Option<&Before>,
 ) -> Result<Fate, Failure> {
     let cluster = operator.cluster();
     let file = match (&out.order_out, cluster.roster().quorum) {
@@ -67,7 +71,7 @@ pub(super) async fn carry_out(
         }
     };
     write(file, signed)?;
-    let (lines, _) = render::order(order, cluster.roster());
+    let (lines, _) = render::order_after(order, &cluster, before);
     Ok(Fate::Written(format!(
         "{}\nwritten to {}; next: quorate order sign, then quorate order submit",
         lines.join("\n"),
@@ -143,16 +147,32 @@ pub(super) fn warn_of_culprits(operator: &Operator, blames: &[(quorate_types::No
     }
 }
 
-/// `order show`.
+/// `order show`: of an order that moves shares also what that changes, as the nodes prove it. If
+/// nobody can be asked, as this home has seen it last, and that is said.
 ///
 /// # Errors
 /// When the file is no order.
-pub fn show(global: &Global, file: &Path) -> Result<Report, Failure> {
-    let home = session::home(global)?;
-    let (cluster, roster) = (home.cluster(), home.cluster().roster());
+pub async fn show(global: &Global, file: &Path) -> Result<Report, Failure> {
     let (signed, order) = read(file)?;
-    let before = share::before(&home, &order);
-    let (mut lines, mut json) = render::order_after(&order, roster, before.as_ref());
+    let home = session::home(global)?;
+    let (cluster, before) = match &order.action {
+        Action::Reshare(to) => {
+            let hash = order_hash(&order.fingerprint, &signed.0.body);
+            match up_to_date(global).await {
+                Ok(operator) => {
+                    let before = before::read(&operator, &home, &order, &hash).await;
+                    (operator.cluster(), before)
+                }
+                Err(e) => {
+                    let before = before::seen_last(&home, to, &hash, &e.to_string());
+                    (Arc::new(home.cluster().clone()), Some(before))
+                }
+            }
+        }
+        _ => (Arc::new(home.cluster().clone()), None),
+    };
+    let roster = cluster.roster();
+    let (mut lines, mut json) = render::order_after(&order, &cluster, before.as_ref());
     let valid: Vec<_> = signed
         .0
         .valid(Label::SIG_ORDER, cluster.fingerprint(), |k| roster.is_operator(k))
@@ -198,8 +218,10 @@ pub async fn sign(global: &Global, file: &Path, yes: bool) -> Result<Report, Fai
         return Err(Failure::verification("the order is for another cluster"));
     }
     check_rules(&order, cluster.roster()).map_err(Failure::usage)?;
+    let hash = order_hash(cluster.fingerprint(), &signed.0.body);
+    let before = before::read(&operator, &session::home(global)?, &order, &hash).await;
+    eprintln!("{}", render::order_after(&order, cluster, before.as_ref()).0.join("\n"));
     if !yes {
-        eprintln!("{}", render::order(&order, cluster.roster()).0.join("\n"));
         if !confirmed("Sign this order? [y/N] ")? {
             return Err(Failure::new("not signed"));
         }
@@ -252,7 +274,12 @@ pub async fn list(global: &Global) -> Result<Report, Failure> {
 }
 
 pub(super) fn read(file: &Path) -> Result<(SignedOrder, Order), Failure> {
-    let text = std::fs::read_to_string(file).map_err(|e| Failure::io(file.display(), &e))?;
+    let failed = |e| Failure::io(file.display(), &e);
+    let mut text = String::new();
+    // Whatever is longer is no armor either.
+    let limit = u64::try_from(armor::MAX_TEXT).unwrap_or(u64::MAX).saturating_add(1);
+    let opened = std::fs::File::open(file).map_err(failed)?;
+    opened.take(limit).read_to_string(&mut text).map_err(failed)?;
     let bad = |e| Failure::verification(format!("{}: {e}", file.display()));
     let signed: SignedOrder = armor::read(Title::ORDER, &text).map_err(bad)?;
     let order = Order::from_bytes(&signed.0.body).map_err(bad)?;

@@ -1,6 +1,9 @@
 //! `quorate cluster plan|apply`: the keys whose committees the newest roster touches.
 
-use super::share::{Change, many, members_left};
+use super::{
+    share::{Change, members_left},
+    share_many::many,
+};
 use crate::{
     args::{ClusterApply, Global},
     failure::Failure,

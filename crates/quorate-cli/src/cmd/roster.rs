@@ -1,6 +1,6 @@
 //! `quorate cluster add|remove|replace|endpoint`: the next roster, shown, signed and brought.
 
-use super::{order::confirmed, plan::stranded};
+use super::{order::confirmed, plan::stranded, schedules::Ending};
 use crate::{
     args::{Global, Losing, NodeFile, RosterOut},
     failure::Failure,
@@ -98,7 +98,9 @@ pub async fn sign(global: &Global, file: &Path, yes: bool) -> Result<Report, Fai
     let roster = next_of(&cluster, &chain)?;
     require_operator(&operator)?;
     if !yes {
-        eprintln!("{}", differences(cluster.roster(), &roster).join("\n"));
+        let mut lines = differences(cluster.roster(), &roster);
+        lines.extend(Ending::of(&operator, &roster).await.warning());
+        eprintln!("{}", lines.join("\n"));
         if !confirmed("Sign this roster? [y/N] ")? {
             return Err(Failure::new("not signed"));
         }
@@ -117,7 +119,13 @@ pub async fn sign(global: &Global, file: &Path, yes: bool) -> Result<Report, Fai
 /// When too few have signed it, or nobody takes it.
 pub async fn submit(global: &Global, file: &Path) -> Result<Report, Failure> {
     let operator = up_to_date(global).await?;
-    bring(&operator, &read(file)?).await
+    let chain = read(file)?;
+    // A roster that holds already ends nothing more.
+    let ending = match next_of(&operator.cluster(), &chain) {
+        Ok(roster) => Some(Ending::of(&operator, &roster).await),
+        Err(_) => None,
+    };
+    bring(&operator, &chain, ending).await
 }
 
 /// The operator, who knows the newest roster if anybody can be asked: a change of an older one
@@ -165,7 +173,10 @@ async fn change(
     signed.sign(operator.identity(), Label::SIG_ROSTER, cluster.fingerprint());
     let mut chain = cluster.chain().to_vec();
     chain.push(SignedRoster(signed));
-    let shown = differences(before, &roster).join("\n");
+    let ending = Ending::of(&operator, &roster).await;
+    let mut shown = differences(before, &roster);
+    shown.extend(ending.warning());
+    let shown = shown.join("\n");
     if let Some(file) = &out.roster_out {
         write(file, chain)?;
         let next = match before.quorum {
@@ -173,10 +184,13 @@ async fn change(
             _ => "quorate cluster sign, then quorate cluster submit",
         };
         let text = format!("{shown}\nwritten to {}; next: {next}", file.display());
-        return Ok(Report::new(text, json!({ "done": false, "version": roster.version })));
+        let json = json!({
+            "done": false, "version": roster.version, "schedules_ended": ending.json(),
+        });
+        return Ok(Report::new(text, json));
     }
     eprintln!("{shown}");
-    bring(&operator, &chain).await
+    bring(&operator, &chain, Some(ending)).await
 }
 
 /// Whoever has left the roster deals no more: keys that too few members would be left of are lost.
@@ -201,7 +215,11 @@ async fn refuse_lost_keys(operator: &Arc<Operator>, then: &Roster) -> Result<(),
     Err(Failure::usage(text))
 }
 
-async fn bring(operator: &Operator, chain: &[SignedRoster]) -> Result<Report, Failure> {
+async fn bring(
+    operator: &Operator,
+    chain: &[SignedRoster],
+    ending: Option<Ending>,
+) -> Result<Report, Failure> {
     let missing = operator.put_rosters(chain).await?;
     let cluster = operator.cluster();
     let roster = cluster.roster();
@@ -210,16 +228,18 @@ async fn bring(operator: &Operator, chain: &[SignedRoster]) -> Result<Report, Fa
         let names = render::nodes(roster, &missing);
         lines.push(format!("not yet at {names}; a coordinator brings it when they are there"));
     }
+    lines.extend(ending.iter().flat_map(|ending| ending.next(&cluster)));
     lines.push("next: quorate cluster plan".into());
     let json = json!({
         "done": true,
         "version": roster.version,
         "missing": missing.iter().map(|n| n.get()).collect::<Vec<_>>(),
+        "schedules_ended": ending.as_ref().map(Ending::json),
     });
     Ok(Report::new(lines.join("\n"), json))
 }
 
-fn require_operator(operator: &Operator) -> Result<(), Failure> {
+pub(super) fn require_operator(operator: &Operator) -> Result<(), Failure> {
     match operator.cluster().roster().is_operator(&operator.identity().public()) {
         true => Ok(()),
         false => Err(Failure::usage("this home's key is no operator's of the cluster")),

@@ -2,27 +2,26 @@
 
 use super::{
     key::warn_of_few_liars,
-    order::{Fate, carry_out, confirmed, signed, warn_of_culprits, write},
+    order::{Fate, carry_out, signed},
     roster::up_to_date,
+    schedules::Schedule,
+    share_many::many,
 };
 use crate::{
-    args::{
-        Global, Many, ShareDrain, ShareHow, ShareRefresh, ShareRepair, ShareReshare, ShareSchedule,
-    },
+    args::{Global, ShareDrain, ShareHow, ShareRefresh, ShareRepair, ShareReshare, ShareSchedule},
     compose,
     failure::Failure,
-    output::{Progress, Report},
-    render, session,
+    output::Report,
+    render::{self, Before},
+    session,
     time::now,
 };
-use quorate_client::{CarriedOut, Heads, Home, Key, Moved, Operator};
+use quorate_client::{CarriedOut, Heads, Key, Moved, Operator};
 use quorate_types::{
     Action, Cluster, Committee, Format, Hash, KeyName, KeyVersion, Member, Millis, NodeIndex,
     Order, Repeat, Reshare, Roster, Terms, VerifiedOrder, order::order_hash,
 };
 use serde_json::json;
-use std::{collections::VecDeque, sync::Arc, time::Instant};
-use tokio::task::JoinSet;
 
 /// New shares for the same nodes.
 ///
@@ -63,8 +62,11 @@ pub(crate) async fn refresh_once(operator: &Operator, name: &KeyName) -> Result<
 /// As [`refresh`].
 pub async fn schedule(global: &Global, args: &ShareSchedule) -> Result<Report, Failure> {
     let operator = session::operator(global)?;
+    let Some(every) = args.every else {
+        return many(operator, &args.many, &args.how, Change::Again).await;
+    };
     let until = now().plus(args.days * Millis::DAY);
-    let change = Change::Schedule(Repeat { every: args.every, times: args.times, until });
+    let change = Change::Schedule(Repeat { every, times: args.times, until });
     match &args.key {
         Some(key) => one(&operator, key, &args.how, &change).await,
         None => many(operator, &args.many, &args.how, change).await,
@@ -116,6 +118,8 @@ fn known_node(operator: &Operator, index: u16) -> Result<NodeIndex, Failure> {
 pub(super) enum Change {
     Refresh,
     Schedule(Repeat),
+    /// A schedule that a roster has ended, as it was.
+    Again,
     To {
         committee: Vec<u16>,
         threshold: Option<u16>,
@@ -141,6 +145,8 @@ impl Change {
     ) -> Result<Option<(Vec<u16>, u16)>, Failure> {
         match self {
             Self::Follow => follow(roster, before),
+            // Also of a key whose members are not all in the roster any more.
+            Self::Again => Ok(follow(roster, before)?.or_else(|| self.of_indices(before))),
             other => Ok(other.of_indices(before)),
         }
     }
@@ -149,7 +155,7 @@ impl Change {
         let same = || before.indices().map(NodeIndex::get).collect::<Vec<_>>();
         let t = before.threshold().get();
         match self {
-            Self::Refresh | Self::Follow | Self::Schedule(_) => Some((same(), t)),
+            Self::Refresh | Self::Follow | Self::Again | Self::Schedule(_) => Some((same(), t)),
             Self::To { committee, threshold } => {
                 let committee = if committee.is_empty() { same() } else { committee.clone() };
                 Some((committee, threshold.unwrap_or(t)))
@@ -215,7 +221,7 @@ impl Chain {
 
 impl Chain {
     /// An order has become the newest.
-    fn follows(&mut self, cluster: &Cluster, order: &Order) {
+    pub(super) fn follows(&mut self, cluster: &Cluster, order: &Order) {
         self.head = order_hash(cluster.fingerprint(), &order.to_bytes());
         if let Some(terms) = Terms::of(&order.action) {
             self.first_number = terms.numbers().end().saturating_add(1);
@@ -224,8 +230,13 @@ impl Chain {
     }
 }
 
+/// The schedule at the head of a key's chain.
+pub(super) fn schedule_of(heads: &Heads, cluster: &Cluster) -> Option<Schedule> {
+    Schedule::of(heads.key_order.as_ref()?, None, cluster.roster())
+}
+
 /// The order that changes a key so; `None` if it does not touch it.
-fn action(
+pub(super) fn action(
     roster: &Roster,
     key: &Key,
     chain: &Chain,
@@ -268,13 +279,13 @@ pub(super) fn nodes_of(committee: &Committee) -> Vec<u16> {
 
 /// The versions that a change is about, ascending: the newest order of a key is then about its
 /// newest version, whose schedule goes on.
-async fn versions(
+pub(super) async fn versions(
     operator: &Operator,
     name: &KeyName,
     wanted: Option<u32>,
     change: &Change,
 ) -> Result<Vec<Key>, Failure> {
-    if wanted.is_none() && matches!(change, Change::Schedule(_)) {
+    if wanted.is_none() && matches!(change, Change::Schedule(_) | Change::Again) {
         return Ok(vec![operator.key_in_force(name).await?]);
     }
     let mut versions = operator.versions_in_force(name).await?;
@@ -315,21 +326,33 @@ async fn one(
         );
         return Err(Failure::usage(text));
     }
-    let mut chain = Chain::of(&operator.heads(Some(&name)).await?)?
+    let heads = operator.heads(Some(&name)).await?;
+    let mut chain = Chain::of(&heads)?
         .ok_or_else(|| Failure::usage(format!("no order has made a key {name}")))?;
     let cluster = operator.cluster();
+    let ends = schedule_of(&heads, &cluster).filter(|s| how.end_schedule && s.ended.is_none());
+    if let Some(schedule) = &ends {
+        eprintln!("this ENDS the schedule of {name}: {}", schedule.text());
+    }
     let (mut lines, mut all) = (Vec::new(), Vec::new());
     for key in &versions {
         let Some(action) = action(cluster.roster(), key, &chain, change, how)? else { continue };
         warn_of_few_liars(&action, how.yes)?;
         let (order, signed) = signed(operator, action, chain.head, how.order.order_days)?;
-        match carry_out(operator, &order, &signed, &how.order).await {
+        let hash = order_hash(cluster.fingerprint(), &signed.0.body);
+        let before = Before::of(key, &hash);
+        match carry_out(operator, &order, &signed, &how.order, Some(&before)).await {
             Ok(Fate::Written(text)) => {
                 return Ok(Report::new(text, json!({ "done": false })));
             }
             Ok(Fate::Done(CarriedOut::Moved(moved))) => {
                 lines.push(told(&moved, cluster.roster()));
-                all.push(json_of(&moved));
+                let goes_on = Schedule::of(moved.epoch.order(), None, cluster.roster());
+                lines.extend(goes_on.as_ref().map(Schedule::line));
+                let mut json = json_of(&moved);
+                json["schedule"] = json!(goes_on.as_ref().map(Schedule::json));
+                json["schedule_ended"] = json!(ends.as_ref().map(Schedule::json));
+                all.push(json);
             }
             Ok(Fate::Done(_)) => {
                 let text =
@@ -347,6 +370,13 @@ async fn one(
     let Some(mut json) = all.pop() else {
         return Ok(Report::new(format!("{name} is not touched"), json!({ "done": true })));
     };
+    if let Some(schedule) = &ends {
+        lines.push(format!(
+            "its schedule ({}) has ended; to give it again: `{}`",
+            schedule.text(),
+            schedule.command()
+        ));
+    }
     if !all.is_empty() {
         json["older"] = json!(all);
     }
@@ -392,246 +422,4 @@ fn json_of(moved: &Moved) -> serde_json::Value {
         "absent": indices(&moved.absent),
         "unerased": indices(&moved.unerased),
     })
-}
-
-/// The committee that an order's key has now, as far as this home knows: for `order show`.
-pub(super) fn before(home: &Home, order: &Order) -> Option<Committee> {
-    let Action::Reshare(to) = &order.action else { return None };
-    let pin = home.pin(&to.name, to.version).ok()??;
-    let newest = pin.newest.as_ref().unwrap_or(&pin.record);
-    Some(newest.certificate.public.committee.clone())
-}
-
-/// All keys that a change touches: some at once, with progress. What fails is told, and the
-/// rest goes on.
-pub(super) async fn many(
-    operator: Operator,
-    many: &Many,
-    how: &ShareHow,
-    change: Change,
-) -> Result<Report, Failure> {
-    let cluster = operator.cluster();
-    if how.version.is_some() {
-        return Err(Failure::usage("--version goes with one key; of many keys all versions move"));
-    }
-    if cluster.roster().quorum > 1 && how.order.order_out.is_none() {
-        let m = cluster.roster().quorum;
-        let text = format!("{m} operators must sign: say --order-out DIR, and pass the files on");
-        return Err(Failure::usage(text));
-    }
-    let keys = operator.keys().await?.into_iter().filter(|k| !k.is_destroyed());
-    let names: VecDeque<String> = keys.map(|k| k.name).collect();
-    let work = Arc::new(Work {
-        operator,
-        how: How {
-            change,
-            allow_absent: how.allow_absent,
-            grace: how.grace,
-            end_schedule: how.end_schedule,
-            danger_concentrated: how.danger_concentrated,
-            acknowledge_fragile: how.acknowledge_fragile,
-            out: how.order.order_out.clone(),
-            days: how.order.order_days,
-            since: many.skip_moved_within.map(|m| now().0.saturating_sub(m * 60_000)),
-        },
-    });
-    if how.allow_absent > 0 && !how.yes && !confirmed(FEW_LIARS)? {
-        return Err(Failure::new("not ordered"));
-    }
-    let tally = run(&work, names, usize::from(many.at_once)).await;
-    tally.report(&work.operator.cluster())
-}
-
-const FEW_LIARS: &str =
-    "With nodes absent, fewer lying nodes are tolerated meanwhile. Go on? [y/N] ";
-
-struct Work {
-    operator: Operator,
-    how: How,
-}
-
-/// [`ShareHow`] and [`Many`], owned.
-struct How {
-    change: Change,
-    allow_absent: u16,
-    grace: u32,
-    end_schedule: bool,
-    danger_concentrated: bool,
-    acknowledge_fragile: bool,
-    out: Option<std::path::PathBuf>,
-    days: u64,
-    since: Option<u64>,
-}
-
-#[derive(Default)]
-struct Tally {
-    /// Keys of which any version has moved.
-    keys: usize,
-    moved: Vec<Moved>,
-    written: usize,
-    untouched: usize,
-    failed: Vec<(String, Failure)>,
-    /// Tasks that ended without saying which key they were at.
-    ended: Vec<Failure>,
-    seconds: f64,
-}
-
-/// What became of one key's versions.
-#[derive(Default)]
-struct One {
-    moved: Vec<Moved>,
-    written: usize,
-}
-
-/// How many keys are under way at once when those that failed are tried once more.
-const CAREFULLY: usize = 8;
-
-async fn run(work: &Arc<Work>, mut names: VecDeque<String>, mut at_once: usize) -> Tally {
-    let (all, begun) = (names.len(), Instant::now());
-    let mut tally = Tally::default();
-    let mut line = Progress::new();
-    let mut under_way = JoinSet::new();
-    let mut again = true;
-    loop {
-        while under_way.len() < at_once
-            && let Some(name) = names.pop_front()
-        {
-            let work = Arc::clone(work);
-            under_way.spawn(async move {
-                let result = work.one(&name).await;
-                (name, result)
-            });
-        }
-        let Some(done) = under_way.join_next().await else {
-            // Some of very many find everybody busy: they are tried once more. Where most have
-            // failed something else is wrong.
-            if !again || tally.failed.is_empty() || tally.failed.len() > tally.keys {
-                break;
-            }
-            (again, at_once) = (false, CAREFULLY.min(at_once));
-            names.extend(tally.failed.drain(..).map(|(name, _)| name));
-            continue;
-        };
-        match done {
-            Ok((_, Ok(One { moved, written }))) => {
-                tally.keys += usize::from(!moved.is_empty());
-                tally.untouched += usize::from(moved.is_empty() && written == 0);
-                tally.moved.extend(moved);
-                tally.written += written;
-            }
-            Ok((name, Err(failure))) => tally.failed.push((name, failure)),
-            Err(error) => tally.ended.push(Failure::new(error)),
-        }
-        let rest = names.len() + under_way.len();
-        let rate = (all - rest) as f64 / begun.elapsed().as_secs_f64().max(0.001);
-        line.show(&format!(
-            "{} of {all} keys, {rate:.0} keys/s, {:.0} s to go, {} failed",
-            all - rest,
-            rest as f64 / rate.max(0.001),
-            tally.failed.len()
-        ));
-    }
-    tally.failed.extend(tally.ended.drain(..).map(|f| ("a key".to_owned(), f)));
-    line.clear();
-    tally.seconds = begun.elapsed().as_secs_f64();
-    tally
-}
-
-impl Work {
-    async fn one(&self, name: &str) -> Result<One, Failure> {
-        let how = &self.how;
-        let name = KeyName::new(name).map_err(Failure::usage)?;
-        let heads = self.operator.heads(Some(&name)).await?;
-        let Some(mut chain) = Chain::of(&heads)? else {
-            return Ok(One::default());
-        };
-        let share_how = ShareHow {
-            allow_absent: how.allow_absent,
-            grace: how.grace,
-            end_schedule: how.end_schedule,
-            danger_concentrated: how.danger_concentrated,
-            acknowledge_fragile: how.acknowledge_fragile,
-            version: None,
-            yes: true,
-            order: crate::args::OrderOut { order_out: None, order_days: how.days },
-        };
-        let mut one = One::default();
-        for key in versions(&self.operator, &name, None, &how.change).await? {
-            let moved_by = key.epoch().order();
-            if moved_by.reshare().is_some()
-                && how.since.is_some_and(|since| moved_by.order().issued_at.0 >= since)
-            {
-                continue;
-            }
-            let cluster = self.operator.cluster();
-            let action = action(cluster.roster(), &key, &chain, &how.change, &share_how)?;
-            let Some(action) = action else { continue };
-            let (order, signed) = signed(&self.operator, action, chain.head, how.days)?;
-            chain.follows(&cluster, &order);
-            if let Some(dir) = &how.out {
-                std::fs::create_dir_all(dir).map_err(|e| Failure::io(dir.display(), &e))?;
-                // Of several versions each order follows the one before.
-                let name = match (name.as_str().replace('/', "%"), key.version().get()) {
-                    (name, 1) => format!("{name}.order"),
-                    (name, version) => format!("{name}@{version}.order"),
-                };
-                write(&dir.join(name), &signed)?;
-                one.written += 1;
-                continue;
-            }
-            let mut blames = Vec::new();
-            let result = self.operator.submit(&signed, |p| blames.clone_from(&p.blames)).await;
-            warn_of_culprits(&self.operator, &blames);
-            match result? {
-                CarriedOut::Moved(moved) => one.moved.push(*moved),
-                _ => return Err(Failure::new("the order was applied, and no share has moved")),
-            }
-        }
-        Ok(one)
-    }
-}
-
-impl Tally {
-    fn report(self, cluster: &Cluster) -> Result<Report, Failure> {
-        let roster = cluster.roster();
-        let moved = self.keys;
-        let late = |of: fn(&Moved) -> &Vec<NodeIndex>| {
-            let mut nodes: Vec<NodeIndex> = self.moved.iter().flat_map(of).copied().collect();
-            nodes.sort();
-            nodes.dedup();
-            nodes
-        };
-        let (absent, unerased) = (late(|m| &m.absent), late(|m| &m.unerased));
-        let rate = moved as f64 / self.seconds.max(0.001);
-        let mut lines = vec![match self.written {
-            0 => format!(
-                "{moved} keys moved in {:.1} s ({rate:.0} keys/s), {} not touched, {} failed",
-                self.seconds,
-                self.untouched,
-                self.failed.len()
-            ),
-            n => format!("{n} orders written; sign and submit each with `quorate order`"),
-        }];
-        if !absent.is_empty() {
-            lines.push(format!("missed by {}", render::nodes(roster, &absent)));
-        }
-        if !unerased.is_empty() {
-            lines.push(format!("not yet erased at {}", render::former(cluster, &unerased)));
-        }
-        for (name, failure) in self.failed.iter().take(10) {
-            lines.push(format!("{name}: {failure}"));
-        }
-        if let Some((_, worst)) = self.failed.iter().max_by_key(|(_, f)| f.code) {
-            let text =
-                format!("{}\nthe same command again goes on with what is left", lines.join("\n"));
-            return Err(Failure { code: worst.code, ..Failure::new(text) });
-        }
-        let json = json!({
-            "moved": moved, "versions": self.moved.len(), "written": self.written, "untouched": self.untouched,
-            "seconds": self.seconds, "keys_per_second": rate,
-            "absent": absent.iter().map(|n| n.get()).collect::<Vec<_>>(),
-            "unerased": unerased.iter().map(|n| n.get()).collect::<Vec<_>>(),
-        });
-        Ok(Report::new(lines.join("\n"), json))
-    }
 }

@@ -4,7 +4,10 @@
 //! one question to each node for a thousand keys. What needs attention by that, and every key
 //! where there are few, is asked about one by one and believed only where it proves itself.
 
-use super::share_status::{Status, title};
+use super::{
+    schedules,
+    share_status::{Status, title},
+};
 use crate::{
     args::{Global, ShareStatus},
     failure::Failure,
@@ -49,9 +52,26 @@ pub async fn run(global: &Global, args: &ShareStatus) -> Result<Report, Failure>
     if !plan.many || args.all {
         lines.sort_by(|a, b| a.row[0].cmp(&b.row[0]));
     }
-    let text = text(&counts, &lines, &behind(&keys), operator.cluster().roster());
+    let mut text = text(&counts, &lines, &behind(&keys), operator.cluster().roster());
+    // Only a change of the roster ends schedules unasked. Of many keys the list tells no orders.
+    let changed = plan.many && operator.cluster().roster().version > 1;
+    let ended = if changed { Some(schedules::ended(&operator).await) } else { None };
+    match &ended {
+        Some(Ok(n @ 1..)) => text.push_str(&format!(
+            "\n{n} schedules were ENDED by changes of the roster; give them again: `quorate share \
+             schedule --ended`"
+        )),
+        Some(Err(error)) => {
+            text.push_str(&format!("\nwhether schedules have ended nobody could tell: {error}"));
+        }
+        Some(Ok(0)) | None => {}
+    }
     let values = lines.into_iter().map(|line| line.json).collect();
-    Ok(Report::new(text, overview_json(&counts, values)))
+    let mut json = overview_json(&counts, values);
+    if let Some(Ok(ended)) = ended {
+        json["summary"]["schedules_ended"] = json!(ended);
+    }
+    Ok(Report::new(text, json))
 }
 
 /// What a key's entry in the list tells.

@@ -1,10 +1,16 @@
 //! `quorate share status`: what each node has of a key, and what that means.
 
-use super::{key_state::shown, schedule_rotation::Shown};
+use super::{
+    key_state::shown,
+    schedule_rotation::Shown,
+    schedules::{Ended, Schedule},
+};
 use crate::{args::Global, failure::Failure, output::Report, render, session};
 use quorate_ceremony::SurveyAnswer;
 use quorate_client::{Key, Operator};
-use quorate_types::{Cluster, EpochName, Format, KeyName, Member, NodeIndex, Roster};
+use quorate_types::{
+    Cluster, EpochName, Format, KeyName, Member, NodeIndex, Roster, VerifiedOrder,
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -49,6 +55,7 @@ pub(super) struct Status {
     key: Key,
     cluster: Arc<Cluster>,
     nodes: Vec<(NodeIndex, Said)>,
+    schedule: Option<Schedule>,
 }
 
 enum Said {
@@ -60,14 +67,30 @@ impl Status {
     /// Of every version that is born, ascending.
     pub(super) async fn of(operator: &Operator, name: &str) -> Result<Vec<Self>, Failure> {
         let name = KeyName::new(name).map_err(Failure::usage)?;
+        let versions = operator.versions_in_force(&name).await?;
+        // The epoch in force says what was ordered, the head of the chain whether it still counts.
+        let scheduled = versions.iter().any(|k| k.epoch().terms().repeat.is_some());
+        let head = match scheduled {
+            true => operator.heads(Some(&name)).await?.key_order,
+            false => None,
+        };
         let mut all = Vec::new();
-        for key in operator.versions_in_force(&name).await? {
-            all.push(Self::of_version(operator, key).await?);
+        for key in versions {
+            all.push(Self::of_version(operator, key, head.as_ref()).await?);
+        }
+        // A schedule is for the newest version: what an older one's was is told if nothing came
+        // after it.
+        if let Some((Self { schedule: Some(_), .. }, older)) = all.split_last_mut() {
+            older.iter_mut().for_each(|status| status.schedule = None);
         }
         Ok(all)
     }
 
-    async fn of_version(operator: &Operator, key: Key) -> Result<Self, Failure> {
+    async fn of_version(
+        operator: &Operator,
+        key: Key,
+        head: Option<&VerifiedOrder>,
+    ) -> Result<Self, Failure> {
         let cluster = operator.cluster();
         let said = |answer: Result<Vec<u8>, String>| match answer {
             Ok(bytes) => match SurveyAnswer::from_bytes(&bytes) {
@@ -78,7 +101,8 @@ impl Status {
         };
         let nodes = operator.survey(key.name(), key.version()).await?;
         let nodes = nodes.into_iter().map(|(node, answer)| (node, said(answer))).collect();
-        Ok(Self { key, cluster, nodes })
+        let schedule = Schedule::of(key.epoch().order(), head, cluster.roster());
+        Ok(Self { key, cluster, nodes, schedule })
     }
 
     fn roster(&self) -> &Roster {
@@ -147,7 +171,14 @@ impl Status {
     /// Whether there is anything to be done.
     pub(super) fn needs_attention(&self) -> bool {
         let of = self.key.public().committee.size();
-        self.serving() < of || self.nodes.iter().any(|(n, said)| self.note(*n, said).is_some())
+        self.serving() < of
+            || self.schedule_ended().is_some()
+            || self.nodes.iter().any(|(n, said)| self.note(*n, said).is_some())
+    }
+
+    /// Its schedule, if a roster has ended it, which nobody may have meant.
+    fn schedule_ended(&self) -> Option<&Schedule> {
+        self.schedule.as_ref().filter(|s| matches!(s.ended, Some(Ended::Roster(_))))
     }
 
     /// What one node has, in a few words, and what is to be done.
@@ -215,13 +246,7 @@ impl Status {
                 spare => format!("{} serve it: {spare} more may be lost", self.serving()),
             },
         ];
-        if let Some(repeat) = self.key.epoch().terms().repeat {
-            lines.push(format!(
-                "scheduled: every {} until {}",
-                render::span(repeat.every),
-                render::time(repeat.until)
-            ));
-        }
+        lines.extend(self.schedule.as_ref().map(Schedule::line));
         for (node, said) in &self.nodes {
             let member = self.member(*node).is_some();
             let note = self.note(*node, said);
@@ -258,12 +283,13 @@ impl Status {
             .iter()
             .filter_map(|(node, said)| Some(format!("node {node} {}", self.note(*node, said)?)))
             .chain(self.left().map(|node| format!("node {node} {LEFT}")))
+            .chain(self.schedule_ended().map(Schedule::line))
             .collect();
         let note = match &noted[..] {
             _ if self.is_lost() => "KEY LOST: see `quorate share status KEY`".into(),
             [] => String::new(),
             [one] => one.clone(),
-            [first, rest @ ..] => format!("{first}; and {} more nodes", rest.len()),
+            [first, rest @ ..] => format!("{first}; and {} more", rest.len()),
         };
         vec![
             title(public.key.as_str(), public.version.get()),
@@ -285,6 +311,7 @@ impl Status {
             "serving": self.serving(),
             "spare": self.spare(),
             "lost": self.is_lost(),
+            "schedule": self.schedule.as_ref().map(Schedule::json),
             "left": self.left().map(NodeIndex::get).collect::<Vec<_>>(),
             "nodes": self.nodes.iter().map(|(node, said)| match said {
                 Said::Answer(a) => json!({
