@@ -3,6 +3,7 @@
 mod ceremonies;
 mod derive;
 mod durability;
+pub(crate) mod entropy;
 mod exports;
 mod fixture;
 mod forgeries;
@@ -15,6 +16,7 @@ mod replays;
 mod reshares;
 mod rosters;
 mod sign;
+mod sim;
 mod states;
 mod unlogged;
 mod wrap;
