@@ -39,6 +39,8 @@ const CONDUCTORS: usize = 3;
 const UNDER_WAY: usize = 60;
 /// Old requests that somebody has kept.
 const KEPT: usize = 30;
+/// How far the wall clock jumps, in milliseconds.
+const AHEAD: u64 = 3_600_000;
 
 /// What a seed has met.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +55,7 @@ pub(crate) struct Met {
     pub(crate) lost: u64,
     pub(crate) cuts: u64,
     pub(crate) full: u64,
+    pub(crate) jumps: u64,
     pub(crate) again: u64,
 }
 
@@ -68,6 +71,7 @@ impl Met {
         self.lost += other.lost;
         self.cuts += other.cuts;
         self.full += other.full;
+        self.jumps += other.jumps;
         self.again += other.again;
     }
 }
@@ -110,6 +114,9 @@ pub(crate) struct Sim {
     next: u64,
     /// Events before the first trouble.
     calm: usize,
+    /// Whether the clock jumps in this seed; until when it is ahead, in events.
+    jumps: bool,
+    ahead: usize,
     /// A digest of all that nodes have said.
     said: u64,
 }
@@ -135,8 +142,11 @@ impl Sim {
         };
         let nodes = roster.nodes.iter().enumerate().map(node).collect();
         let calm = dice.random_range(0..EVENTS / 3);
+        let jumps = dice.random_bool(0.4);
         Self {
             calm,
+            jumps,
+            ahead: 0,
             dice,
             world,
             nodes,
@@ -156,11 +166,14 @@ impl Sim {
 
     pub(crate) fn run(&mut self) -> Result<u64, Broken> {
         self.begin();
-        for _ in 0..events() {
+        for _ in 0..EVENTS {
             self.calm = self.calm.saturating_sub(1);
+            self.correct_the_clock();
             self.event()?;
             self.check()?;
         }
+        self.ahead = self.ahead.min(1);
+        self.correct_the_clock();
         self.running.clear();
         self.under_way.clear();
         self.end()?;
@@ -492,14 +505,15 @@ impl Sim {
         }
     }
 
-    /// The power goes, in a write or between two; or a disk is full for a while.
+    /// The power goes, in a write or between two; or a disk is full, or all clocks are ahead, for
+    /// a while.
     fn trouble(&mut self) {
         if self.calm > 0 {
             return;
         }
         let at = self.dice.random_range(0..3);
         let node = &mut self.nodes[at];
-        match self.dice.random_range(0..10) {
+        match self.dice.random_range(0..11) {
             0..6 => {
                 let after = self.dice.random_range(0..4);
                 node.disk.cut_power(Cut { after, kept: self.dice.random_bool(0.5) });
@@ -508,11 +522,31 @@ impl Sim {
                 self.met.cuts += 1;
                 node.core = None;
             }
-            _ => {
+            8..10 => {
                 self.met.full += 1;
                 node.disk.set_full(true);
             }
+            _ if self.jumps && self.ahead == 0 => {
+                self.met.jumps += 1;
+                self.ahead = self.dice.random_range(20..80);
+                let wall = self.world.clock.now().wall.0;
+                self.world.clock.jump_to(wall + AHEAD);
+            }
+            _ => {}
         }
+    }
+
+    /// A wall clock that has jumped is right again after some events; somebody has set it right,
+    /// and starts a node anew to be sure.
+    fn correct_the_clock(&mut self) {
+        if self.ahead == 1 {
+            let wall = self.world.clock.now().wall.0;
+            self.world.clock.jump_to(wall - AHEAD);
+            let at = self.dice.random_range(0..3);
+            self.start(at, LIMITS);
+            self.acquaint();
+        }
+        self.ahead = self.ahead.saturating_sub(1);
     }
 
     /// A node whose power went in the last call has no process.
@@ -587,8 +621,4 @@ fn door(node: usize, disk: &Arc<Disk>, seen: &Arc<Seen>) -> Arc<Door> {
         request: Mutex::default(),
         lies: false.into(),
     })
-}
-
-fn events() -> usize {
-    std::env::var("QUORATE_EVENTS").map_or(EVENTS, |v| v.parse().unwrap())
 }
