@@ -92,6 +92,17 @@ fn a_seed_repeats_byte_for_byte() {
 #[test]
 fn every_planted_bug_is_found() {
     const WITHIN: u64 = 60;
+    /// Seeds that found one, to begin with: only to be quick.
+    const FOUND_BY: [(Bug, u64); 8] = [
+        (Bug::NoReplayCache, 2),
+        (Bug::ReplayEvicts, 2),
+        (Bug::ReplayForgotten, 2),
+        (Bug::NoFence, 16),
+        (Bug::AnswerBeforeFlush, 3),
+        (Bug::NonceTwice, 2),
+        (Bug::MixEpochs, 24),
+        (Bug::StaleShares, 24),
+    ];
     let only = std::env::var("QUORATE_BUG").ok();
     let mut missed = Vec::new();
     for bug in Bug::ALL {
@@ -100,7 +111,8 @@ fn every_planted_bug_is_found() {
         }
         let begun = Instant::now();
         plant(Some(bug));
-        let found = (0..WITHIN).find_map(|seed| Some((seed, run(seed).1.err()?)));
+        let known = FOUND_BY.iter().filter(|(b, _)| *b == bug).map(|(_, seed)| *seed);
+        let found = known.chain(0..WITHIN).find_map(|seed| Some((seed, run(seed).1.err()?)));
         plant(None);
         let Some((seed, broken)) = found else {
             missed.push(bug);
