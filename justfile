@@ -19,6 +19,10 @@ python *ARGS:
 soak SECONDS FIRST="1000":
     QUORATE_SIM_SECONDS={{SECONDS}} QUORATE_FIRST={{FIRST}} cargo test --release --locked -p quorate-ceremony --test sim no_disorder -- --nocapture
 
+# The same of whole nodes, with their stores, requests and nonces.
+soak-nodes SECONDS FIRST="1000":
+    QUORATE_SIM_SECONDS={{SECONDS}} QUORATE_FIRST={{FIRST}} cargo test --release --locked -p quorate-node --lib tests::sim::soak -- --ignored --nocapture
+
 # Plant every bug that the simulator must find.
 planted:
     cargo test --locked -p quorate-ceremony --features planted-bugs --test sim planted -- --nocapture

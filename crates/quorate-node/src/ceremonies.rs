@@ -6,8 +6,8 @@
 //! conductor asks again and the same request gives the same bytes.
 
 use crate::{
-    core::Core, exports, forks, locks::Subject as Lock, orders, quarantine, records, states,
-    unlogged,
+    core::Core, entropy, exports, forks, locks::Subject as Lock, orders, planted::planted,
+    quarantine, records, states, unlogged,
 };
 use quorate_ceremony::{
     Fault as StepFault, Me, Request, Step, StepKind, Subject, VersionState, fault, perform,
@@ -16,8 +16,6 @@ use quorate_crypto::Threshold;
 use quorate_rpc::{Fault, v1};
 use quorate_store::{Batch, StoreError};
 use quorate_types::{Event, Format, Order, Terms};
-use rand::rngs::SysRng;
-use rand_core::UnwrapErr;
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::atomic::Ordering,
@@ -108,9 +106,12 @@ fn round(core: &Core, items: Vec<Item>) -> Result<Vec<Answered>, Fault> {
     // A step is done once and logged again whenever it is asked for; an order it brought along
     // is applied once, and has a mark until it is logged.
     unlogged::settle(core)?;
-    persist(core, &steps).inspect_err(|_| core.unlogged.doubt())?;
+    let persisted = persist(core, &steps).inspect_err(|_| core.unlogged.doubt());
     let events: Vec<Event> = steps.iter().flat_map(|(_, _, s)| s.audit.clone()).collect();
-    unlogged::log(core, events)?;
+    let durable = persisted.and_then(|()| unlogged::log(core, events));
+    if !planted!(AnswerBeforeFlush) {
+        durable?;
+    }
     held.extend(steps.into_iter().map(|(at, _, step)| (at, result(step))));
     Ok(held)
 }
@@ -166,7 +167,7 @@ fn threshold(request: &Request, state: &VersionState) -> Option<Threshold> {
 fn perform_all(core: &Core, items: Vec<Loaded>) -> Result<Vec<Done>, Fault> {
     let cluster = core.cluster();
     let me = Me { cluster: &cluster, index: core.index(), identity: &core.identity };
-    let mut rng = UnwrapErr(SysRng);
+    let mut rng = entropy::rng();
     let mut steps = Vec::with_capacity(items.len());
     for (Item { at, subject, request }, state) in items {
         let _permit = core.permits.take();
@@ -196,7 +197,7 @@ fn persist(core: &Core, steps: &[Done]) -> Result<(), Fault> {
         other => other,
     };
     for (_, subject, step) in steps {
-        if !step.persist.list.is_empty() {
+        if !step.persist.list.is_empty() && !planted!(StaleShares) {
             core.keys.forget(&subject.key);
             core.nonces.forget(&subject.key);
             core.have_changed(&step.persist.list);

@@ -6,12 +6,12 @@
 
 use crate::{
     core::Core,
+    entropy,
     records::{Read, RecordError, tagged},
 };
 use quorate_store::{Batch, Store, Tree};
 use quorate_types::{BootId, Checkpoint, Extent, Hash, Millis, SignedCheckpoint};
-use rand::{Rng, rngs::SysRng};
-use rand_core::UnwrapErr;
+use rand::Rng;
 use std::sync::{Mutex, PoisonError};
 
 /// Starts of a store that it remembers. A node that is shown where an earlier process was,
@@ -50,7 +50,7 @@ impl Life {
         let boots = earlier.last().map_or(0, |s| s.boots).checked_add(1);
         let boots = boots.ok_or(RecordError::Damaged("start"))?;
         let mut boot = BootId::default();
-        UnwrapErr(SysRng).fill_bytes(&mut boot.0);
+        entropy::rng().fill_bytes(&mut boot.0);
         let this = Start { boots, boot, began };
         let mut batch = Batch::new().put(Tree::Orders, key(boots), value(&this));
         let forgotten = (earlier.len() + 1).saturating_sub(REMEMBERED);

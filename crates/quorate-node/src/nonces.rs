@@ -73,6 +73,9 @@ struct Kept {
     pairs: BTreeMap<u64, Waiting>,
     /// How many each client has.
     counts: HashMap<PublicKey, usize>,
+    /// [`crate::planted::Bug::NonceTwice`]: the same pairs again.
+    #[cfg(test)]
+    twins: BTreeMap<u64, NoncePair>,
 }
 
 struct Waiting {
@@ -98,6 +101,8 @@ impl Nonces {
         self.lock().has_room(&self.limits, of, count, now)?;
         // Outside of the lock: 70 µs each.
         let drawn: Vec<_> = (0..count).map(|_| commit(key, &self.unique(now), &mut *rng)).collect();
+        #[cfg(test)]
+        let (drawn, mut twins) = with_twins(drawn, key);
         let mut kept = self.lock();
         kept.has_room(&self.limits, of, count, now)?;
         let until = now.steady + LIFE;
@@ -106,6 +111,8 @@ impl Nonces {
             let number = kept.next;
             kept.next += 1;
             kept.pairs.insert(number, Waiting { of: of.clone(), until, pair });
+            #[cfg(test)]
+            kept.twins.extend(twins.next().map(|twin| (number, twin)));
             out.push((NonceHandle { boot: self.boot, number }, commitments));
         }
         *kept.counts.entry(of.client).or_default() += count;
@@ -143,6 +150,10 @@ impl Nonces {
         let mut one = |handle: &NonceHandle| {
             if handle.boot != self.boot {
                 return None;
+            }
+            #[cfg(test)]
+            if let Some(twin) = kept.twins.remove(&handle.number) {
+                return Some(twin);
             }
             let waiting = kept.pairs.get(&handle.number)?;
             if waiting.of.client != of.client {
@@ -211,6 +222,25 @@ impl Kept {
         }
         Some(waiting)
     }
+}
+
+/// Pairs that are drawn alike twice, if that is planted; else what was drawn, without twins.
+#[cfg(test)]
+fn with_twins(
+    drawn: Vec<(NoncePair, NonceCommitments)>,
+    key: &KeyShare,
+) -> (Vec<(NoncePair, NonceCommitments)>, std::vec::IntoIter<NoncePair>) {
+    use rand::{RngExt, SeedableRng, rngs::StdRng};
+    if !crate::planted::is(crate::planted::Bug::NonceTwice) {
+        return (drawn, Vec::new().into_iter());
+    }
+    let seed = crate::entropy::rng().random();
+    let alike = || {
+        let mut rng = StdRng::seed_from_u64(seed);
+        (0..drawn.len()).map(|_| commit(key, b"twin", &mut rng)).collect::<Vec<_>>()
+    };
+    let twins: Vec<_> = alike().into_iter().map(|(pair, _)| pair).collect();
+    (alike(), twins.into_iter())
 }
 
 #[cfg(test)]

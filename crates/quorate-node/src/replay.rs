@@ -5,7 +5,7 @@
 //! back finds what it has forgotten already over. When the cache is full, requests are
 //! refused; nothing is evicted.
 
-use crate::clock::Now;
+use crate::{clock::Now, planted::planted};
 use quorate_crypto::PublicKey;
 use quorate_types::{Hash, Millis, RequestHead, RequestId};
 use std::{
@@ -84,7 +84,10 @@ impl ReplayCache {
     pub(crate) fn remember(&mut self, head: &RequestHead, request: Hash, now: Now) -> bool {
         let of_client = self.clients.get(&head.client).map_or(0, HashMap::len);
         if self.len() >= self.limits.total || of_client >= self.limits.per_client {
-            return false;
+            if !planted!(ReplayEvicts) {
+                return false;
+            }
+            self.drop_first();
         }
         let life = Duration::from_millis(u64::from(head.ttl)) + 2 * self.limits.window;
         let until = head.issued_at.plus(millis(life));
@@ -117,18 +120,22 @@ impl ReplayCache {
     /// Stops at the first that must stay: what follows it ends later by the steady clock.
     fn forget(&mut self, now: Now) {
         while let Some(Reverse((end, client, id))) = self.ends.peek() {
-            let ids = self.clients.get_mut(client);
-            let until = ids.as_ref().and_then(|ids| ids.get(id)).map(|kept| kept.until);
+            let until = self.clients.get(client).and_then(|ids| ids.get(id)).map(|kept| kept.until);
             if *end > now.steady || until.is_some_and(|until| until >= now.wall) {
                 return;
             }
-            if let Some(ids) = ids {
-                ids.remove(id);
-                if ids.is_empty() {
-                    self.clients.remove(client);
-                }
+            self.drop_first();
+        }
+    }
+
+    /// Forgets the one whose time ends first.
+    fn drop_first(&mut self) {
+        let Some(Reverse((_, client, id))) = self.ends.pop() else { return };
+        if let Some(ids) = self.clients.get_mut(&client) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.clients.remove(&client);
             }
-            self.ends.pop();
         }
     }
 }

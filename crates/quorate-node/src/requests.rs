@@ -7,9 +7,10 @@
 
 use crate::{
     core::Core,
-    decide,
+    decide, entropy,
     evaluator::Items,
     keys::{KeyState, Of, Share},
+    planted::planted,
     signing::{self, Signing},
 };
 use quorate_crypto::{PublicKey, Signature, hash::Label};
@@ -20,8 +21,6 @@ use quorate_types::{
     request::{MAX_HEAD, MAX_ITEMS, claimed_client},
     signing::{MAX_SIGN_ITEM, NonceOrder},
 };
-use rand::rngs::SysRng;
-use rand_core::UnwrapErr;
 use std::{sync::Arc, time::Instant};
 
 /// A request as it came.
@@ -118,6 +117,11 @@ pub(crate) fn answer(core: &Core, incoming: &Incoming) -> Result<Answered, Fault
         Task::Draw(order) => order.epoch,
         Task::Sign(signing) => signing.epoch(),
     };
+    if planted!(AuditAfterUse) {
+        let reply = evaluate(core, &request, &Logged(granted))?;
+        log(core, &request, Decision::Granted(epoch))?;
+        return Ok(Answered { operation: request.head.operation, reply });
+    }
     let (logged, _permit) = permit.lend(|| log(core, &request, Decision::Granted(epoch)));
     logged?;
     let reply = evaluate(core, &request, &Logged(granted))?;
@@ -218,19 +222,29 @@ fn partials(
     key: &KeyState,
     items: &Items,
 ) -> Result<Reply, Fault> {
-    let sealed = key.shares().iter().map(|share| under(core, request, share, items));
+    let named = |share: &Share| match key.share() {
+        Some(first) if planted!(MixEpochs) => first.public.epoch,
+        _ => share.public.epoch,
+    };
+    let sealed = key.shares().iter().map(|share| under(core, request, share, named(share), items));
     let mut sealed = sealed.collect::<Result<Vec<_>, _>>()?.into_iter();
     let first = sealed.next().ok_or_else(|| Fault::new(FaultKind::Internal, "no share"))?;
     Ok(Reply::Sealed(first, sealed.collect()))
 }
 
 /// The answer under one epoch.
-fn under(core: &Core, request: &Authentic, share: &Share, items: &Items) -> Result<Vec<u8>, Fault> {
+fn under(
+    core: &Core,
+    request: &Authentic,
+    share: &Share,
+    epoch: EpochName,
+    items: &Items,
+) -> Result<Vec<u8>, Fault> {
     let partials = core.evaluator.partials(&share.secret, items);
     let proof = if request.head.prove {
         let (public, node) = (&share.public, core.index());
         let context = PartialContext { public, node, request: request.hash }.to_bytes();
-        let mut rng = UnwrapErr(SysRng);
+        let mut rng = entropy::rng();
         let proof = match &share.of {
             Of::Ristretto { own, .. } => {
                 items.prove(&context, &share.secret, own, &partials, &mut rng)
@@ -243,7 +257,7 @@ fn under(core: &Core, request: &Authentic, share: &Share, items: &Items) -> Resu
     } else {
         None
     };
-    seal(core, request, share.public.epoch, &Answer { partials, proof })
+    seal(core, request, epoch, &Answer { partials, proof })
 }
 
 fn seal(

@@ -1,6 +1,6 @@
 //! Answers are sealed: one answer key a day, one HPKE set-up for each client process.
 
-use crate::clock::Now;
+use crate::{clock::Now, entropy};
 use quorate_crypto::{
     IdentityKey, PublicKey,
     answer::{AnswerError, AnswerKey, SealingSession},
@@ -9,8 +9,6 @@ use quorate_types::{
     Answer, AnswerKeyCard, EpochName, Fingerprint, Format, Hash, Millis, NodeIndex, SealedAnswer,
     answer::MAX_ANSWER_KEY_LIFE,
 };
-use rand::rngs::SysRng;
-use rand_core::UnwrapErr;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -101,14 +99,14 @@ impl Sessions {
             today.evict();
         }
         let info = SealedAnswer::session_info(&self.fingerprint, self.node, client);
-        let mut rng = UnwrapErr(SysRng);
+        let mut rng = entropy::rng();
         let session = Arc::new(SealingSession::new(&today.key, reply_key, &info, &mut rng)?);
         today.open.insert((*client, *reply_key), (Arc::clone(&session), today.uses));
         Ok((session, card))
     }
 
     fn begin(&self, now: Millis) -> Today {
-        let key = AnswerKey::generate(&mut UnwrapErr(SysRng));
+        let key = AnswerKey::generate(&mut entropy::rng());
         let from = Millis(now.0.saturating_sub(EARLY));
         let card =
             AnswerKeyCard::sign(&self.fingerprint, self.node, key.public(), from, &self.identity);
@@ -146,6 +144,8 @@ fn is_of(card: &AnswerKeyCard, now: Millis) -> bool {
 mod tests {
     use super::*;
     use quorate_crypto::answer::{OpeningSession, ReplyKey};
+    use rand::rngs::SysRng;
+    use rand_core::UnwrapErr;
     use std::time::Duration;
 
     fn at(wall: u64) -> Now {

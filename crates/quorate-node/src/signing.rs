@@ -8,6 +8,7 @@
 use crate::{
     core::Core,
     decide::{No, bad_item},
+    entropy,
     keys::{KeyState, Of, Share},
     nonces::{For, Full},
     requests::Authentic,
@@ -20,8 +21,6 @@ use quorate_types::{
     EpochName, Format, RefusalReason, RequestHead,
     signing::{NonceHandle, NonceOrder, SignItem, SignerCommitments},
 };
-use rand::rngs::SysRng;
-use rand_core::UnwrapErr;
 use std::collections::BTreeMap;
 
 /// Messages to sign, checked: every set names this node, members of the epoch's committee only,
@@ -81,7 +80,7 @@ pub(crate) fn draw(
 ) -> Result<Vec<[u8; 32]>, No> {
     let Ready { key, .. } = ready(key, &order.epoch)?;
     let of = of(&request.head, order.epoch);
-    let (count, rng) = (usize::from(order.count), &mut UnwrapErr(SysRng));
+    let (count, rng) = (usize::from(order.count), &mut entropy::rng());
     let drawn = core
         .nonces
         .draw(&of, count, key, core.now(), rng)

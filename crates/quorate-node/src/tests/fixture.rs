@@ -50,6 +50,10 @@ pub(crate) fn public(n: u8) -> PublicKey {
 pub(crate) struct TestClock(AtomicU64, AtomicU64);
 
 impl TestClock {
+    pub(crate) fn new() -> Self {
+        Self(AtomicU64::new(START), AtomicU64::new(0))
+    }
+
     pub(crate) fn pass(&self, millis: u64) {
         self.0.fetch_add(millis, Ordering::SeqCst);
         self.1.fetch_add(millis, Ordering::SeqCst);
@@ -259,7 +263,7 @@ impl World {
 
     /// Nodes that know what is in their stores, started all at once.
     pub(crate) fn on(stores: [Arc<Spy>; 3]) -> Self {
-        let clock = Arc::new(TestClock(AtomicU64::new(START), AtomicU64::new(0)));
+        let clock = Arc::new(TestClock::new());
         let cluster = cluster();
         let started = (1..).zip(stores);
         let nodes = started.map(|(i, store)| start(&cluster, &clock, i, store, LIMITS)).collect();
@@ -564,14 +568,18 @@ impl World {
     /// Opens a sealed answer as the client would.
     pub(crate) fn open(&self, i: usize, reply: &Reply) -> (SealedAnswer, Answer) {
         let Reply::Sealed(bytes, _) = reply else { panic!("refused: {reply:?}") };
+        self.open_bytes(&self.nodes[i].core.me, bytes)
+    }
+
+    /// As [`World::open`], for one sealed answer of `node`.
+    pub(crate) fn open_bytes(&self, node: &NodeEntry, bytes: &[u8]) -> (SealedAnswer, Answer) {
         let sealed = SealedAnswer::from_bytes(bytes).unwrap();
-        let core = &self.nodes[i].core;
-        sealed.key.verify(self.cluster.fingerprint(), &core.me.identity).unwrap();
-        let info =
-            SealedAnswer::session_info(self.cluster.fingerprint(), core.index(), &public(50));
-        let (node, encapsulated) = (&sealed.key.public, &sealed.encapsulated);
-        let session = OpeningSession::new(&self.reply, node, encapsulated, &info).unwrap();
-        let aad = SealedAnswer::associated_data(&sealed.request, core.index(), &sealed.epoch);
+        sealed.key.verify(self.cluster.fingerprint(), &node.identity).unwrap();
+        let index = node.index;
+        let info = SealedAnswer::session_info(self.cluster.fingerprint(), index, &public(50));
+        let (key, encapsulated) = (&sealed.key.public, &sealed.encapsulated);
+        let session = OpeningSession::new(&self.reply, key, encapsulated, &info).unwrap();
+        let aad = SealedAnswer::associated_data(&sealed.request, index, &sealed.epoch);
         let opened = session.open(sealed.counter, &aad, &sealed.sealed).unwrap();
         let answer = Answer::from_bytes(&opened).unwrap();
         (sealed, answer)
