@@ -9,8 +9,7 @@ use crate::{
 use quorate_ceremony::fault::{DESTROYED, NOT_DUE};
 use quorate_rpc::{Deadline, FaultKind};
 use quorate_types::{
-    ChainId, Format, Hash, KeyVersion, Millis, Repeat, RotateKey, SignedOrder,
-    VerifiedOrder,
+    ChainId, Format, Hash, KeyVersion, Millis, Repeat, RotateKey, SignedOrder, VerifiedOrder,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
