@@ -52,6 +52,19 @@ fn versions_are_born_by_themselves_beside_what_is_done_by_hand_until_an_order_en
     let none = refused(&cluster.operator(&["key", "schedule-rotation", "demo", "--end"]));
     assert!(none.contains("demo has no schedule of versions"), "{none}");
     let given = ["key", "schedule-rotation", "demo", "--every", "10s"];
+    // Who signs it sees which versions come when, for whom, and who could use them.
+    let file = cluster.home("order");
+    let file = file.to_str().expect("a path");
+    let text =
+        ok(&cluster.operator(&[&given[..], &["--times", "3", "--order-out", file]].concat()));
+    assert!(text.contains("SCHEDULE VERSIONS 2 to 4 of key demo"), "{text}");
+    let shown = ok(&cluster.operator(&["order", "show", file]));
+    for line in
+        ["version 2     is due", "version 4     is due", "every 10 s", "client        client until"]
+    {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    assert!(shown.contains("can use each of them, at the least"), "{shown}");
     let text = ok(&cluster.operator(&given));
     assert!(text.contains("version 2 is due") && text.contains("every 10 s"), "{text}");
     let begun = Instant::now();

@@ -359,6 +359,8 @@ fn rotate_key(rotate: &RotateKey, roster: &Roster) -> (Vec<String>, Value) {
     }
     dates.push(format!("  ends          {}", time(rotate.until)));
     lines.splice(1..1, dates);
+    lines.push("  can use each of them, at the least:".into());
+    lines.extend(coalitions(roster, &rotate.create.committee));
     json["action"] = json!("rotate-key");
     json["last_version"] = json!(last.map(|version| version.get()));
     json["from"] = json!(rotate.from.0);
