@@ -13,7 +13,7 @@ use crate::{
     requests::{self, Reply},
     tests::fixture::LIMITS,
 };
-use quorate_ceremony::{Conductor, Failure, Outcome};
+use quorate_ceremony::{Conductor, FailReason, Failure, Outcome};
 use quorate_rpc::v1::step_result::Outcome as Answered;
 use quorate_types::*;
 use std::sync::atomic::Ordering;
@@ -49,8 +49,10 @@ impl Sim {
         match self.conducted(key) {
             Err(_) if self.stories[key].burnt => Ok(()),
             // An order may have used its numbers up while nothing worked: the next one has more.
-            Err(broken) if self.stories[key].birth().is_none() => Err(broken),
-            _ => Ok(()),
+            Err(broken) if broken.how == FailReason::NumbersUsed.to_string() => {
+                self.stories[key].birth().map(drop).ok_or(broken)
+            }
+            other => other.map(drop),
         }
     }
 
