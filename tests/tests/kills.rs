@@ -294,7 +294,7 @@ fn whoever_is_killed_at_each_step_of_an_import_the_same_command_imports_the_key(
 #[test]
 fn whoever_is_killed_at_each_step_of_a_reshare_to_others_the_same_order_finishes() {
     let order = |cluster: &Cluster, times: usize| {
-        let to = if times % 2 == 0 { "3,4,5,6,7" } else { "1,2,3,4,5" };
+        let to = if times.is_multiple_of(2) { "3,4,5,6,7" } else { "1,2,3,4,5" };
         let reshare = ["share", "reshare", "demo", "--committee", to];
         ("demo".to_owned(), written(cluster, &reshare))
     };

@@ -2,6 +2,7 @@
 
 mod moves;
 
+use moves::coalitions;
 pub use moves::{Before, Moves, member};
 
 use quorate_types::{

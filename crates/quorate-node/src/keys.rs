@@ -83,7 +83,7 @@ impl KeyState {
     }
 
     /// With whether a newer version is born.
-    pub(crate) fn is_older(self, older: bool) -> Self {
+    pub(crate) fn with_newer(self, older: bool) -> Self {
         Self { older, ..self }
     }
 

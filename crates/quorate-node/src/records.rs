@@ -568,7 +568,7 @@ fn find_key(core: &Core, name: &KeyName, version: KeyVersion) -> Read<Option<Key
         }
     }
     let older = has_newer(store, name, version)?;
-    Ok(Some(KeyState::new(create, shares).refusing(refuses).is_older(older)))
+    Ok(Some(KeyState::new(create, shares).refusing(refuses).with_newer(older)))
 }
 
 /// Whether a version above this one is born.

@@ -256,7 +256,7 @@ fn json_of(to: &Reshare, before: Option<&Before>, joins: &[Member], leaves: &[Me
 }
 
 /// The smallest coalitions of holders that could use a key, in a few lines.
-fn coalitions(roster: &Roster, committee: &Committee) -> Vec<String> {
+pub(super) fn coalitions(roster: &Roster, committee: &Committee) -> Vec<String> {
     const SHOWN: usize = 4;
     let all = all_coalitions(roster, committee);
     let mut lines: Vec<String> =
