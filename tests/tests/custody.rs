@@ -160,6 +160,10 @@ fn an_imported_key_that_wraps_opens_what_it_sealed_before_and_after_a_refresh() 
     let again = seal(b"after it");
     assert_eq!(public("vault"), public("twin"));
     is_shown_as_imported(&cluster, "vault");
+    // An Ed25519 key signs, and does nothing else.
+    let seed = file(&cluster, "operator-1", "seed.pem", &pkcs8(&SEED));
+    let out = cluster.operator(&["key", "import", "no", "--purpose", "wrap", "--from", &seed]);
+    assert_eq!(out.status.code(), Some(2), "{}", said(&out));
     // Any three of the new shares.
     cluster.kill(2);
     cluster.kill(4);
@@ -167,10 +171,6 @@ fn an_imported_key_that_wraps_opens_what_it_sealed_before_and_after_a_refresh() 
     assert_eq!(ok(&cluster.decrypt(&again)), "after it");
     cluster.kill(5);
     assert_eq!(cluster.decrypt(&sealed).status.code(), Some(4));
-    // An Ed25519 key signs, and does nothing else.
-    let seed = file(&cluster, "operator-1", "seed.pem", &pkcs8(&SEED));
-    let out = cluster.operator(&["key", "import", "no", "--purpose", "wrap", "--from", &seed]);
-    assert_eq!(out.status.code(), Some(2), "{}", said(&out));
 }
 
 /// The owner has a client's home; two operators sign.
