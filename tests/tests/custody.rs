@@ -223,6 +223,49 @@ fn an_import_whose_owner_is_killed_is_finished_by_the_same_command() {
 }
 
 #[test]
+fn a_key_shows_with_which_rights_it_was_made_and_since_which_order() {
+    let cluster = Cluster::of(5).threshold(3).start();
+    let show = |args: &[&str]| json(&cluster.client(&[&["--output", "json"], args].concat(), b""));
+    let text = |args: &[&str]| ok(&cluster.client(args, b""));
+    // Without rights that is said, and which rights there are.
+    cluster.key("plain");
+    let shown = text(&["key", "show", "plain"]);
+    assert!(shown.contains("rights      none: it is never exported"), "{shown}");
+    let shown = show(&["key", "show", "plain"]);
+    assert_eq!(shown["rights"], serde_json::json!({ "exportable": null, "quick_deletion": null }));
+
+    let rights = ["--exportable", "--quick-deletion"];
+    ok(&cluster.operator(&[&["key", "create", "vault"], &rights[..]].concat()));
+    let born = show(&["key", "show", "vault"]);
+    for right in ["exportable", "quick_deletion"] {
+        assert_eq!(born["rights"][right]["order"], born["order"]);
+        assert_eq!(born["rights"][right]["since_version"], 1);
+    }
+    // It has them since its first order, however many versions follow and wherever its shares go.
+    ok(&cluster.operator(&["share", "refresh", "vault"]));
+    ok(&cluster.operator(&["key", "rotate", "vault"]));
+    let rotated = show(&["key", "show", "vault"]);
+    assert_ne!(rotated["order"], born["order"]);
+    assert_eq!(rotated["rights"], born["rights"]);
+    for version in rotated["versions"].as_array().unwrap() {
+        assert_eq!(
+            (&version["exportable"], &version["quick_deletion"]),
+            (&true.into(), &true.into())
+        );
+    }
+    assert_eq!(show(&["key", "show", "vault", "--version", "2"])["rights"], born["rights"]);
+    let order = &born["order"].as_str().unwrap()[..8];
+    let shown = text(&["key", "show", "vault"]);
+    for said in [
+        format!("right       EXPORTABLE since version 1, by order {order}"),
+        format!("right       quick deletion since version 1, by order {order}"),
+        "older EXPORTABLE, quick deletion".to_owned(),
+    ] {
+        assert!(shown.contains(&said), "{said} in {shown}");
+    }
+}
+
+#[test]
 fn an_exported_key_is_put_together_by_its_recipient_and_shown_as_exported() {
     let mut cluster = Cluster::of(5).threshold(3).start();
     cluster.key("ours");

@@ -20,6 +20,7 @@ pub mod orders_submit;
 mod pipeline;
 pub mod plan;
 pub mod resolve;
+mod rights;
 pub mod roster;
 pub mod rotate;
 pub mod schedule_rotation;

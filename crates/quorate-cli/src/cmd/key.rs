@@ -4,6 +4,7 @@ use super::{
     export,
     key_state::shown,
     order::{Fate, confirmed, make},
+    rights,
     roster::up_to_date,
     schedule_rotation,
 };
@@ -191,10 +192,22 @@ pub async fn show(global: &Global, args: &KeyShow) -> Result<Option<Report>, Fai
         lines.extend(more);
         json["state"] = json_of;
     }
+    let all = match (client.versions(&key).await, args.version) {
+        // A version that is pinned is shown without anybody; those before it, nodes must bring.
+        (Err(error @ Error::Party { .. }), Some(_)) => {
+            eprintln!(
+                "nobody brings the versions before: rights are as its own order says: {error}"
+            );
+            vec![key.clone()]
+        }
+        (all, _) => all?,
+    };
+    let (more, json_of) = rights::shown(&all);
+    lines.extend(more);
+    json["rights"] = json_of;
     if args.version.is_some() {
         return Ok(Some(Report::new(lines.join("\n"), json)));
     }
-    let all = client.versions(&key).await?;
     let mut versions = Vec::new();
     for version in &all {
         let epoch = version.public().epoch.number;
@@ -206,12 +219,15 @@ pub async fn show(global: &Global, args: &KeyShow) -> Result<Option<Report>, Fai
         };
         let imported = version.verified().order().import().is_some();
         if key.version().get() > 1 {
+            let (number, right) = (version.version(), rights::mark(version));
             let mark = if imported { " IMPORTED" } else { "" };
-            lines.push(format!("version     {} epoch {epoch} {state}{mark}", version.version()));
+            lines.push(format!("version     {number} epoch {epoch} {state}{mark}{right}"));
         }
         versions.push(json!({
             "version": version.version().get(), "epoch": epoch, "state": state,
             "imported": imported,
+            "exportable": version.ordered().rights.exportable,
+            "quick_deletion": version.ordered().rights.quick_deletion,
             "public_key": hex::encode(version.public().public_key()),
         }));
     }
