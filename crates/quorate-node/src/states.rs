@@ -4,7 +4,7 @@
 //! orders    's' ‖ key name                     hash of the order with the highest revision
 //!           'a' ‖ alias                        the key's name
 //!           'd' ‖ deletion time u64 ‖ key name  empty: the key waits for its deletion, here until then
-//!           'i' ‖ key name                     that time
+//!           'l' ‖ key name                     that time
 //!           't' ‖ key name                     Tombstone
 //! ```
 
@@ -185,7 +185,7 @@ fn waits_until(store: &dyn Store, state: &SetKeyState, now: Millis) -> Read<Opti
 
 /// When this node destroys its shares of a key, if it is going to.
 pub(crate) fn waiting(store: &dyn Store, name: &KeyName) -> Read<Option<Millis>> {
-    let Some(bytes) = store.get(Tree::Orders, &of_key(b'i', name))? else { return Ok(None) };
+    let Some(bytes) = store.get(Tree::Orders, &of_key(b'l', name))? else { return Ok(None) };
     let bytes = <[u8; 8]>::try_from(&bytes[..]);
     let bytes = bytes.map_err(|_| RecordError::Damaged("time of a deletion"))?;
     Ok(Some(Millis(u64::from_be_bytes(bytes))))
@@ -257,7 +257,7 @@ pub(crate) fn put(
     }
     if let Some(at) = waits_until(store, state, now)? {
         batch = batch.put(Tree::Orders, due_key(at, name), Vec::new());
-        batch = batch.put(Tree::Orders, of_key(b'i', name), at.0.to_be_bytes().to_vec());
+        batch = batch.put(Tree::Orders, of_key(b'l', name), at.0.to_be_bytes().to_vec());
     }
     let hash = order.hash().as_bytes().to_vec();
     Ok(batch.put(Tree::Orders, of_key(b's', name), hash))
@@ -300,7 +300,7 @@ pub(crate) fn not_due(batch: Batch, at: Millis, name: &KeyName) -> Batch {
 
 /// It waits for its deletion no more.
 fn no_more_due(batch: Batch, at: Millis, name: &KeyName) -> Batch {
-    not_due(batch, at, name).delete(Tree::Orders, of_key(b'i', name))
+    not_due(batch, at, name).delete(Tree::Orders, of_key(b'l', name))
 }
 
 /// What a node says of how a key is, by its name or an alias.

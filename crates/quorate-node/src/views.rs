@@ -114,7 +114,6 @@ fn summary(core: &Core, name: &KeyName) -> Result<Option<KeySummary>, RecordErro
         let record = records::newest(store, name, version)?.unwrap_or(birth);
         older.push(older_version(core, &record.certificate.public)?);
     }
-    older.reverse();
     let moved = records::newest(store, name, version)?;
     let standing = records::standing(store, name, version)?;
     let record = moved.as_ref().or(newest.as_ref()).map(|r| &r.certificate.public);
