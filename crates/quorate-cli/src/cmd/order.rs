@@ -221,10 +221,8 @@ pub async fn sign(global: &Global, file: &Path, yes: bool) -> Result<Report, Fai
     let hash = order_hash(cluster.fingerprint(), &signed.0.body);
     let before = before::read(&operator, &session::home(global)?, &order, &hash).await;
     eprintln!("{}", render::order_after(&order, cluster, before.as_ref()).0.join("\n"));
-    if !yes {
-        if !confirmed("Sign this order? [y/N] ")? {
-            return Err(Failure::new("not signed"));
-        }
+    if !yes && !confirmed("Sign this order? [y/N] ")? {
+        return Err(Failure::new("not signed"));
     }
     signed.0.sign(operator.identity(), Label::SIG_ORDER, cluster.fingerprint());
     write(file, &signed)?;
