@@ -3,7 +3,7 @@
 use crate::node::{Behaviour, Node};
 use quorate_client::{
     Client, ClientBuilder,
-    transport::{BoxFuture, KeyStates, Question, Records, Replies, Reply, Transport},
+    transport::{BoxFuture, KeyStates, NodeSaid, Question, Records, Replies, Reply, Transport},
 };
 use quorate_crypto::{IdentityKey, SecretScalar, Threshold, hash::Label, sharing::Polynomial};
 use quorate_rpc::{Deadline, Fault, FaultKind};
@@ -270,6 +270,8 @@ pub(crate) struct Coordinator {
     pub(crate) rosters: Vec<Vec<u8>>,
     /// Orders about how keys are that it shows, each for its key and its aliases.
     pub(crate) states: Mutex<Vec<SignedOrder>>,
+    /// What nodes say of having destroyed a key.
+    pub(crate) receipts: Mutex<Vec<DestroyedReceipt>>,
     pub(crate) question: Option<Tamper<Question>>,
     pub(crate) replies: Option<Tamper<Replies>>,
     /// So many questions it carries; for more there is no time.
@@ -292,6 +294,7 @@ impl Coordinator {
             exports: Mutex::default(),
             rosters: fake.cluster.chain().iter().map(Format::to_bytes).collect(),
             states: Mutex::default(),
+            receipts: Mutex::default(),
             question: None,
             replies: None,
             most: usize::MAX,
@@ -384,7 +387,14 @@ impl Transport for Coordinator {
             };
             let states = self.states.lock().unwrap();
             let orders = states.iter().filter(of_name).map(Format::to_bytes).collect();
-            Ok(KeyStates { orders, nodes: Vec::new() })
+            let said = |receipt: &DestroyedReceipt| NodeSaid {
+                node: receipt.node,
+                revision: 1,
+                receipt: receipt.to_bytes(),
+                reason: String::new(),
+            };
+            let nodes = self.receipts.lock().unwrap().iter().map(said).collect();
+            Ok(KeyStates { orders, nodes })
         })
     }
 

@@ -112,6 +112,36 @@ async fn a_deleted_key_gives_its_aliases_back() {
     assert_eq!(client.key("prod").await.unwrap().name().as_str(), "other");
 }
 
+/// The order that cancelled the deletion is withheld, and its time has gone by.
+#[tokio::test]
+async fn an_alias_that_meant_a_key_is_given_back_only_once_most_nodes_have_destroyed_that() {
+    let (fake, client, coordinator) = client();
+    shows(&coordinator, [state(&fake, "demo", 5, &["prod"])]);
+    assert_eq!(client.key("prod").await.unwrap().name().as_str(), "demo");
+    let waits = deleted(&fake, "demo", 6, &["prod"], Some(NOW));
+    shows(&coordinator, [waits, state(&fake, "other", 1, &["prod"])]);
+    let destroyed = |name: &str, nodes: &[u16], signer: u8| {
+        let gone = Destroyed { key: name.parse().unwrap(), order: Hash([6; 32]), at: NOW };
+        let receipt = |i: &u16| {
+            let (node, n) = (NodeIndex::new(*i).unwrap(), signer + u8::try_from(*i).unwrap());
+            DestroyedReceipt::sign(gone.clone(), node, fake.cluster.fingerprint(), &key(n))
+        };
+        *coordinator.receipts.lock().unwrap() = nodes.iter().map(receipt).collect();
+    };
+    let all = u16::try_from(fake.cluster.roster().nodes.len()).unwrap();
+    let most: Vec<u16> = (1..=all / 2 + 1).collect();
+    // None, too few, of another key, and none of the nodes' own.
+    for (name, nodes, signer) in
+        [("demo", &[][..], 0), ("demo", &most[1..], 0), ("other", &most, 0), ("demo", &most, 90)]
+    {
+        destroyed(name, nodes, signer);
+        let error = client.key("prod").await.unwrap_err();
+        assert!(error.to_string().contains("an alias of two keys"), "{error}");
+    }
+    destroyed("demo", &most, 0);
+    assert_eq!(client.key("prod").await.unwrap().name().as_str(), "other");
+}
+
 #[tokio::test]
 async fn what_was_seen_of_a_keys_state_is_kept_over_processes() {
     let fake = fake();
