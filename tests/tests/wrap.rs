@@ -150,6 +150,12 @@ fn many_items_travel_as_json_lines_through_every_operation() {
             (&json!(texts[0]), &json!(5))
         );
         assert_eq!(opened[2]["plaintext"], texts[2]);
+        // In a file too: one bad line takes the others with it no more than on stdout.
+        let file = cluster.home("client").join(format!("{name}.jsonl"));
+        let to = file.to_str().unwrap();
+        let failed = cluster.client(&["decrypt", "--jsonl", "--out", to], &jsonl(&sealed));
+        assert_eq!((failed.status.code(), failed.stdout.len()), (out.status.code(), 0));
+        assert_eq!(std::fs::read(&file).unwrap(), out.stdout);
     }
 
     let derived = lines(&done(&cluster, &["derive", "--jsonl", "--key", "ids"], &input("input")));
