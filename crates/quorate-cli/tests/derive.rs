@@ -5,12 +5,26 @@ use quorate_client::{Client, EncryptionContext};
 use quorate_crypto::SecretScalar;
 use quorate_node::{Evaluator, Honest, Items};
 use quorate_types::Purpose;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 const LIAR: u16 = 4;
 
-/// Of the four nodes that run, three are asked: how often the liar may be the one left out.
+/// Of the four nodes that run, the three fastest are asked: how often the liar may be left out
+/// before its peers have shown how slow they are.
 const ROUNDS: usize = 100;
+
+/// How slow they are: more than is expected of a node that nobody has measured.
+const SLOW: Duration = Duration::from_millis(150);
+
+/// Honest and slow, so that the liar becomes one of those that are asked first.
+struct Slow;
+
+impl Evaluator for Slow {
+    fn partials(&self, share: &SecretScalar, items: &Items) -> Vec<[u8; 32]> {
+        std::thread::sleep(SLOW);
+        Honest.partials(share, items)
+    }
+}
 
 /// Evaluates under a share of its own making.
 struct Liar;
@@ -26,7 +40,7 @@ async fn a_node_that_lies_is_named_and_the_secret_is_right() {
     let dir = tempfile::tempdir().unwrap();
     let mut cluster = LocalCluster::lay_out(&dir.path().join("c"), 5, 3).unwrap();
     for index in 1..=5 {
-        cluster.start_node(index).await.unwrap();
+        cluster.start_node_with(index, Arc::new(Slow)).await.unwrap();
     }
     cluster.start_coordinator().await.unwrap();
     cluster.settle().await.unwrap();

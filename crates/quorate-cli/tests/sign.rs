@@ -8,12 +8,35 @@ use quorate_crypto::{
 };
 use quorate_node::{Evaluator, Honest, Items};
 use quorate_types::Purpose;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 const LIAR: u16 = 4;
 
-/// Of the four nodes that run, three are asked: how often the liar may be the one left out.
+/// Of the four nodes that run, the three fastest are asked: how often the liar may be left out
+/// before its peers have shown how slow they are.
 const ROUNDS: usize = 100;
+
+/// How slow they are: more than is expected of a node that nobody has measured.
+const SLOW: Duration = Duration::from_millis(150);
+
+/// Honest and slow, so that the liar becomes one of those that are asked first.
+struct Slow;
+
+impl Evaluator for Slow {
+    fn partials(&self, share: &SecretScalar, items: &Items) -> Vec<[u8; 32]> {
+        Honest.partials(share, items)
+    }
+
+    fn sign(
+        &self,
+        key: &KeyShare,
+        pairs: Vec<NoncePair>,
+        sets: &[SigningSet],
+    ) -> Vec<Result<[u8; 32], SignError>> {
+        std::thread::sleep(SLOW);
+        Honest.sign(key, pairs, sets)
+    }
+}
 
 /// Answers with signature shares of its own making.
 struct Liar;
@@ -39,7 +62,7 @@ async fn a_node_that_spoils_signatures_is_named_and_the_signature_is_right() {
     let dir = tempfile::tempdir().unwrap();
     let mut cluster = LocalCluster::lay_out(&dir.path().join("c"), 5, 3).unwrap();
     for index in 1..=5 {
-        cluster.start_node(index).await.unwrap();
+        cluster.start_node_with(index, Arc::new(Slow)).await.unwrap();
     }
     cluster.start_coordinator().await.unwrap();
     cluster.settle().await.unwrap();
