@@ -213,6 +213,16 @@ impl Adversary {
                     windows.iter().find_map(|w| open(root, &aad, w))
                 })
             });
+            let key = key.or_else(|| {
+                loot.roots.iter().find_map(|(generation, root)| {
+                    let aad = self.aad(Label::STORE_EPOCHS, &[&generation.to_be_bytes()]);
+                    blocks(image).into_iter().find_map(|block| {
+                        let plain = open_all(root, &aad, block)?;
+                        let at = plain.windows(id.len()).position(|w| w == id)? + id.len();
+                        plain[at..].first_chunk().copied()
+                    })
+                })
+            });
             loot.epoch_keys.extend(key.map(|key| (number, key)));
         }
         let roots = loot.roots.iter().map(|(_, root)| *root);
@@ -284,8 +294,14 @@ impl Adversary {
     }
 }
 
-/// Nonce, 32 bytes, tag.
-const SEALED: usize = 24 + 32 + 16;
+/// Nonce and tag.
+const SEAL: usize = 24 + 16;
+
+/// A sealed key.
+const SEALED: usize = SEAL + 32;
+
+/// An epoch in a block of keys: length, name, key.
+const ENTRY: usize = 2 + 32 + 32;
 
 /// Every window of every file in which a key may lie wrapped. One that begins with eight zeros is
 /// none, since a nonce is random; the files are full of zeros.
@@ -294,18 +310,36 @@ fn windows(image: &Image) -> HashSet<&[u8]> {
     all.filter(|w| w[..8] != [0; 8]).collect()
 }
 
+/// What may be a block of epochs' keys: whatever has its own length, that of so many entries,
+/// in front of it.
+fn blocks(image: &Image) -> Vec<&[u8]> {
+    let mut found = Vec::new();
+    for file in image.values() {
+        for at in 0..file.len().saturating_sub(4) {
+            let (length, rest) = file[at..].split_first_chunk().expect("four bytes are left");
+            let length = u32::from_be_bytes(*length) as usize;
+            if length > SEAL && (length - SEAL) % ENTRY == 0 {
+                found.extend(rest.get(..length));
+            }
+        }
+    }
+    found
+}
+
 fn open(key: &[u8; 32], aad: &[u8], sealed: &[u8]) -> Option<[u8; 32]> {
+    open_all(key, aad, sealed)?.try_into().ok()
+}
+
+fn open_all(key: &[u8; 32], aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
     let (nonce, body) = sealed.split_first_chunk::<24>()?;
     let cipher = XChaCha20Poly1305::new(key.into());
-    let plain = cipher.decrypt(&XNonce::from(*nonce), Payload { msg: body, aad }).ok()?;
-    plain.try_into().ok()
+    cipher.decrypt(&XNonce::from(*nonce), Payload { msg: body, aad }).ok()
 }
 
 /// How many keys of epochs the key file has, at most.
 fn entries(image: &Image) -> u32 {
     let header = 4 + 2 + 2 + 32 + 8 + SEALED + 32;
-    let entry = 2 + 32 + SEALED;
-    u32::try_from((file(image, "store/keys").len() - header).div_ceil(entry)).unwrap()
+    u32::try_from((file(image, "store/keys").len() - header).div_ceil(ENTRY)).unwrap()
 }
 
 /// How often the key file was written.

@@ -139,6 +139,8 @@ labels! {
     STORE_ROOT_KEY = "store/root-key.";
     /// Store: associated data of an epoch's key.
     STORE_EPOCH_KEY = "store/epoch-key.";
+    /// Store: associated data of the block of epochs' keys.
+    STORE_EPOCHS = "store/epochs.";
     /// Store: associated data of a sealed record.
     STORE_SEALED = "store/sealed.";
 

@@ -3,7 +3,9 @@
 //! ```text
 //! "QSKY" ‖ version u16 ‖ node u16 ‖ cluster 32 ‖ generation u64
 //!   ‖ root key, sealed under the KEK 72 ‖ check 32
-//! then for each epoch:
+//!   ‖ length u32 ‖ block, sealed under the root key:
+//!       for each epoch: length u16 ‖ epoch ‖ epoch key 32
+//! then for each epoch that has come since:
 //!   length u16 ‖ epoch ‖ epoch key, sealed under the root key 72
 //! ```
 //!
@@ -11,10 +13,11 @@
 //! whole file anew under a fresh root key *after* the batch that removes the epoch's records. So
 //! after any crash the file may hold keys that no live record needs, and never lacks one: the next
 //! start drops what is not needed.
+//!
+//! Each erasure seals every key again, and a node may hold very many: hence one block, not one
+//! sealed value for each.
 
 use quorate_crypto::{SecretBytes, hash::Label};
-use rand::rngs::SysRng;
-use rand_core::{Rng as _, UnwrapErr};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -73,7 +76,7 @@ impl Keyring {
         let file = open_existing(&path)?;
         let bytes = Zeroizing::new(read_small(&file, MAX_FILE)?);
         let broken = |what: &str| StoreError::corrupt(&path, what);
-        let (header, entries) =
+        let (header, epochs) =
             bytes.split_at_checked(HEADER).ok_or_else(|| broken("its header is cut"))?;
         let header = checked(header).ok_or_else(|| broken("its header's check does not match"))?;
         let (generation, wrapped) =
@@ -81,7 +84,7 @@ impl Keyring {
         let root = seal::open(&kek, &root_aad(&owner, generation), wrapped)
             .and_then(secret)
             .ok_or_else(|| StoreError::WrongKek { path: path.clone(), source_name: kek_kind })?;
-        let (keys, count, torn) = decode_entries(&owner, &root, generation, entries);
+        let (keys, count, torn) = decode_epochs(&owner, &root, generation, epochs);
         let length = bytes.len() as u64;
         Ok(Self { owner, file, kek, root, generation, keys, entries: count, length, torn })
     }
@@ -171,16 +174,19 @@ fn encode(
     let check = check(&out);
     out.extend_from_slice(&check);
     debug_assert_eq!(out.len(), HEADER);
-    // The whole ring is written for each erasure: all nonces at one asking.
-    let mut nonces = vec![0; 24 * keys.len()];
-    UnwrapErr(SysRng).fill_bytes(&mut nonces);
-    let longest = keys.keys().map(|e| 2 + e.as_bytes().len() + SEALED_KEY).max().unwrap_or(0);
-    out.reserve_exact(longest * keys.len());
-    let sealing = Sealing::new(root);
-    for ((number, (epoch, key)), nonce) in (0..).zip(keys).zip(nonces.as_chunks().0) {
-        let aad = epoch_aad(owner, generation, number, epoch);
-        push_entry(&sealing, nonce, &aad, epoch, key, &mut out);
+    // Exact from the start: a buffer that grows leaves copies of keys behind.
+    let length = keys.keys().map(|epoch| 2 + epoch.as_bytes().len() + KEY).sum();
+    let mut block = Zeroizing::new(Vec::with_capacity(length));
+    for (epoch, key) in keys {
+        push_epoch(epoch, &mut block);
+        block.extend_from_slice(key.expose());
     }
+    debug_assert_eq!(block.len(), length);
+    let sealed = u32::try_from(length + SEAL_OVERHEAD).expect("a node holds far fewer epochs");
+    out.reserve_exact(4 + length + SEAL_OVERHEAD);
+    out.extend_from_slice(&sealed.to_be_bytes());
+    let (nonce, aad) = (seal::random(), block_aad(owner, generation));
+    Sealing::new(root).append(nonce.expose(), &aad, &block, &mut out);
     out
 }
 
@@ -204,21 +210,33 @@ fn push_entry(
     key: &SecretBytes<32>,
     out: &mut Vec<u8>,
 ) {
-    let len = u16::try_from(epoch.as_bytes().len()).expect("an epoch id has at most 96 bytes");
-    out.extend_from_slice(&len.to_be_bytes());
-    out.extend_from_slice(epoch.as_bytes());
+    push_epoch(epoch, out);
     sealing.append(nonce, aad, key.expose(), out);
 }
 
-/// The entries up to the first that is torn or changed. Whether something is missing is decided
-/// against the live records.
-fn decode_entries(
+fn push_epoch(epoch: &EpochId, out: &mut Vec<u8>) {
+    let len = u16::try_from(epoch.as_bytes().len()).expect("an epoch id has at most 96 bytes");
+    out.extend_from_slice(&len.to_be_bytes());
+    out.extend_from_slice(epoch.as_bytes());
+}
+
+/// The block and the entries up to the first that is torn or changed. Whether something is missing
+/// is decided against the live records.
+fn decode_epochs(
     owner: &Owner,
     root: &SecretBytes<32>,
     generation: u64,
     bytes: &[u8],
 ) -> (BTreeMap<EpochId, SecretBytes<32>>, u32, bool) {
-    let (mut keys, mut count, mut rest) = (BTreeMap::new(), 0, bytes);
+    let mut r = Reader::new(bytes);
+    let mut block = || {
+        let length = usize::try_from(r.u32()?).ok()?;
+        let plain = seal::open(root, &block_aad(owner, generation), r.take(length)?)?;
+        decode_block(&plain)
+    };
+    let Some(mut keys) = block() else { return (BTreeMap::new(), 0, true) };
+    let mut count = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+    let mut rest = r.rest();
     while !rest.is_empty() {
         let mut r = Reader::new(rest);
         let mut next = || {
@@ -236,6 +254,18 @@ fn decode_entries(
     (keys, count, false)
 }
 
+fn decode_block(plain: &[u8]) -> Option<BTreeMap<EpochId, SecretBytes<32>>> {
+    let (mut keys, mut rest) = (BTreeMap::new(), plain);
+    while !rest.is_empty() {
+        let mut r = Reader::new(rest);
+        let len = usize::from(r.u16()?);
+        let epoch = EpochId::new(r.take(len)?).ok()?;
+        keys.insert(epoch, SecretBytes::new(r.array()?));
+        rest = r.rest();
+    }
+    Some(keys)
+}
+
 fn secret(bytes: Zeroizing<Vec<u8>>) -> Option<SecretBytes<32>> {
     bytes.first_chunk().filter(|_| bytes.len() == 32).map(|b| SecretBytes::new(*b))
 }
@@ -244,13 +274,18 @@ fn root_aad(owner: &Owner, generation: u64) -> Vec<u8> {
     aad(Label::STORE_ROOT_KEY, owner, &[&generation.to_be_bytes()])
 }
 
+fn block_aad(owner: &Owner, generation: u64) -> Vec<u8> {
+    aad(Label::STORE_EPOCHS, owner, &[&generation.to_be_bytes()])
+}
+
 fn epoch_aad(owner: &Owner, generation: u64, number: u32, epoch: &EpochId) -> Vec<u8> {
     let parts: [&[u8]; 3] = [&generation.to_be_bytes(), &number.to_be_bytes(), epoch.as_bytes()];
     aad(Label::STORE_EPOCH_KEY, owner, &parts)
 }
 
 const KIND: &[u8; 4] = b"QSKY";
-const SEALED_KEY: usize = 32 + SEAL_OVERHEAD;
+const KEY: usize = 32;
+const SEALED_KEY: usize = KEY + SEAL_OVERHEAD;
 const HEADER: usize = 4 + 2 + 2 + 32 + 8 + SEALED_KEY + CHECK_LEN;
 
 /// 300,000 epochs of the longest id: far above what a node may hold, far below its memory.

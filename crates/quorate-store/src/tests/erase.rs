@@ -47,6 +47,33 @@ fn an_erasure_cut_short_is_finished_at_the_next_start() {
     assert!(!copy.path().join("keys.tmp").exists());
 }
 
+/// Keys that an erasure has kept, all in one block, and keys that have come since.
+#[test]
+fn kept_and_later_keys_open_after_a_restart_whatever_else_is_erased() {
+    let home = home();
+    let dir = home.path().join("store");
+    let store = SledStore::open(&dir, opening()).unwrap();
+    let seal = |n: u8| {
+        let id = epoch(&format!("epoch {n}"));
+        Batch::new().seal(Tree::Secrets, [n], &id, vec![n; usize::from(n)])
+    };
+    (0..40).for_each(|n| store.commit(seal(n)).unwrap());
+    store.commit(Batch::new().erase_epoch(&epoch("epoch 7"))).unwrap();
+    (40..50).for_each(|n| store.commit(seal(n)).unwrap());
+    store.close().unwrap();
+    for erased in [vec![7], vec![7, 8, 45]] {
+        let store = SledStore::open(&dir, opening()).unwrap();
+        for n in 0..50 {
+            let expected = (!erased.contains(&n)).then(|| vec![n; usize::from(n)]);
+            let found = store.get(Tree::Secrets, &[n]).unwrap();
+            assert_eq!(found.map(|v| v.to_vec()), expected, "{n}");
+        }
+        store.commit(Batch::new().erase_epoch(&epoch("epoch 8"))).unwrap();
+        store.commit(Batch::new().erase_epoch(&epoch("epoch 45"))).unwrap();
+        store.close().unwrap();
+    }
+}
+
 #[derive(Debug, PartialEq, Eq)]
 struct Found {
     erased: usize,
@@ -96,18 +123,26 @@ fn search(rewrite: bool) -> Found {
         .collect();
     let mut epochs = Vec::new();
     for (generation, number, id) in generations
+        .clone()
         .flat_map(|g| (0..3_u32).map(move |n| (g, n)))
         .flat_map(|(g, n)| [&old, &live].map(|id| (g, n, id)))
     {
         let parts: [&[u8]; 3] = [&generation.to_be_bytes(), &number.to_be_bytes(), id.as_bytes()];
         epochs.push(seal::aad(quorate_crypto::hash::Label::STORE_EPOCH_KEY, &owner, &parts));
     }
-    // Unwrap whatever unwraps: the root keys under the KEK, the epoch keys under those.
-    for aads in [&roots, &epochs] {
-        let found: Vec<_> = files.iter().flat_map(|file| unwrap_all(file, &keys, aads)).collect();
-        assert!(!found.is_empty());
-        keys.extend(found);
-    }
+    // Unwrap whatever unwraps: the root keys under the KEK, blocks and epoch keys under those.
+    let found: Vec<_> = files.iter().flat_map(|file| unwrap_all(file, &keys, &roots)).collect();
+    assert!(!found.is_empty());
+    keys.extend(found);
+    let blocks: Vec<_> = generations
+        .map(|g| seal::aad(quorate_crypto::hash::Label::STORE_EPOCHS, &owner, &[&g.to_be_bytes()]))
+        .collect();
+    let appended: Vec<_> = files.iter().flat_map(|file| unwrap_all(file, &keys, &epochs)).collect();
+    let of_blocks: Vec<_> =
+        files.iter().flat_map(|file| open_blocks(file, &keys, &blocks)).collect();
+    // Where the file was written anew the live key is in its block, else both are appended.
+    assert_eq!((appended.is_empty(), of_blocks.is_empty()), (rewrite, !rewrite));
+    keys.extend(appended.into_iter().chain(of_blocks));
     let opens = |(body, sequence): &(Vec<u8>, u64), name: &[u8], id| {
         let aad = record_aad(&owner, Tree::Secrets, name, id, *sequence);
         keys.iter().filter(|key| seal::open(key, &aad, body).is_some()).count().min(1)
@@ -122,6 +157,21 @@ fn unwrap_all(file: &[u8], keys: &[SecretBytes<32>], aads: &[Vec<u8>]) -> Vec<Se
         .flat_map(|(window, key)| aads.iter().filter_map(move |aad| seal::open(key, aad, window)))
         .map(|plain| SecretBytes::new(plain[..].try_into().unwrap()))
         .collect()
+}
+
+/// Whatever may be a key in a block of one of the two epochs, or of both, at any place.
+fn open_blocks(file: &[u8], keys: &[SecretBytes<32>], aads: &[Vec<u8>]) -> Vec<SecretBytes<32>> {
+    let (old, live) = (2 + "old".len() + 32, 2 + "live".len() + 32);
+    let windows: BTreeSet<&[u8]> = [old, live, old + live]
+        .into_iter()
+        .flat_map(|len| file.windows(len + SEAL_OVERHEAD))
+        .filter(|w| w[..8] != [0; 8])
+        .collect();
+    let tries = windows.into_iter().flat_map(|w| keys.iter().map(move |k| (w, k)));
+    let plains = tries
+        .flat_map(|(window, key)| aads.iter().filter_map(move |aad| seal::open(key, aad, window)));
+    let key = |w: &[u8]| SecretBytes::new(w.try_into().unwrap());
+    plains.flat_map(|plain| plain.windows(32).map(key).collect::<Vec<_>>()).collect()
 }
 
 /// Without the zeros at the end: no key is there.

@@ -4,6 +4,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use quorate_crypto::{IdentityKey, SecretBytes, ShareIndex};
@@ -14,10 +15,18 @@ use crate::{
     layout::{CHECK_LEN, check},
 };
 
-fn refused(dir: &Path, opening: Opening) -> StoreError {
-    match SledStore::open(dir, opening) {
-        Ok(_) => panic!("it opened"),
-        Err(e) => e,
+/// Other tests of this process start children, and one that is being started has a copy of every
+/// open file, a lock too, until it runs: a lock that goes away soon is no answer.
+fn refused(dir: &Path, opening: impl Fn() -> Opening) -> StoreError {
+    let begun = Instant::now();
+    loop {
+        match SledStore::open(dir, opening()) {
+            Ok(_) => panic!("it opened"),
+            Err(StoreError::InUse { .. }) if begun.elapsed() < Duration::from_secs(2) => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(e) => return e,
+        }
     }
 }
 
@@ -25,10 +34,10 @@ fn refused(dir: &Path, opening: Opening) -> StoreError {
 fn a_missing_or_empty_directory_is_never_begun_anew() {
     let home = folder();
     let dir = home.path().join("store");
-    assert!(matches!(refused(&dir, opening()), StoreError::Missing { .. }));
+    assert!(matches!(refused(&dir, opening), StoreError::Missing { .. }));
     assert!(!dir.exists());
     fs::create_dir(&dir).unwrap();
-    assert!(matches!(refused(&dir, opening()), StoreError::Missing { .. }));
+    assert!(matches!(refused(&dir, opening), StoreError::Missing { .. }));
     assert!(fs::read_dir(&dir).unwrap().next().is_none());
 }
 
@@ -40,7 +49,7 @@ fn each_missing_file_is_refused_by_name() {
         let home = home();
         let dir = home.path().join("store");
         fs::remove_file(dir.join(file)).unwrap();
-        let error = refused(&dir, opening());
+        let error = refused(&dir, opening);
         assert_eq!(error.exit_code(), 65, "{file}: {error}");
         let folder = file.split('/').next().unwrap();
         assert!(error.to_string().contains(folder), "{file}: {error}");
@@ -50,7 +59,7 @@ fn each_missing_file_is_refused_by_name() {
         let home = home();
         let dir = home.path().join("store");
         fs::remove_dir_all(dir.join(folder)).unwrap();
-        assert_eq!(refused(&dir, opening()).exit_code(), 65);
+        assert_eq!(refused(&dir, opening).exit_code(), 65);
     }
 }
 
@@ -63,7 +72,7 @@ fn a_store_is_only_made_where_nothing_is() {
     let (other, scratch) = (home.path().join("other"), home.path().join("other.creating"));
     fs::create_dir_all(scratch.join("sled")).unwrap();
     fs::write(scratch.join("keys"), b"half").unwrap();
-    assert!(matches!(refused(&other, opening()), StoreError::Missing { .. }));
+    assert!(matches!(refused(&other, opening), StoreError::Missing { .. }));
     SledStore::create(&other, opening()).unwrap();
     assert!(!scratch.exists());
 }
@@ -72,11 +81,11 @@ fn a_store_is_only_made_where_nothing_is() {
 fn another_nodes_clusters_identitys_or_formats_store_is_refused() {
     let home = home();
     let dir = home.path().join("store");
-    let node = Opening { node: ShareIndex::new(2).unwrap(), ..opening() };
+    let node = || Opening { node: ShareIndex::new(2).unwrap(), ..opening() };
     assert!(matches!(refused(&dir, node), StoreError::OtherNode { expected: 2, got: 1, .. }));
-    let cluster = Opening { cluster: [2; 32], ..opening() };
+    let cluster = || Opening { cluster: [2; 32], ..opening() };
     assert!(matches!(refused(&dir, cluster), StoreError::OtherCluster { .. }));
-    let identity = Opening { identity: IdentityKey::from_seed(&[2; 32]), ..opening() };
+    let identity = || Opening { identity: IdentityKey::from_seed(&[2; 32]), ..opening() };
     assert!(matches!(refused(&dir, identity), StoreError::OtherIdentity { .. }));
 
     let path = dir.join("format");
@@ -86,7 +95,7 @@ fn another_nodes_clusters_identitys_or_formats_store_is_refused() {
     let seal = check(&bytes[..body]);
     bytes[body..].copy_from_slice(&seal);
     fs::write(&path, bytes).unwrap();
-    let error = refused(&dir, opening());
+    let error = refused(&dir, opening);
     assert!(matches!(error, StoreError::OtherFormat { expected: 1, got: 2, .. }));
     assert_eq!(error.exit_code(), 78);
 }
@@ -128,18 +137,18 @@ fn a_wrong_key_or_passphrase_is_told_from_corruption() {
     let with = |kek| Opening { kek, ..opening() };
     let wrong = || Kek::from_bytes(SecretBytes::new([1; 32]));
     let phrase = |p: &str| Kek::from_passphrase(p.as_bytes().to_vec());
-    assert!(matches!(refused(&dir, with(wrong())), StoreError::WrongKek { .. }));
-    let kind = refused(&dir, with(phrase("a passphrase")));
+    assert!(matches!(refused(&dir, || with(wrong())), StoreError::WrongKek { .. }));
+    let kind = refused(&dir, || with(phrase("a passphrase")));
     assert!(matches!(kind, StoreError::KekKind { expected: "key", .. }));
 
     let dir = home.path().join("by passphrase");
     SledStore::create(&dir, with(phrase("correct horse"))).unwrap().close().unwrap();
     SledStore::open(&dir, with(phrase("correct horse"))).unwrap().close().unwrap();
-    let error = refused(&dir, with(phrase("battery staple")));
+    let error = refused(&dir, || with(phrase("battery staple")));
     assert!(matches!(error, StoreError::WrongKek { source_name: "passphrase", .. }));
     assert_eq!(error.exit_code(), 78);
     assert!(!error.to_string().contains("battery"));
-    assert!(matches!(refused(&dir, with(wrong())), StoreError::KekKind { .. }));
+    assert!(matches!(refused(&dir, || with(wrong())), StoreError::KekKind { .. }));
 }
 
 #[test]
@@ -166,7 +175,7 @@ fn two_handles_cannot_hold_one_store() {
     let home = home();
     let dir = home.path().join("store");
     let store = SledStore::open(&dir, opening()).unwrap();
-    let error = refused(&dir, opening());
+    let error = refused(&dir, opening);
     assert!(matches!(error, StoreError::InUse { .. }), "{error}");
     store.commit(Batch::new().put(Tree::Meta, "k", "v")).unwrap();
     drop(store);
