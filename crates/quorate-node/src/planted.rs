@@ -42,6 +42,8 @@ mod switch {
         ReplayForgotten,
         /// A start that cannot know all earlier requests refuses none.
         NoFence,
+        /// A request is answered however long ago it has expired.
+        LateAccepted,
         /// The share is used first, and the use logged next.
         AuditAfterUse,
         /// The driver of a ceremony answers whatever has become of its commit.
@@ -56,11 +58,12 @@ mod switch {
 
     impl Bug {
         /// Every one.
-        pub(crate) const ALL: [Self; 9] = [
+        pub(crate) const ALL: [Self; 10] = [
             Self::NoReplayCache,
             Self::ReplayEvicts,
             Self::ReplayForgotten,
             Self::NoFence,
+            Self::LateAccepted,
             Self::AuditAfterUse,
             Self::AnswerBeforeFlush,
             Self::NonceTwice,
