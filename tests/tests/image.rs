@@ -318,7 +318,7 @@ fn blocks(image: &Image) -> Vec<&[u8]> {
         for at in 0..file.len().saturating_sub(4) {
             let (length, rest) = file[at..].split_first_chunk().expect("four bytes are left");
             let length = u32::from_be_bytes(*length) as usize;
-            if length > SEAL && (length - SEAL) % ENTRY == 0 {
+            if length > SEAL && (length - SEAL).is_multiple_of(ENTRY) {
                 found.extend(rest.get(..length));
             }
         }

@@ -123,6 +123,15 @@ class FakeCluster:
         self.home = path
         self.write_home()
 
+    def destroyed(
+        self, node: int, key: str, *, fingerprint: bytes | None = None, identity: Identity | None = None
+    ) -> bytes:
+        """A node's receipt that it has destroyed a key (`QDST`)."""
+        body = u16(node) + text(key) + bytes(32) + u64(NOW)
+        by = identity or self.nodes[node].identity
+        signature = by.sign("sig/destroyed.", fingerprint or self.fingerprint, body)
+        return b"QDST" + u16(1) + body + signature
+
     def roster(self, version: int, previous: bytes, operators: list[Identity] | None = None) -> bytes:
         countries = ["DE", "CH", "NO", "CA", "SG", "FR", "IS"]
         nodes = [
@@ -316,6 +325,8 @@ class Link:
         self.down = False
         #: What is shown of whatever key's state is asked for.
         self.states: list[Signed] = []
+        #: Receipts of nodes that have destroyed a key, shown beside.
+        self.receipts: dict[int, bytes] | list[tuple[int, bytes]] = {}
         #: Whose states were asked for.
         self.asked: list[str] = []
 
@@ -343,7 +354,9 @@ class Link:
     def KeyState(self, request: Any) -> Any:
         self.asked.append(request.name)
         orders = [b"QSOR" + u16(1) + s.to_bytes() for s in self.states]
-        return client_pb2.KeyStateResponse(orders=orders)
+        shown = self.receipts.items() if isinstance(self.receipts, dict) else self.receipts
+        nodes = [client_pb2.NodeKeyState(node=node, receipt=receipt) for node, receipt in shown]
+        return client_pb2.KeyStateResponse(orders=orders, nodes=nodes)
 
     def Evaluate(self, request: Any) -> Any:
         response = client_pb2.EvaluateResponse()

@@ -23,7 +23,7 @@ from quorate import (
 )
 from quorate.home import Home, state_pin_text
 from quorate.orders import DAY, Front
-from quorate.states import parse_signed_order, verify_state
+from quorate.states import DestroyedReceipt, parse_signed_order, verify_state
 from quorate.wire import Reader, Signed, u16
 
 
@@ -185,6 +185,51 @@ def test_a_deleted_key_gives_its_aliases_back(fake: FakeCluster, link: Link) -> 
     assert client.key("prod").name == "other"
 
 
+def test_an_alias_that_was_used_is_free_when_most_nodes_have_destroyed_its_key(
+    fake: FakeCluster, link: Link
+) -> None:
+    """That the deletion was cancelled can be kept back; what nodes have destroyed they do not take back."""
+    client = client_of(fake, link)
+    deletion = fake.state("demo", 1, "prod", deletion=NOW + 1000)
+    link.states = [deletion]
+    assert client.key("prod").name == "demo"
+    link.states = [deletion, fake.state("other", 1, "prod")]
+    later = client_of(fake, link, now=NOW + 2000)
+    good = {i: fake.destroyed(i, "demo") for i in fake.nodes}
+    flipped = flip(good[2], len(good[2]) - 1)
+    for receipts in (
+        {},
+        {1: good[1]},  # one of three
+        {1: good[1], 2: good[1]},  # another node's
+        {1: good[1], 2: flipped},
+        {1: good[1], 2: fake.destroyed(2, "other")},
+        {1: good[1], 2: fake.destroyed(2, "demo", fingerprint=b"x" * 32)},
+        {1: good[1], 2: fake.destroyed(2, "demo", identity=fake.operators[0])},
+        {1: good[1], 2: good[2][:-1]},
+        {1: good[1], 2: good[2] + b"\0"},
+        {1: good[1], 9: fake.destroyed(9, "demo", identity=fake.operators[0])},
+    ):
+        link.receipts = receipts
+        with pytest.raises(VerificationError, match="an alias of two keys, demo and other"):
+            later.key("prod")
+    link.states = [deletion]
+    assert later.key("prod").name == "demo"
+    link.states = [deletion, fake.state("other", 1, "prod")]
+    link.receipts = {1: good[1], 2: good[2]}
+    assert later.key("prod").name == "other"
+
+
+def test_one_nodes_receipt_counts_once(fake: FakeCluster, link: Link) -> None:
+    client = client_of(fake, link)
+    deletion = fake.state("demo", 1, "prod", deletion=NOW + 1000)
+    link.states = [deletion]
+    assert client.key("prod").name == "demo"
+    link.states = [deletion, fake.state("other", 1, "prod")]
+    link.receipts = [(1, fake.destroyed(1, "demo")), (1, fake.destroyed(1, "demo"))]
+    with pytest.raises(VerificationError, match="an alias of two keys, demo and other"):
+        client_of(fake, link, now=NOW + 2000).key("prod")
+
+
 def test_what_was_seen_of_a_keys_state_is_kept_over_processes(fake: FakeCluster, link: Link) -> None:
     link.states = [fake.state("demo", 3, "prod")]
     assert client_of(fake, link).key("prod").name == "demo"
@@ -258,7 +303,15 @@ def test_orders_of_the_snapshots() -> None:
     )  # fmt: skip
     deleted = read(snapshot("order-delete-key"))
     assert (deleted.revision, deleted.disabled, deleted.aliases) == (9, None, ())
-    assert deleted.deletion is not None and not deleted.has("salaries", 0)
+    assert deleted.deletion is not None and deleted.waits(0) and not deleted.waits(deleted.deletion)
+
+
+def test_the_receipt_of_the_snapshots() -> None:
+    """The same bytes as the Rust types."""
+    data = b"QDST" + u16(1) + snapshot("destroyed-receipt").removeprefix(b"QDST" + u16(1))
+    receipt = DestroyedReceipt.parse(data)
+    assert (receipt.node, receipt.key, receipt.order) == (2, "payroll/2026", bytes([0xD1]) * 32)
+    assert receipt.body + receipt.signature == data[6:]
 
 
 @pytest.mark.parametrize(

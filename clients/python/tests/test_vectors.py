@@ -511,7 +511,7 @@ def test_client() -> None:
 
     said = case["alias"]
     states = [verify_state(cluster, parse_signed_order(data)).state for data in unhex(said["orders"])]
-    assert [(s.name, s.revision) for s in states if s.has(said["alias"], now)] == [
+    assert [(s.name, s.revision) for s in states if said["alias"] in s.aliases and s.waits(now)] == [
         (said["key"], said["revision"])
     ]
 

@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 use crate::{
     EpochId, StoreError,
     disk::{Disk, DiskFile, open_existing, read_small},
-    layout::{CHECK_LEN, Reader, VERSION, check, checked},
+    layout::{CHECK_LEN, Reader, check, checked},
     seal::{self, Owner, SEAL_OVERHEAD, Sealing, aad},
 };
 
@@ -47,6 +47,9 @@ pub(crate) struct Keyring {
 }
 
 impl Keyring {
+    /// Bytes in front of the block's length.
+    pub(crate) const HEADER: usize = 4 + 2 + 2 + 32 + 8 + SEALED_KEY + CHECK_LEN;
+
     pub(crate) fn path(dir: &Path) -> PathBuf {
         dir.join("keys")
     }
@@ -77,8 +80,13 @@ impl Keyring {
         let bytes = Zeroizing::new(read_small(&file, MAX_FILE)?);
         let broken = |what: &str| StoreError::corrupt(&path, what);
         let (header, epochs) =
-            bytes.split_at_checked(HEADER).ok_or_else(|| broken("its header is cut"))?;
+            bytes.split_at_checked(Keyring::HEADER).ok_or_else(|| broken("its header is cut"))?;
         let header = checked(header).ok_or_else(|| broken("its header's check does not match"))?;
+        if let Some(got) = version(header)
+            && got != VERSION
+        {
+            return Err(StoreError::OtherFormat { path, expected: VERSION, got });
+        }
         let (generation, wrapped) =
             decode_header(header, &owner).ok_or_else(|| broken("its header does not parse"))?;
         let root = seal::open(&kek, &root_aad(&owner, generation), wrapped)
@@ -143,7 +151,7 @@ impl Keyring {
         self.torn = false;
         // The old file has no name any more. Where the medium writes in place, this also wipes
         // the old root key; elsewhere it is wasted.
-        disk.write_at(&old, 0, &[0; HEADER])?;
+        disk.write_at(&old, 0, &[0; Keyring::HEADER])?;
         disk.sync(&old)
     }
 
@@ -173,7 +181,7 @@ fn encode(
     out.extend_from_slice(&seal::seal(kek, &root_aad(owner, generation), root.expose()));
     let check = check(&out);
     out.extend_from_slice(&check);
-    debug_assert_eq!(out.len(), HEADER);
+    debug_assert_eq!(out.len(), Keyring::HEADER);
     // Exact from the start: a buffer that grows leaves copies of keys behind.
     let length = keys.keys().map(|epoch| 2 + epoch.as_bytes().len() + KEY).sum();
     let mut block = Zeroizing::new(Vec::with_capacity(length));
@@ -188,6 +196,11 @@ fn encode(
     let (nonce, aad) = (seal::random(), block_aad(owner, generation));
     Sealing::new(root).append(nonce.expose(), &aad, &block, &mut out);
     out
+}
+
+fn version(header: &[u8]) -> Option<u16> {
+    let mut r = Reader::new(header);
+    if r.array()? == *KIND { r.u16() } else { None }
 }
 
 fn decode_header<'a>(header: &'a [u8], owner: &Owner) -> Option<(u64, &'a [u8])> {
@@ -284,9 +297,9 @@ fn epoch_aad(owner: &Owner, generation: u64, number: u32, epoch: &EpochId) -> Ve
 }
 
 const KIND: &[u8; 4] = b"QSKY";
+/// The first had no block.
+const VERSION: u16 = 2;
 const KEY: usize = 32;
 const SEALED_KEY: usize = KEY + SEAL_OVERHEAD;
-const HEADER: usize = 4 + 2 + 2 + 32 + 8 + SEALED_KEY + CHECK_LEN;
-
 /// 300,000 epochs of the longest id: far above what a node may hold, far below its memory.
 const MAX_FILE: u64 = 64 << 20;

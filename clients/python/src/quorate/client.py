@@ -39,7 +39,7 @@ from .nonces import NoncePool
 from .request import MAX_HEAD, EncryptedHead, Head, encode_context, encode_header
 from .roster import Cluster, parse_signed_roster
 from .signing import draw_ahead, in_requests, sign
-from .states import KeyState, StateOrder, States
+from .states import KeyState, Shown, States
 from .transport import Coordinator
 from .v1 import client_pb2, types_pb2
 from .voprf import Batch, private_input
@@ -189,14 +189,14 @@ class Client:
 
         Revision 0 if they have ordered nothing.
         """
-        order = self._shown_states(check_key_name(name)).get(name)
+        order = self._shown_states(check_key_name(name)).orders.get(name)
         return KeyState(name) if order is None else order.state
 
     def _resolve(self, alias: str) -> str | None:
         """The key that an alias means."""
         return self._states.resolve(alias, self._shown_states, int(self._clock() * 1000))
 
-    def _shown_states(self, name: str) -> dict[str, StateOrder]:
+    def _shown_states(self, name: str) -> Shown:
         """What the first coordinator shows whose orders verify and are not older than what was seen."""
         self._ask_roster_once()
         return self._each(lambda link: self._states.shown_by(link, name, self._timeout))

@@ -2,7 +2,8 @@
 
 That an alias means a key is an order of operators, and so is that it does no more. Whoever once used an alias
 keeps the order, and believes another key only together with a newer order about the first one, in which the
-alias is gone. docs/protocol/lifecycle.md.
+alias is gone, or with the receipts of most nodes that they have destroyed the first one.
+docs/protocol/lifecycle.md.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 from .asking import Link
 from .errors import CodecError, OrderError, PartyError, UnknownRosterError, VerificationError
+from .hashing import verify
 from .home import Home
 from .orders import DAY, MAX_VERSIONS, Front
 from .roster import Cluster
@@ -27,6 +29,8 @@ MAX_ALIASES = 16
 MAX_WAIT = 30 * DAY
 #: Orders of one answer that are looked at.
 MAX_STATES = 64
+#: Nodes of a roster.
+MAX_NODES = 128
 _TAG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]*")
 
 
@@ -67,9 +71,9 @@ class KeyState:
                 "the order breaks a rule: a deletion is not before its order, and waits for 30 days at most"
             )
 
-    def has(self, alias: str, now: int) -> bool:
-        """Whether an alias means this key. With its deletion a key gives its aliases back."""
-        return alias in self.aliases and (self.deletion is None or now < self.deletion)
+    def waits(self, now: int) -> bool:
+        """Whether a deletion is still to come, if there is one."""
+        return self.deletion is None or now < self.deletion
 
 
 def _plain(text: str, what: str) -> str:
@@ -129,20 +133,70 @@ def verify_state(cluster: Cluster, signed: Signed) -> StateOrder:
     return StateOrder(signed, state)
 
 
+@dataclass(frozen=True)
+class DestroyedReceipt:
+    """A node's word that it has destroyed all that it held of a key (`QDST`); nothing is verified yet."""
+
+    node: int
+    key: str
+    #: Hash of the order that said so.
+    order: bytes
+    #: In milliseconds since 1970, by the node's clock.
+    at: int
+    body: bytes
+    signature: bytes
+
+    @classmethod
+    def parse(cls, data: bytes) -> DestroyedReceipt:
+        r = Reader(data)
+        r.kind("QDST")
+        node, key, order, at = r.index(), r.key_name(), r.take(32, "order"), r.u64("time")
+        receipt = cls(node, key, order, at, data[6:-64], r.take(64, "signature"))
+        r.finish()
+        return receipt
+
+    def verifies(self, cluster: Cluster) -> bool:
+        """Whether that node's identity signed it."""
+        nodes = (node for node in cluster.roster.nodes if node.index == self.node)
+        return any(
+            verify(node.identity, "sig/destroyed.", cluster.fingerprint, self.body, self.signature)
+            for node in nodes
+        )
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a coordinator shows of a name or alias."""
+
+    #: By the key, verified, and not older than what was seen.
+    orders: dict[str, StateOrder]
+    #: Verified, one of a node at most.
+    destroyed: tuple[DestroyedReceipt, ...] = ()
+
+
 class States:
     """What is believed of keys' states; the home keeps it."""
 
     def __init__(self, home: Home, cluster: Callable[[], Cluster], refresh_roster: Callable[[Link], None]):
         self._home, self._cluster, self._refresh_roster = home, cluster, refresh_roster
 
-    def resolve(self, alias: str, shown: Callable[[str], dict[str, StateOrder]], now: int) -> str | None:
+    def resolve(self, alias: str, shown: Callable[[str], Shown], now: int) -> str | None:
         """The key that an alias means; `None` if it means none. `shown` asks about a name."""
-        orders = shown(alias)
-        # Of the key that it meant before, what holds now: else an old order could be shown alone.
-        before = self.pinned_alias(alias)
-        if before is not None and before not in orders:
-            orders = orders | shown(before)
-        found = [orders[name] for name in sorted(orders) if orders[name].state.has(alias, now)]
+        orders = shown(alias).orders
+        before, destroyed = self.pinned_alias(alias), 0
+        if before is not None and (before not in orders or not orders[before].state.waits(now)):
+            # Of the key that it meant before, what holds now: else an old order could be shown alone.
+            more = shown(before)
+            orders = orders | more.orders
+            destroyed = sum(receipt.key == before for receipt in more.destroyed)
+        # With its deletion a key gives its aliases back. The one that it meant before has been deleted only
+        # where most nodes say so: that the deletion was cancelled can be kept back.
+        over = destroyed >= len(self._cluster().roster.nodes) // 2 + 1
+
+        def means(state: KeyState) -> bool:
+            return alias in state.aliases and (state.waits(now) or (state.name == before and not over))
+
+        found = [orders[name] for name in sorted(orders) if means(orders[name].state)]
         if not found:
             return None
         if len(found) > 1:
@@ -158,18 +212,19 @@ class States:
         order = self._again(self._home.alias_pin(alias), f"{alias} as an alias")
         return None if order is None else order.state.name
 
-    def shown_by(self, link: Link, name: str, timeout: float) -> dict[str, StateOrder]:
-        """The newest order that a coordinator shows of each key of this name or alias.
+    def shown_by(self, link: Link, name: str, timeout: float) -> Shown:
+        """The newest order that a coordinator shows of each key of this name or alias, and nodes' receipts.
 
-        Every one verifies, and none is older than what was seen.
+        Every one verifies, and no order is older than what was seen.
         """
         request = client_pb2.KeyStateRequest(name=name)
         try:
-            shown = list(link.call("KeyState", request, client_pb2.KeyStateResponse, timeout).orders)
+            answer = link.call("KeyState", request, client_pb2.KeyStateResponse, timeout)
         except PartyError as error:
             if not error.unimplemented:
                 raise
-            shown = []  # a release without states, whose keys have none
+            answer = client_pb2.KeyStateResponse()  # a release without states, whose keys have none
+        shown = list(answer.orders)
         orders: dict[str, StateOrder] = {}
         for data in shown[:MAX_STATES]:
             order = self._believe(link, data)
@@ -183,7 +238,19 @@ class States:
                 link.party,
                 f"shows no state of key {name}, of which revision {seen.state.revision} was seen",
             )
-        return orders
+        return Shown(orders, self._receipts(answer))
+
+    def _receipts(self, answer: client_pb2.KeyStateResponse) -> tuple[DestroyedReceipt, ...]:
+        """Those that are their nodes'; whatever else is shown counts for nothing."""
+        cluster, receipts = self._cluster(), dict[int, DestroyedReceipt]()
+        for said in list(answer.nodes)[:MAX_NODES]:
+            try:
+                receipt = DestroyedReceipt.parse(said.receipt)
+            except CodecError:
+                continue
+            if receipt.verifies(cluster):
+                receipts[receipt.node] = receipt
+        return tuple(receipts.values())
 
     def _believe(self, link: Link, data: bytes) -> StateOrder:
         """`m` operators have signed it, under a roster that follows the pinned one."""

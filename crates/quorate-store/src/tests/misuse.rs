@@ -12,6 +12,7 @@ use quorate_crypto::{IdentityKey, SecretBytes, ShareIndex};
 use super::{epoch, folder, home, opening};
 use crate::{
     Batch, Kek, Opening, SledStore, Store, StoreError, Tree,
+    keyring::Keyring,
     layout::{CHECK_LEN, check},
 };
 
@@ -88,16 +89,19 @@ fn another_nodes_clusters_identitys_or_formats_store_is_refused() {
     let identity = || Opening { identity: IdentityKey::from_seed(&[2; 32]), ..opening() };
     assert!(matches!(refused(&dir, identity), StoreError::OtherIdentity { .. }));
 
-    let path = dir.join("format");
-    let mut bytes = fs::read(&path).unwrap();
-    bytes[5] = 2;
-    let body = bytes.len() - CHECK_LEN;
-    let seal = check(&bytes[..body]);
-    bytes[body..].copy_from_slice(&seal);
-    fs::write(&path, bytes).unwrap();
-    let error = refused(&dir, opening);
-    assert!(matches!(error, StoreError::OtherFormat { expected: 1, got: 2, .. }));
-    assert_eq!(error.exit_code(), 78);
+    for (file, version, end) in [("keys", 1, Some(Keyring::HEADER)), ("format", 2, None)] {
+        let path = dir.join(file);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[5] = version;
+        let body = end.unwrap_or(bytes.len()) - CHECK_LEN;
+        let seal = check(&bytes[..body]);
+        bytes[body..body + CHECK_LEN].copy_from_slice(&seal);
+        fs::write(&path, bytes).unwrap();
+        let error = refused(&dir, opening);
+        let StoreError::OtherFormat { expected, got, .. } = error else { panic!("{error}") };
+        assert_eq!((expected, got), (3 - u16::from(version), u16::from(version)), "{file}");
+        assert_eq!(error.exit_code(), 78);
+    }
 }
 
 /// Rows 25 and 27: files of another node, or of this node at another time, put in place of its own.
