@@ -479,7 +479,8 @@ impl Cluster {
             if json["serving"].as_u64() == Some(self.nodes.len() as u64) {
                 return;
             }
-            assert!(begun.elapsed() < START, "{}", String::from_utf8_lossy(&out.stderr));
+            let stderr = String::from_utf8_lossy(&out.stderr);
+            assert!(begun.elapsed() < START, "not all serve: {json} {stderr}");
             std::thread::sleep(Duration::from_millis(100));
         }
     }
