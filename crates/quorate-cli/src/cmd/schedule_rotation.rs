@@ -136,11 +136,12 @@ fn schedule(create: CreateKey, times: &Times, last_before: u32) -> Result<Rotate
     Ok(rotate)
 }
 
-/// Grants last as long as a version that is born last is the newest, but ten years at most.
+/// Grants last as long as a version that is born last is the newest, but ten years at most; and no
+/// shorter than they did.
 fn extend(rotate: &mut RotateKey, now: Millis) {
     let until = rotate.until.plus(u64::from(rotate.every) * 1000);
     let expires_at = until.min(now.plus(MAX_GRANT_LIFE));
-    let of = |grant: &Grant| Grant { expires_at, ..grant.clone() };
+    let of = |g: &Grant| Grant { expires_at: g.expires_at.max(expires_at), ..g.clone() };
     rotate.create.grants = rotate.create.grants.iter().map(of).collect();
 }
 
@@ -311,6 +312,8 @@ mod tests {
         };
         assert_eq!(of(366), 366 + 30);
         assert_eq!(of(3660), 3660);
+        // As long as they last already.
+        assert_eq!(of(31), 90);
     }
 
     #[test]
