@@ -129,7 +129,7 @@ pub enum StoreError {
         "the store at {path} has format {got}, this program reads format {expected}: use the release that wrote it"
     )]
     OtherFormat {
-        /// The directory.
+        /// The directory, or the file in it.
         path: PathBuf,
         /// The version that this program reads.
         expected: u16,

@@ -80,7 +80,7 @@ impl Keyring {
         let bytes = Zeroizing::new(read_small(&file, MAX_FILE)?);
         let broken = |what: &str| StoreError::corrupt(&path, what);
         let (header, epochs) =
-            bytes.split_at_checked(Keyring::HEADER).ok_or_else(|| broken("its header is cut"))?;
+            bytes.split_at_checked(Self::HEADER).ok_or_else(|| broken("its header is cut"))?;
         let header = checked(header).ok_or_else(|| broken("its header's check does not match"))?;
         if let Some(got) = version(header)
             && got != VERSION
@@ -151,7 +151,7 @@ impl Keyring {
         self.torn = false;
         // The old file has no name any more. Where the medium writes in place, this also wipes
         // the old root key; elsewhere it is wasted.
-        disk.write_at(&old, 0, &[0; Keyring::HEADER])?;
+        disk.write_at(&old, 0, &[0; Self::HEADER])?;
         disk.sync(&old)
     }
 

@@ -63,7 +63,7 @@ pub struct NewVersion {
     #[arg(long, value_name = "NAME")]
     pub client: Vec<String>,
     /// Days until the grants expire (default: when those of the newest version do; under a
-    /// schedule one interval after it ends)
+    /// schedule one interval after it ends, where that is later)
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=3660))]
     pub grant_days: Option<u64>,
     /// Let one provider or jurisdiction hold enough shares to use the key. Development only
